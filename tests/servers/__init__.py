@@ -1,0 +1,1 @@
+"""Real servers on loopback ports, each a context manager that leaves nothing behind."""
