@@ -1,0 +1,1 @@
+"""keylease.yml, the action's inputs and the command line, turned into one checked Plan."""

@@ -1,0 +1,128 @@
+"""What can go wrong, told so that the reader can mend it.
+
+    KeyleaseError
+    ├── UsageError         2  command line, configuration, references, names
+    ├── IdentityError      3  no usable identity token
+    ├── RefusedError       4  a provider answered: no
+    │   └── NotFoundError     … there is no such secret, field, role or version
+    ├── UnreachableError   5  no answer, a broken one, or none within the deadline
+    └── PartialError       6  some items failed, each named
+
+Every message starts with the name of the part that failed (``Vault:``, ``GitHub:``, ``keylease.yml:3:``).
+"""
+
+import enum
+from collections.abc import Mapping
+
+DOCS = "https://github.com/keylease/keylease/blob/main/docs/errors.md"
+
+
+class ExitCode(enum.IntEnum):
+    """What the process says to its caller."""
+
+    OK = 0
+    FINDINGS = 1
+    USAGE = 2
+    IDENTITY = 3
+    REFUSED = 4
+    UNREACHABLE = 5
+    PARTIAL = 6
+    INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a defect of ours
+
+
+class KeyleaseError(Exception):
+    """The root of all errors meant for people.
+
+    summary: one line, what failed, starting with the part's name; never a secret value.
+    cause:   the likeliest reason, one or two lines.
+    change:  the exact thing to write or run (YAML, policy, role), may have several lines.
+    claims:  the identity token's claims that matter here; a value of None is shown as MISSING.
+    docs:    the anchor in docs/errors.md.
+    detail:  allow-listed facts for ``--debug`` (status, request id …), never a response body.
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        cause: str = "",
+        change: str = "",
+        claims: Mapping[str, object] | None = None,
+        docs: str = "",
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.cause = cause
+        self.change = change
+        self.claims = dict(claims or {})
+        self.docs = f"{DOCS}#{docs}" if docs else ""
+        self.detail = dict(detail or {})
+
+    def diagnostics(self, *, debug: bool = False) -> str:
+        """The whole story, as shown to people: the summary, then one labelled paragraph per fact."""
+        rows = [("likely cause", self.cause)]
+        if self.claims:
+            rows.append(("your token", _claims_line(self.claims)))
+        rows += [("change", self.change), ("docs", self.docs)]
+        if debug:
+            rows += [(f"debug {key}", str(value)) for key, value in self.detail.items()]
+        lines = [self.summary]
+        for label, text in rows:
+            if text:
+                first, *rest = text.splitlines()
+                lines.append(f"  {label:<14} {first}")
+                lines += [f"  {'':<14} {line}" for line in rest]
+        return "\n".join(lines)
+
+
+def _claims_line(claims: Mapping[str, object]) -> str:
+    present = [f"{name}={_short(value)}" for name, value in claims.items() if value is not None]
+    missing = [f"{name}: MISSING" for name, value in claims.items() if value is None]
+    return "  ".join(present) + (f"  ({', '.join(missing)})" if missing else "")
+
+
+def _short(value: object) -> str:
+    # Claims come from outside: one line, no control characters, no novel.
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+class UsageError(KeyleaseError):
+    """The command line or the configuration is wrong; nothing was tried."""
+
+    exit_code = ExitCode.USAGE
+
+
+class IdentityError(KeyleaseError):
+    """This is a CI job, but there is no identity token that can be used."""
+
+    exit_code = ExitCode.IDENTITY
+
+
+class RefusedError(KeyleaseError):
+    """A provider understood the request and refused it. Never retried."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class NotFoundError(RefusedError):
+    """There is no such secret, field, version, mount or role."""
+
+
+class UnreachableError(KeyleaseError):
+    """No answer, an unusable one, or none in time. Was retried where that could help."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class DeadlineError(UnreachableError):
+    """The step's total deadline passed."""
+
+
+class PartialError(KeyleaseError):
+    """Some items failed, the others are done; each failure is named in `change` or `cause`."""
+
+    exit_code = ExitCode.PARTIAL

@@ -1,0 +1,1 @@
+"""Identity token in, lease out: one file per provider."""

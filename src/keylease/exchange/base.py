@@ -1,0 +1,55 @@
+"""The contract of an exchanger."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from keylease.context import Context
+from keylease.model import Env, IdentityToken, Lease, Revocation, Trust
+
+
+class Exchanger(ABC):
+    """Turns the job's identity token into a lease at one provider.
+
+    Settings: the provider's own configuration type, a msgspec Struct (``forbid_unknown_fields=True``); config
+    fills it from keylease.yml or the action's inputs and then calls :meth:`complete`.
+    """
+
+    kind: ClassVar[str]
+    Settings: ClassVar[Any]
+
+    def __init__(self, name: str, settings: Any, context: Context) -> None:
+        self.name = name
+        self.settings = settings
+        self.context = context
+
+    @classmethod
+    @abstractmethod
+    def complete(cls, settings: Any, env: Env) -> Any:
+        """Settings with the provider's own environment fallbacks (``VAULT_ADDR``) filled in and checked.
+
+        Raises :class:`keylease.errors.UsageError` naming the key that is missing or wrong.
+        """
+
+    @abstractmethod
+    def audience(self) -> str | None:
+        """The `aud` the provider wants; None when these settings need no identity token."""
+
+    @abstractmethod
+    def exchange(self, token: IdentityToken | None) -> Lease:
+        """Log in. Raises RefusedError (with the claims that were sent and the trust to create), UnreachableError.
+
+        The issued credential is sealed first thing; whatever was obtained before an error is given back.
+        """
+
+    @classmethod
+    @abstractmethod
+    def revoke(cls, revocation: Revocation, context: Context) -> None:
+        """End a lease, maybe from another process. Idempotent: what is gone already is no error.
+
+        Raises :class:`keylease.errors.KeyleaseError` when it may still be alive.
+        """
+
+    @abstractmethod
+    def trust(self, claims: Mapping[str, Any]) -> Trust:
+        """The narrowest trust that lets exactly this job in. Never a wildcard."""

@@ -1,0 +1,445 @@
+"""The only place where HTTP sessions are made: timeouts, retries, size caps and redirects are decided here.
+
+What `requests` does by default and this does not: wait without end, follow redirects with our headers to another
+host, read a body of any size, take passwords from ``~/.netrc`` (which would replace our Authorization header).
+"""
+
+import contextlib
+import email.utils
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import requests.adapters
+import requests.utils
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from keylease import __version__
+from keylease.errors import DeadlineError, UnreachableError, UsageError
+
+Env = Mapping[str, str]
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that another try may mend (RFC 9110 §15, RFC 6585 §4). Everything else is an answer."""
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes. The largest answer we expect is a KV secret with a certificate bundle or a service-account file in it."""
+
+_CHUNK = 64 * 1024
+_SAME_ORIGIN_REDIRECTS = 3
+
+
+class Deadline:
+    """A moment on the monotonic clock that nothing of this run may outlive."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._at = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self._at - time.monotonic())
+
+    def check(self, doing: str) -> None:
+        """Raise :class:`DeadlineError` when the time is up."""
+        if self.remaining <= 0:
+            raise deadline_error(doing, self.seconds)
+
+
+def deadline_error(doing: str, seconds: float) -> DeadlineError:
+    """The error for a step that ran out of time while `doing` something."""
+    return DeadlineError(
+        f"{doing}: not done within the step's deadline of {seconds:g} s",
+        cause="the server is slow, or unreachable from this runner",
+        change="raise `deadline` (seconds for the whole step) if the server is known to be slow",
+        docs="deadline",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How to talk to one server.
+
+    timeout: seconds that one attempt may take from connecting to the last byte of the answer.
+    retries: further attempts after the first one, for connection faults and `retry_statuses`.
+    ca_certificate, client_certificate, client_key: paths to PEM files.
+    verify: False turns TLS verification off; the caller warns about it each time.
+    max_body: bytes of the (decompressed) answer.
+    """
+
+    timeout: float = 10.0
+    retries: int = 4
+    retry_statuses: frozenset[int] = TRANSIENT
+    ca_certificate: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+    verify: bool = True
+    max_body: int = MAX_BODY
+
+
+class _AttemptTimeoutError(OSError):
+    """One attempt took longer than it may."""
+
+
+class _TooLargeError(OSError):
+    """The answer is larger than we are ready to read."""
+
+
+class _Watchdog:
+    """Cuts the connection of an attempt that outlives its time.
+
+    Socket timeouts restart with every byte: a server that drips one byte a second would hold us for ever.
+    One daemon thread serves all attempts of the process.
+    """
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._attempts: dict[object, tuple[float, _Attempt]] = {}
+        self._running = False
+
+    def add(self, attempt: "_Attempt", until: float) -> None:
+        with self._wake:
+            idle = not self._attempts or until < min(at for at, _ in self._attempts.values())
+            self._attempts[attempt] = (until, attempt)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="keylease-http-watchdog", daemon=True).start()
+            elif idle:
+                self._wake.notify()
+
+    def discard(self, attempt: "_Attempt") -> None:
+        with self._wake:
+            self._attempts.pop(attempt, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                now = time.monotonic()
+                for key in [key for key, (at, _) in self._attempts.items() if at <= now]:
+                    self._attempts.pop(key)[1].cut()
+                nearest = min((at for at, _ in self._attempts.values()), default=None)
+                self._wake.wait(None if nearest is None else max(0.0, nearest - now))
+
+
+_watchdog = _Watchdog()
+_current = threading.local()
+
+
+class _Attempt:
+    """One request on the wire, and the connection that carries it."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.timed_out = False
+
+    def cut(self) -> None:
+        self.timed_out = True
+        sock = getattr(self.connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        _claim(self)
+        super().connect()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _claim(self)
+        super().request(*args, **kwargs)
+
+
+class _SecureConnection(HTTPSConnection):
+    def connect(self) -> None:
+        _claim(self)
+        super().connect()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _claim(self)
+        super().request(*args, **kwargs)
+
+
+def _claim(connection: HTTPConnection) -> None:
+    attempt: _Attempt | None = getattr(_current, "attempt", None)
+    if attempt is not None:
+        attempt.connection = connection
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+@dataclass(slots=True)
+class _Outcome:
+    response: requests.Response | None = None
+    error: Exception | None = None
+    retry_after: float | None = None
+
+
+class Session(requests.Session):
+    """A `requests` session that keeps to :class:`HttpSettings` and the step's :class:`Deadline`.
+
+    Safe to share between threads as we use it: no cookies are kept and its settings never change.
+    Returns a response of any status, with its body read; raises :class:`UnreachableError` when there was none.
+    """
+
+    def __init__(self, name: str, settings: HttpSettings, deadline: Deadline, env: Env, connections: int = 8) -> None:
+        super().__init__()
+        self._name = name
+        self._settings = settings
+        self._deadline = deadline
+        self._env = env
+        self.trust_env = False
+        self.headers["User-Agent"] = f"keylease/{__version__}"
+        self.headers["Accept"] = "application/json"
+        self.verify = _verify(name, settings, env)
+        if settings.client_certificate:
+            for path in filter(None, (settings.client_certificate, settings.client_key)):
+                _must_exist(name, "client certificate", path)
+            key = settings.client_key
+            self.cert = (settings.client_certificate, key) if key else settings.client_certificate
+        adapter = _Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """Send, retrying what may heal, and read the whole answer.
+
+        Raises :class:`UnreachableError` (with no body and no query of the URL in it), :class:`DeadlineError`.
+        """
+        attempt = 0
+        while True:
+            self._deadline.check(f"{self._name}: {method.upper()} {_shown(url)}")
+            outcome = self._try(method, url, dict(kwargs))
+            if outcome.response is not None and outcome.response.status_code not in self._settings.retry_statuses:
+                return outcome.response
+            pause = outcome.retry_after if outcome.retry_after is not None else _backoff(attempt)
+            attempt += 1
+            if attempt > self._settings.retries or pause >= self._deadline.remaining or _permanent(outcome.error):
+                break
+            time.sleep(pause)
+        if outcome.response is not None:
+            return outcome.response
+        assert outcome.error is not None
+        raise self._unreachable(url, outcome.error, attempt) from None
+
+    def _try(self, method: str, url: str, kwargs: dict[str, Any]) -> _Outcome:
+        # hvac passes these along with every call; they are the session's business, not the caller's.
+        for name in ("timeout", "allow_redirects", "stream", "verify", "cert", "proxies"):
+            kwargs.pop(name, None)
+        timeout = min(self._settings.timeout, self._deadline.remaining)
+        attempt = _Attempt()
+        _current.attempt = attempt
+        _watchdog.add(attempt, time.monotonic() + timeout)
+        try:
+            response = self._follow(method, url, timeout, kwargs)
+            return _Outcome(response, retry_after=_retry_after(response))
+        except (requests.RequestException, OSError, ValueError) as error:
+            if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+                raise
+            return _Outcome(error=_AttemptTimeoutError() if attempt.timed_out else error)
+        finally:
+            _watchdog.discard(attempt)
+            _current.attempt = None
+
+    def _follow(self, method: str, url: str, timeout: float, kwargs: dict[str, Any]) -> requests.Response:
+        for _ in range(_SAME_ORIGIN_REDIRECTS + 1):
+            response = super().request(
+                method,
+                url,
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
+                proxies=self._proxies(url),
+                **kwargs,
+            )
+            self._read(response)
+            target = response.headers.get("Location")
+            if response.status_code not in (301, 302, 307, 308) or not target:
+                return response
+            target = urljoin(url, target)
+            if _origin(target) != _origin(url):
+                return response
+            url = target
+        return response
+
+    def _read(self, response: requests.Response) -> None:
+        body = bytearray()
+        with contextlib.closing(response):
+            for chunk in response.iter_content(_CHUNK):
+                body += chunk
+                if len(body) > self._settings.max_body:
+                    raise _TooLargeError
+        response._content = bytes(body)  # noqa: SLF001  # the only way to keep `.json()` working on a capped body
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        env = self._env
+        if not any(name.lower().endswith("_proxy") for name in env):
+            return {}
+        no_proxy = env.get("no_proxy") or env.get("NO_PROXY")
+        if requests.utils.should_bypass_proxies(url, no_proxy or ""):
+            return {}
+        schemes = ("http", "https", "all")
+        found = {s: env.get(f"{s}_proxy") or env.get(f"{s.upper()}_PROXY") for s in schemes}
+        return {scheme: proxy for scheme, proxy in found.items() if proxy}
+
+    def _unreachable(self, url: str, error: Exception, attempts: int) -> UnreachableError:
+        where = f"{self._name}: no usable answer from {_shown(url)}"
+        tries = f"after {attempts} attempt{'s' if attempts > 1 else ''}"
+        reason, cause, change, docs = _explain(error, self._settings)
+        return UnreachableError(
+            f"{where} {tries}: {reason}",
+            cause=cause,
+            change=change,
+            docs=docs,
+            detail={"error": type(error).__name__},
+        )
+
+
+@dataclass(slots=True)
+class HttpFactory:
+    """Makes sessions that share one deadline and one environment."""
+
+    deadline: Deadline
+    env: Env
+    _sessions: list[Session] = field(default_factory=list)
+
+    def session(self, name: str, settings: HttpSettings | None = None, connections: int = 8) -> Session:
+        """A new session. `name` starts every error message (``Vault``, ``GitHub``)."""
+        made = Session(name, settings or HttpSettings(), self.deadline, self.env, connections)
+        self._sessions.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close all connections of all sessions."""
+        for session in self._sessions:
+            session.close()
+
+
+def _verify(name: str, settings: HttpSettings, env: Env) -> bool | str:
+    if not settings.verify:
+        return False
+    if settings.ca_certificate:
+        return _must_exist(name, "CA certificate", settings.ca_certificate)
+    # A runner behind a corporate CA names its bundle in one of these, as it does for curl and requests.
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        if env.get(variable):
+            return _must_exist(name, variable, env[variable])
+    return True
+
+
+def _must_exist(name: str, what: str, path: str) -> str:
+    try:
+        with open(path, "rb"):
+            return path
+    except OSError as error:
+        raise UsageError(
+            f"{name}: can't read the {what} {path!r}: {error.strerror}",
+            cause="the file is not there, or not visible inside the container (only the workspace is mounted)",
+            docs="tls",
+        ) from None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _shown(url: str) -> str:
+    """A URL without user, query and fragment: those may hold values."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+
+
+def _backoff(attempt: int) -> float:
+    # Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): parallel jobs must not march in step.
+    return random.uniform(0.05, min(5.0, 0.2 * 2**attempt))
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds asked for by ``Retry-After`` (RFC 9110 §10.2.3: a number, or a date)."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit() and len(text) < 9:
+        return float(text)
+    parsed = email.utils.parsedate_tz(text) if text else None
+    return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None
+
+
+def _permanent(error: Exception | None) -> bool:
+    # An unknown CA or a body that is too large will be so again.
+    return isinstance(error, requests.exceptions.SSLError | _TooLargeError)
+
+
+def _explain(error: Exception, settings: HttpSettings) -> tuple[str, str, str, str]:
+    text = str(error).lower()
+    if isinstance(error, requests.exceptions.SSLError):
+        unknown = "certificate verify failed" in text or "certificate_verify_failed" in text
+        return (
+            "TLS: the server's certificate is not trusted" if unknown else "TLS: the handshake failed",
+            "its CA is not one this container knows, or the name in the URL is not in the certificate",
+            "give the CA: ca_certificate: path/to/ca.pem (in the action: caCertificate)",
+            "tls",
+        )
+    if isinstance(error, _TooLargeError):
+        return (
+            f"the answer is larger than {settings.max_body} bytes",
+            "this is not the server you meant",
+            "",
+            "garbage",
+        )
+    if isinstance(error, _AttemptTimeoutError | requests.exceptions.Timeout):
+        return (
+            f"no complete answer within {settings.timeout:g} s",
+            "a firewall drops packets, or overload",
+            "",
+            "timeout",
+        )
+    checks: list[tuple[Callable[[], bool], str, str]] = [
+        (
+            lambda: any(s in text for s in ("name or service", "name resolution", "nodename", "resolve")),
+            "the host name is unknown",
+            "a typing error in the URL, or a name that only resolves inside your network",
+        ),
+        (
+            lambda: "refused" in text,
+            "connection refused",
+            "nothing listens there, or a firewall refuses this runner",
+        ),
+    ]
+    for matches, reason, cause in checks:
+        if matches():
+            return (
+                reason,
+                cause,
+                "check the URL, and that this runner may reach it (private network? proxy?)",
+                "unreachable",
+            )
+    return "the connection broke", "the server or a proxy in between closed it early", "", "unreachable"

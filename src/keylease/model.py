@@ -1,0 +1,348 @@
+"""The nouns that all parts share. Plain data: no I/O, no provider's name."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from keylease.errors import NotFoundError, UsageError
+from keylease.secret import Secret
+
+Env = Mapping[str, str]
+"""Environment variables, handed in: nothing but cli.py and action.py looks at os.environ."""
+
+Seal = Callable[[str | bytes, str], Secret]
+"""(value, label) → Secret, registered with the masker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the user wrote something, for error messages: ``keylease.yml:12: leases[0].env``."""
+
+    source: str = ""
+    line: int | None = None
+    key: str = ""
+
+    def __str__(self) -> str:
+        place = self.source + (f":{self.line}" if self.line else "")
+        return f"{place}: {self.key}" if place and self.key else place or self.key
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityToken:
+    """The OIDC JWT that the CI platform minted for this job.
+
+    claims: its payload, not verified by us (the provider verifies the signature).
+    platform: the name of the identity implementation, e.g. ``github``.
+    source: the variable, file or endpoint it came from, for messages.
+    """
+
+    jwt: Secret
+    claims: Mapping[str, Any]
+    platform: str
+    source: str
+    audience: str
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix time, or None where the token does not say."""
+        value = self.claims.get("exp")
+        return float(value) if isinstance(value, int | float) else None
+
+
+@dataclass(slots=True)
+class Revocation:
+    """What it takes to end a lease from another process (the action's post step). The only state we keep.
+
+    provider: the type in the registry. data: JSON-able settings (addresses, mounts; no values).
+    token: the credential that may revoke; None when the leases can't be revoked.
+    own_token: whether `token` was issued by us and dies too (a token the user gave stays alive).
+    children: ids of dynamic leases taken with it.
+    expires_at: Unix time at which everything ends by itself, None if unknown.
+    """
+
+    provider: str
+    label: str
+    data: dict[str, Any]
+    token: Secret | None
+    own_token: bool = True
+    children: list[str] = field(default_factory=list)
+    expires_at: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add_child(self, lease_id: str) -> None:
+        """Record a dynamic lease (called from several threads)."""
+        with self._lock:
+            self.children.append(lease_id)
+
+
+@dataclass(slots=True)
+class Renewal:
+    """A credential that can be kept alive while a command runs.
+
+    ttl: seconds granted last. expires_at: Unix time.
+    renew: asks for more; returns the seconds granted now. Raises :class:`KeyleaseError`.
+    """
+
+    label: str
+    ttl: float
+    expires_at: float
+    renew: Callable[[], float]
+
+
+@dataclass(slots=True)
+class Lease:
+    """A short-lived credential that an exchanger obtained.
+
+    provider: the name in the configuration. type: the registry's name.
+    fields: environment variable → value, what ``use: provider`` exports.
+    session: what the same vendor's manager needs to read (an authenticated client); opaque to everybody else.
+    fingerprint: SHA-256 of the issued token, so that a leak can be traced to its run; only for issued,
+        high-entropy tokens.
+    account: who we are there, in the provider's words (role, display name), for the report.
+    """
+
+    provider: str
+    type: str
+    fields: Mapping[str, Secret]
+    session: object
+    account: str = ""
+    expires_at: float | None = None
+    fingerprint: str | None = None
+    revocation: Revocation | None = None
+    renewal: Renewal | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def fingerprint(token: Secret) -> str:
+    """The SHA-256 (hex) of an issued token. Never call it on a stored value: short ones can be guessed."""
+    return hashlib.sha256(token.reveal_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One request to a secrets manager. Equal requests are sent once, however many fields are wanted.
+
+    provider: the name in the configuration of the provider whose lease is used.
+    scheme: which manager (``vault``). path: what follows ``scheme://``, without the fragment.
+    options: the manager's own settings, e.g. ``(("kv", "2"), ("version", "3"))``.
+    parameters: body of a request that must be written to get an answer (pki, ssh, transit), or None to read.
+    """
+
+    provider: str
+    scheme: str
+    path: str
+    options: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, Any], ...] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.path}"
+
+
+Wildcard = Literal["*", "**"]
+"""``*`` takes every top-level field, ``**`` every leaf however deep (names joined with ``__``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """One line of what the user asked for: a value, and where it goes.
+
+    selector: a field name; several names walk down nested JSON; a wildcard takes all.
+        None takes the only field there is.
+    name: the variable's or output's name; with a wildcard, the prefix put before each name.
+    transform: with a wildcard, how each field's name becomes a variable's: ``upper`` or ``keep``.
+    decode: how the stored text becomes the value.
+    file: a path to write to; binary values can only go there.
+    required: False lets a missing secret or field pass with a warning.
+    """
+
+    read: Read
+    selector: Sequence[str] | Wildcard | None
+    name: str
+    env: bool = True
+    output: bool = False
+    file: str | None = None
+    transform: Literal["upper", "keep"] = "upper"
+    decode: Literal["none", "base64", "hex", "base64url"] = "none"
+    required: bool = True
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for all fields of the secret."""
+        return self.selector in ("*", "**")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """``use: provider``: take the lease and export the provider's own variables (renamed by `names`)."""
+
+    provider: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    env: bool = True
+    output: bool = False
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A configured provider. settings: an instance of its exchanger's own `Settings`."""
+
+    name: str
+    type: str
+    settings: Any
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one run is asked to do, checked: what config makes and pipelines carry out.
+
+    deadline: seconds for the whole step. allow_names: protected variables the user allows by name.
+    identity_variables: GitLab: names of `id_tokens:` variables to look at first.
+    strict_revoke: a revocation that fails also fails the job.
+    """
+
+    providers: Mapping[str, Provider]
+    uses: Sequence[Use] = ()
+    deliveries: Sequence[Deliver] = ()
+    deadline: float = 120.0
+    allow_names: frozenset[str] = frozenset()
+    identity_variables: Sequence[str] = ()
+    strict_revoke: bool = False
+    revoke: bool = True
+
+
+class Document:
+    """What a manager read: a tree of JSON, kept unprinted. Values leave it one by one, sealed.
+
+    version, created_at: of a stored secret, where the manager tells (Unix time).
+    renewal: of a dynamic secret.
+    """
+
+    __slots__ = ("_data", "expires_at", "label", "renewal", "version")
+
+    def __init__(
+        self,
+        label: str,
+        data: Mapping[str, Any],
+        *,
+        version: str | None = None,
+        expires_at: float | None = None,
+        renewal: Renewal | None = None,
+    ) -> None:
+        self.label = label
+        self._data = data
+        self.version = version
+        self.expires_at = expires_at
+        self.renewal = renewal
+
+    def __repr__(self) -> str:
+        return f"<Document {self.label}: {len(self._data)} fields>"
+
+    def names(self) -> list[str]:
+        """The top-level field names, in the server's order."""
+        return list(self._data)
+
+    def leaves(self) -> list[tuple[str, ...]]:
+        """Paths of all leaves: objects and lists are walked, list items are numbered."""
+        return list(_leaves(self._data, ()))
+
+    def value(self, selector: Sequence[str] | None, seal: Seal) -> Secret:
+        """The value at `selector`, sealed. What is not a string is given as JSON text.
+
+        Raises :class:`NotFoundError` naming the fields there are; :class:`UsageError` when `selector` is None
+        and there is not exactly one field.
+        """
+        if selector is None:
+            if len(self._data) != 1:
+                raise UsageError(
+                    f"{self.label}: has {len(self._data)} fields; say which",
+                    change=f"{self.label}#FIELD with FIELD one of: {_listed(self._data)}",
+                    docs="field",
+                )
+            selector = self.names()
+        node: Any = self._data
+        for depth, step in enumerate(selector):
+            if isinstance(node, str):
+                node = _json_or(node)
+            if isinstance(node, Mapping) and step in node:
+                node = node[step]
+            elif isinstance(node, list) and step.isdigit() and int(step) < len(node):
+                node = node[int(step)]
+            else:
+                parent = ".".join(selector[:depth])
+                raise NotFoundError(
+                    f"{self.label}: no field {'.'.join(selector)!r}",
+                    cause=f"the fields {'under ' + repr(parent) if parent else 'there'} are: {_listed(node)}",
+                    change=f"use {self.label}#FIELD with one of these names",
+                    docs="field",
+                )
+        return seal(text_of(node), f"{self.label}#{'.'.join(selector)}")
+
+
+def text_of(node: Any) -> str | bytes:
+    """A JSON value as the text a variable holds: strings as they are, the rest as compact JSON."""
+    if isinstance(node, str | bytes):
+        return node
+    import json
+
+    return json.dumps(node, separators=(",", ":"), ensure_ascii=False)
+
+
+def _json_or(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _leaves(node: Any, path: tuple[str, ...]) -> Any:
+    if isinstance(node, Mapping) and node:
+        for name, child in node.items():
+            yield from _leaves(child, (*path, str(name)))
+    elif isinstance(node, list) and node:
+        for index, child in enumerate(node):
+            yield from _leaves(child, (*path, str(index)))
+    elif path:
+        yield path
+
+
+def _listed(node: Any) -> str:
+    if not isinstance(node, Mapping):
+        return "(none: it is a plain value)"
+    names = [name if name.isprintable() else ascii(name) for name in map(str, node)]
+    return ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "") if names else "(none)"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A value on its way to the job.
+
+    source: reference or provider it came from, for the report. expires_at: Unix time or None.
+    origin: where the user asked for it.
+    """
+
+    name: str
+    value: Secret
+    source: str
+    env: bool = True
+    output: bool = False
+    file: str | None = None
+    expires_at: float | None = None
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The narrowest trust for this very job at one provider: what ``whoami`` prints and refusals show.
+
+    title: what it is. text: copy-ready (a command, a policy). notes: what to know before using it.
+    """
+
+    title: str
+    text: str
+    notes: Sequence[str] = ()

@@ -1,0 +1,67 @@
+"""Which implementations exist, by name, per role.
+
+A static table on purpose: lazy (a lease from Vault imports nothing of another vendor's), greppable, and no
+package that happens to be installed can join the token path by an entry point.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from keylease.errors import UsageError
+
+if TYPE_CHECKING:
+    from keylease.exchange.base import Exchanger
+    from keylease.identity.base import Identity
+    from keylease.managers.base import Manager
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Name → class, imported on first use."""
+
+    def __init__(self, role: str, table: Mapping[str, str]) -> None:
+        self.role = role
+        self._table = dict(table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table
+
+    def load(self, name: str) -> type[T]:
+        """The class for `name`. Raises :class:`UsageError` naming the known ones (without importing them)."""
+        try:
+            target = self._table[name]
+        except KeyError:
+            near = difflib.get_close_matches(name, self._table, 1)
+            raise UsageError(
+                f"{self.role}: there is no {name!r}",
+                cause=f"did you mean {near[0]!r}?" if near else "",
+                change=f"use one of: {', '.join(self._table)}",
+                docs="unknown-provider",
+            ) from None
+        module, _, attribute = target.partition(":")
+        found: type[T] = getattr(importlib.import_module(module), attribute)
+        return found
+
+
+IDENTITIES: "Registry[Identity]" = Registry(
+    "identity",
+    {  # in the order they are asked: an explicit KEYLEASE_ID_TOKEN wins over what the platform offers
+        "explicit": "keylease.identity.env:ExplicitIdentity",
+        "github": "keylease.identity.github:GitHubIdentity",
+        "gitlab": "keylease.identity.gitlab:GitLabIdentity",
+        "circleci": "keylease.identity.env:CircleCIIdentity",
+        "bitbucket": "keylease.identity.env:BitbucketIdentity",
+        "buildkite": "keylease.identity.buildkite:BuildkiteIdentity",
+        "azure-devops": "keylease.identity.azure_devops:AzureDevOpsIdentity",
+    },
+)
+
+EXCHANGERS: "Registry[Exchanger]" = Registry("provider", {"vault": "keylease.exchange.vault:VaultExchanger"})
+
+MANAGERS: "Registry[Manager]" = Registry("secrets manager", {"vault": "keylease.managers.vault:VaultManager"})
