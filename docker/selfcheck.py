@@ -1,0 +1,27 @@
+"""Import what the image promises, with the assembled interpreter inside the assembled root, in the build stage.
+
+Run as ``chroot ROOTFS /opt/keylease/bin/python3 -ISB - < selfcheck.py``: what the root lacks fails the build
+instead of a lease.
+"""
+
+import importlib
+import sys
+
+DEPENDENCIES = "requests urllib3 hvac yaml msgspec.json jwt certifi charset_normalizer idna"
+STDLIB = (
+    "argparse asyncio ctypes concurrent.futures datetime decimal encodings.idna hashlib hmac json logging"
+    " secrets signal socket ssl subprocess tempfile threading zoneinfo"
+)
+
+stray = [path for path in sys.path if not path.startswith("/opt/keylease/lib/")]
+if stray:
+    raise SystemExit(f"selfcheck: the interpreter looks outside its own tree: {stray}")
+sys.path.append("/opt/keylease/lib/packages")
+modules = {name: importlib.import_module(name) for name in f"{STDLIB} {DEPENDENCIES}".split()}
+
+if not modules["yaml"].__with_libyaml__:
+    raise SystemExit("selfcheck: PyYAML has no C parser")
+context = modules["ssl"].create_default_context(cafile=modules["certifi"].where())
+if len(context.get_ca_certs()) < 50:
+    raise SystemExit("selfcheck: certifi's bundle is missing")
+print(f"selfcheck: Python {sys.version.split()[0]}, {modules['ssl'].OPENSSL_VERSION}")
