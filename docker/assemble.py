@@ -41,12 +41,12 @@ EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH") or 315532800)  # 1980-01-01: the
 # readline, curses, SQLite, dbm.
 DROPPED_STDLIB = {
     "__phello__", "_aix_support", "_android_support", "_apple_support", "_ios_support", "_osx_support",
-    "_pydatetime", "_pydecimal", "_pyio", "_pyrepl", "antigravity", "bdb", "cProfile", "cgi", "cgitb", "code",
-    "codeop", "crypt", "curses", "dbm", "dist-packages", "distutils", "doctest", "ensurepip", "ftplib",
-    "idlelib", "imaplib", "lib2to3", "mailbox", "modulefinder", "nntplib", "pdb", "pickletools", "poplib",
-    "profile", "pstats", "pty", "pyclbr", "pydoc", "pydoc_data", "rlcompleter", "site-packages", "smtplib",
-    "sqlite3", "symtable", "tabnanny", "telnetlib", "test", "this", "timeit", "tkinter", "trace", "turtle",
-    "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc", "zipapp",
+    "_pydatetime", "_pydecimal", "_pyio", "_pyrepl", "antigravity", "bdb", "cProfile", "cgi", "cgitb",
+    "code", "codeop", "crypt", "curses", "dbm", "dist-packages", "distutils", "doctest", "ensurepip",
+    "ftplib", "idlelib", "imaplib", "lib2to3", "mailbox", "modulefinder", "nntplib", "pdb", "pickletools",
+    "poplib", "profile", "pstats", "pty", "pyclbr", "pydoc", "pydoc_data", "rlcompleter", "site-packages",
+    "sitecustomize", "smtplib", "sqlite3", "symtable", "tabnanny", "telnetlib", "test", "this", "timeit",
+    "tkinter", "trace", "turtle", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc", "zipapp",
 }  # fmt: skip
 DROPPED_EXTENSIONS = re.compile(
     r"_(?:tkinter|curses\w*|dbm|gdbm|sqlite3|crypt|ctypes_test|test\w+|xx\w+|lsprof|codecs_(?:cn|hk|iso2022|jp|kr|tw))"
@@ -137,7 +137,7 @@ def copy_stdlib(root: Path) -> None:
             )
     dynload = Path(f"{root}{STDLIB}/lib-dynload")
     dynload.mkdir(parents=True)
-    for module in sorted(Path(sysconfig.get_config_var("DESTSHARED") or stdlib / "lib-dynload").glob("*.so")):
+    for module in sorted(Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so")):
         if not DROPPED_EXTENSIONS.match(module.name.split(".")[0]):
             shutil.copy(module, dynload / module.name)
 

@@ -1,4 +1,4 @@
-"""Import what the image promises, with the assembled interpreter inside the assembled root, in the build stage.
+"""Import what the image promises, with the assembled interpreter in the assembled root, in the build stage.
 
 Run as ``chroot ROOTFS /opt/keylease/bin/python3 -ISB - < selfcheck.py``: what the root lacks fails the build
 instead of a lease.
