@@ -60,6 +60,10 @@ class KeyleaseError(Exception):
         self.claims = dict(claims or {})
         self.docs = f"{DOCS}#{docs}" if docs else ""
         self.detail = dict(detail or {})
+        self.also: list[KeyleaseError] = []
+        """Further failures of the same run: all are shown, the first one decides the exit code."""
+        self.retry_with_new_token = False
+        """Set by a provider when the identity token expired on the way: a fresh one may pass."""
 
     def diagnostics(self, *, debug: bool = False) -> str:
         """The whole story, as shown to people: the summary, then one labelled paragraph per fact."""

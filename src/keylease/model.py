@@ -97,6 +97,7 @@ class Lease:
 
     provider: the name in the configuration. type: the registry's name.
     fields: environment variable → value, what ``use: provider`` exports.
+    plain: the same for what is no secret (an address): exported, never masked.
     session: what the same vendor's manager needs to read (an authenticated client); opaque to everybody else.
     fingerprint: SHA-256 of the issued token, so that a leak can be traced to its run; only for issued,
         high-entropy tokens.
@@ -110,6 +111,7 @@ class Lease:
     account: str = ""
     expires_at: float | None = None
     fingerprint: str | None = None
+    plain: Mapping[str, str] = field(default_factory=dict)
     revocation: Revocation | None = None
     renewal: Renewal | None = None
     warnings: list[str] = field(default_factory=list)
@@ -141,17 +143,20 @@ class Read:
 
 
 Wildcard = Literal["*", "**"]
-"""``*`` takes every top-level field, ``**`` every leaf however deep (names joined with ``__``)."""
+"""All top-level fields: ``*`` keeps the case of their names, ``**`` makes variables' names upper case.
+
+The meaning they have in vault-action (https://github.com/hashicorp/vault-action#simple-key, src/secrets.js).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
     """One line of what the user asked for: a value, and where it goes.
 
-    selector: a field name; several names walk down nested JSON; a wildcard takes all.
+    selector: the steps from the top of the document down to the value: ``("data", "password")``; or a wildcard.
         None takes the only field there is.
-    name: the variable's or output's name; with a wildcard, the prefix put before each name.
-    transform: with a wildcard, how each field's name becomes a variable's: ``upper`` or ``keep``.
+    name: the variable's name; with a wildcard, the prefix put before each field's name.
+    output_name: the output's name where it differs (vault-action: ``mykey`` → output mykey, variable MYKEY).
     decode: how the stored text becomes the value.
     file: a path to write to; binary values can only go there.
     required: False lets a missing secret or field pass with a warning.
@@ -162,8 +167,8 @@ class Deliver:
     name: str
     env: bool = True
     output: bool = False
+    output_name: str | None = None
     file: str | None = None
-    transform: Literal["upper", "keep"] = "upper"
     decode: Literal["none", "base64", "hex", "base64url"] = "none"
     required: bool = True
     origin: Origin = field(default_factory=Origin)
@@ -187,11 +192,17 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A configured provider. settings: an instance of its exchanger's own `Settings`."""
+    """A configured provider.
+
+    settings: an instance of its exchanger's own `Settings`.
+    needs: settings whose value is read with another provider's lease first (an AppRole secret id kept in another
+        Vault): field of `settings` → what to read. config refuses cycles.
+    """
 
     name: str
     type: str
     settings: Any
+    needs: Mapping[str, "Deliver"] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
 
 
@@ -245,10 +256,6 @@ class Document:
         """The top-level field names, in the server's order."""
         return list(self._data)
 
-    def leaves(self) -> list[tuple[str, ...]]:
-        """Paths of all leaves: objects and lists are walked, list items are numbered."""
-        return list(_leaves(self._data, ()))
-
     def value(self, selector: Sequence[str] | None, seal: Seal) -> Secret:
         """The value at `selector`, sealed. What is not a string is given as JSON text.
 
@@ -300,17 +307,6 @@ def _json_or(text: str) -> Any:
         return text
 
 
-def _leaves(node: Any, path: tuple[str, ...]) -> Any:
-    if isinstance(node, Mapping) and node:
-        for name, child in node.items():
-            yield from _leaves(child, (*path, str(name)))
-    elif isinstance(node, list) and node:
-        for index, child in enumerate(node):
-            yield from _leaves(child, (*path, str(index)))
-    elif path:
-        yield path
-
-
 def _listed(node: Any) -> str:
     if not isinstance(node, Mapping):
         return "(none: it is a plain value)"
@@ -331,6 +327,7 @@ class Export:
     source: str
     env: bool = True
     output: bool = False
+    output_name: str | None = None
     file: str | None = None
     expires_at: float | None = None
     origin: Origin = field(default_factory=Origin)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from keylease.context import Context
 from keylease.model import Env, IdentityToken, Lease, Revocation, Trust
+from keylease.secret import Secret
 
 
 class Exchanger(ABC):
@@ -30,6 +31,13 @@ class Exchanger(ABC):
 
         Raises :class:`keylease.errors.UsageError` naming the key that is missing or wrong.
         """
+
+    @classmethod
+    def with_needs(cls, settings: Any, values: Mapping[str, Secret]) -> Any:
+        """Settings with the values that were read for them with another provider's lease."""
+        import msgspec
+
+        return msgspec.structs.replace(settings, **values)
 
     @abstractmethod
     def audience(self) -> str | None:
