@@ -53,9 +53,7 @@ class KV:
 
     def api(self, path: str) -> str:
         """The API path that reads a secret: `mount/data/path` on version 2, `mount/path` on version 1."""
-        return (
-            f"{self.mount}/data/{path}" if self.version == 2 else f"{self.mount}/{path}"
-        )
+        return f"{self.mount}/data/{path}" if self.version == 2 else f"{self.mount}/{path}"
 
     def put(self, path: str, data: Mapping[str, Any]) -> int:
         """Write a secret; returns its version number (0 on a version 1 mount)."""
@@ -120,9 +118,7 @@ class BaoClient:
                 verify=str(self.ca_path) if self.ca_path else True,
             )
 
-    def call(
-        self, method: str, path: str, data: Mapping[str, Any] | None = None
-    ) -> JSON:
+    def call(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> JSON:
         """One request that must succeed; `{}` for an empty answer. Raises BaoError."""
         answer = self.request(method, path, data)
         if not answer.ok:
@@ -133,9 +129,7 @@ class BaoClient:
         body: JSON = answer.json() if answer.content else {}
         return body
 
-    def write(
-        self, path: str, data: Mapping[str, Any] | None = None, /, **fields: Any
-    ) -> JSON:
+    def write(self, path: str, data: Mapping[str, Any] | None = None, /, **fields: Any) -> JSON:
         """POST; returns the whole answer."""
         return self.call("POST", path, {**(data or {}), **fields})
 
@@ -237,17 +231,13 @@ class BaoClient:
     ) -> str:
         """A role that makes Valkey users; returns the path to read, `<mount>/creds/<role>`."""
         config = {
-            "plugin_name": "valkey-database-plugin"
-            if self._has_plugin("valkey")
-            else "redis-database-plugin",
+            "plugin_name": "valkey-database-plugin" if self._has_plugin("valkey") else "redis-database-plugin",
             "host": "127.0.0.1",
             "port": valkey.port,
             "username": "default",
             "password": valkey.password,
         }
-        return self._database(
-            mount, "valkey", config, role, json.dumps(list(creation)), ttl, max_ttl
-        )
+        return self._database(mount, "valkey", config, role, json.dumps(list(creation)), ttl, max_ttl)
 
     def database_postgres(
         self,
@@ -298,28 +288,18 @@ class BaoClient:
 
     # What is alive.
 
-    def new_token(
-        self, *, policies: Sequence[str] = (), ttl: str = "15m", **fields: Any
-    ) -> str:
+    def new_token(self, *, policies: Sequence[str] = (), ttl: str = "15m", **fields: Any) -> str:
         """A new service token."""
-        answer = self.write(
-            "auth/token/create", policies=list(policies), ttl=ttl, **fields
-        )
+        answer = self.write("auth/token/create", policies=list(policies), ttl=ttl, **fields)
         return str(answer["auth"]["client_token"])
 
     def token_lookup(self, accessor_or_token: str) -> JSON | None:
         """What OpenBao knows of a token (given itself or by its accessor), or None when it is gone."""
-        is_token = accessor_or_token == self.token or accessor_or_token.startswith(
-            ("s.", "b.", "hvs.")
-        )
+        is_token = accessor_or_token == self.token or accessor_or_token.startswith(("s.", "b.", "hvs."))
         if is_token:
-            answer = self.request(
-                "POST", "auth/token/lookup", {"token": accessor_or_token}
-            )
+            answer = self.request("POST", "auth/token/lookup", {"token": accessor_or_token})
         else:
-            answer = self.request(
-                "POST", "auth/token/lookup-accessor", {"accessor": accessor_or_token}
-            )
+            answer = self.request("POST", "auth/token/lookup-accessor", {"accessor": accessor_or_token})
         if answer.status_code in (403, 404) or "invalid accessor" in answer.text:
             return None
         if not answer.ok:
@@ -335,9 +315,7 @@ class BaoClient:
         found: Strings = []
         base = prefix.rstrip("/")
         for key in self.list(f"sys/leases/lookup/{base}/"):
-            found += (
-                self.leases(f"{base}/{key}") if key.endswith("/") else [f"{base}/{key}"]
-            )
+            found += self.leases(f"{base}/{key}") if key.endswith("/") else [f"{base}/{key}"]
         return found
 
 
@@ -413,9 +391,7 @@ class OpenBao(BaoClient, Server):
 
     def initialise(self) -> None:
         """Give an uninitialised server one unseal key and a root token; it is sealed afterwards."""
-        answer = self.call(
-            "PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1}
-        )
+        answer = self.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
         self.unseal_key = answer["keys_base64"][0]
         self.token = answer["root_token"]
 
@@ -432,11 +408,7 @@ class OpenBao(BaoClient, Server):
         """The audit device's entries so far, requests and responses in order."""
         if not self.audit_path.exists():
             return []
-        return [
-            json.loads(line)
-            for line in self.audit_path.read_text().splitlines()
-            if line
-        ]
+        return [json.loads(line) for line in self.audit_path.read_text().splitlines() if line]
 
     def wait_gone(self, accessor_or_token: str, seconds: float = 5.0) -> float:
         """Wait until a token is gone; returns the seconds it took. Raises ServerError."""

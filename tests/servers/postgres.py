@@ -50,9 +50,7 @@ class Postgres(Server):
             if not traversable(self._bin):
                 # A checkout below /root: nobody can't reach the programs where pip put them.
                 home = self.directory / "pginstall"
-                shutil.copytree(
-                    self._bin.parent, home, symlinks=True, copy_function=_link_or_copy
-                )
+                shutil.copytree(self._bin.parent, home, symlinks=True, copy_function=_link_or_copy)
                 self._bin = home / "bin"
         password_file = self.directory / "password"
         password_file.touch(0o600)
@@ -82,9 +80,7 @@ class Postgres(Server):
         )
         password_file.unlink()
         if done.returncode:
-            raise ServerError(
-                f"initdb ended with code {done.returncode}: {done.stderr}"
-            )
+            raise ServerError(f"initdb ended with code {done.returncode}: {done.stderr}")
 
     def command(self) -> list[str]:
         """See Server."""
@@ -97,9 +93,7 @@ class Postgres(Server):
             "shared_buffers": "16MB",
             "log_connections": "on",
         }
-        options = [
-            word for key, value in settings.items() for word in ("-c", f"{key}={value}")
-        ]
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         return [
             str(self._bin / "postgres"),
             "-D",
@@ -107,9 +101,7 @@ class Postgres(Server):
             *options,
         ]
 
-    def connect(
-        self, username: str, password: str
-    ) -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self, username: str, password: str) -> "psycopg.Connection[tuple[object, ...]]":
         """A connection as any user, in autocommit mode."""
         return psycopg.connect(
             host="127.0.0.1",
@@ -128,9 +120,7 @@ class Postgres(Server):
     def roles(self) -> list[str]:
         """Names of the roles that exist now, PostgreSQL's own left out."""
         with self.connect(self.admin, self.password) as connection:
-            rows = connection.execute(
-                "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'"
-            )
+            rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'")
             return [str(row[0]) for row in rows]
 
     def login(self, username: str, password: str) -> bool:

