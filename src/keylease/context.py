@@ -7,6 +7,9 @@ from keylease.http import Deadline, HttpFactory
 from keylease.masking import Masker
 from keylease.model import Env, Seal
 
+MINIMUM_RESERVE = 3.0
+"""Seconds that revoking may take at the least."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -25,3 +28,7 @@ class Context:
     def seal(self) -> Seal:
         """Register a value with the masker and wrap it."""
         return self.masker.seal
+
+    def for_revocation(self) -> "Context":
+        """The same run with a clock of its own: what was taken must be given back even after the deadline."""
+        return Context(self.env, self.masker, Deadline(max(self.deadline.reserve, MINIMUM_RESERVE)), self.log)

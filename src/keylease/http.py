@@ -37,11 +37,15 @@ _SAME_ORIGIN_REDIRECTS = 3
 
 
 class Deadline:
-    """A moment on the monotonic clock that nothing of this run may outlive."""
+    """A moment on the monotonic clock that nothing of this run may outlive.
 
-    def __init__(self, seconds: float) -> None:
+    reserve: seconds of `seconds` kept back for giving back what was taken when the rest runs out.
+    """
+
+    def __init__(self, seconds: float, reserve: float = 0.0) -> None:
         self.seconds = seconds
-        self._at = time.monotonic() + seconds
+        self.reserve = reserve
+        self._at = time.monotonic() + seconds - reserve
 
     @property
     def remaining(self) -> float:

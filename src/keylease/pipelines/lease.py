@@ -1,0 +1,323 @@
+"""Take leases and read secrets: all of what was asked for, or nothing."""
+
+import base64
+import binascii
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+from keylease.context import Context
+from keylease.errors import KeyleaseError, NotFoundError, UsageError
+from keylease.exchange.base import Exchanger
+from keylease.managers.base import Manager
+from keylease.model import (
+    Deliver,
+    Document,
+    Export,
+    IdentityToken,
+    Lease,
+    Plan,
+    Provider,
+    Read,
+    Renewal,
+    Revocation,
+)
+from keylease.parallel import parallel
+from keylease.pipelines.revoke import give_back
+from keylease.registry import EXCHANGERS, MANAGERS
+from keylease.secret import Secret
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class TokenSource(Protocol):
+    """Where identity tokens come from (:class:`keylease.identity.source.IdentitySource`)."""
+
+    def token(self, audience: str, *, fresh: bool = False) -> IdentityToken:
+        """A token for `audience`, maybe one already fetched unless `fresh`."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a run obtained, ready to be handed over."""
+
+    exports: list[Export] = field(default_factory=list)
+    leases: list[Lease] = field(default_factory=list)
+    renewals: list[Renewal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def revocations(self) -> list[Revocation]:
+        """What must be ended when the job does."""
+        return [lease.revocation for lease in self.leases if lease.revocation]
+
+
+class LeaseRun:
+    """One run of the lease pipeline.
+
+    plan: what to do. tokens: the job's identity.
+    remember: told of all revocations as soon as one exists, and again when one has grown, so that a job killed
+        at any moment can still be cleaned up by the next step.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        context: Context,
+        tokens: TokenSource,
+        remember: Callable[[Sequence[Revocation]], None] = lambda _: None,
+    ) -> None:
+        self._plan = plan
+        self._context = context
+        self._tokens = tokens
+        self._remember = remember
+        self._taken = Taken()
+        self._leases: dict[str, Lease] = {}
+        self._managers: dict[tuple[str, str], Manager] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self) -> Taken:
+        """Log in everywhere, read everything, and assemble the exports in the order asked.
+
+        Raises the first failure in that order, with the others in its `also`; whatever was leased before is
+        given back first.
+        """
+        try:
+            self._check()
+            for level in self._levels():
+                self._each(self._log_in, level, "logging in")
+            documents = self._read_all([d.read for d in self._plan.deliveries])
+            self._taken.exports = [*self._used(), *self._delivered(documents)]
+        except BaseException:
+            self.abandon()
+            raise
+        return self._taken
+
+    def abandon(self) -> None:
+        """Give back all that was taken; failures are warnings with the expiry in them."""
+        with self._lock:
+            self._closed = True
+            revocations = self._taken.revocations
+        give_back(revocations, self._context)
+
+    def _check(self) -> None:
+        exchangers: dict[str, type[Exchanger]] = {
+            name: EXCHANGERS.load(p.type) for name, p in self._plan.providers.items()
+        }
+        for deliver in self._all_deliveries():
+            manager = MANAGERS.load(deliver.read.scheme)
+            if exchangers[deliver.read.provider].kind != manager.provider:
+                raise UsageError(
+                    f"{deliver.origin}: provider {deliver.read.provider!r} can't read {deliver.read}",
+                    change=f"name a provider of type {manager.provider}",
+                    docs="provider-scheme",
+                )
+            manager.check(deliver.read)
+
+    def _all_deliveries(self) -> list[Deliver]:
+        needs = [need for provider in self._plan.providers.values() for need in provider.needs.values()]
+        return [*needs, *self._plan.deliveries]
+
+    def _levels(self) -> list[list[Provider]]:
+        """The providers that this plan uses, those that others need first; each level can go side by side."""
+        wanted: dict[str, Provider] = {}
+
+        def want(name: str) -> None:
+            if name not in wanted:
+                provider = self._plan.providers[name]
+                for need in provider.needs.values():
+                    want(need.read.provider)
+                wanted[name] = provider
+
+        for name in [*(use.provider for use in self._plan.uses), *(d.read.provider for d in self._plan.deliveries)]:
+            want(name)
+        depth: dict[str, int] = {}
+        for name, provider in wanted.items():  # a needed provider was put in before the one that needs it
+            depth[name] = 1 + max((depth[need.read.provider] for need in provider.needs.values()), default=-1)
+        return [[p for n, p in wanted.items() if depth[n] == d] for d in range(max(depth.values(), default=-1) + 1)]
+
+    def _log_in(self, provider: Provider) -> None:
+        settings = provider.settings
+        kind = EXCHANGERS.load(provider.type)
+        if provider.needs:
+            values = {key: self._value(self._manager(n.read).read(n.read), n) for key, n in provider.needs.items()}
+            settings = kind.with_needs(settings, values)
+        exchanger = kind(provider.name, settings, self._context)
+        audience = exchanger.audience()
+        if audience is None:
+            lease = exchanger.exchange(None)
+        else:
+            try:
+                lease = exchanger.exchange(self._tokens.token(audience))
+            except KeyleaseError as error:
+                if not error.retry_with_new_token:
+                    raise
+                lease = exchanger.exchange(self._tokens.token(audience, fresh=True))
+        self._keep(lease)
+
+    def _keep(self, lease: Lease) -> None:
+        with self._lock:
+            if not self._closed:
+                self._leases[lease.provider] = lease
+                self._taken.leases.append(lease)
+                self._taken.warnings += lease.warnings
+                if lease.renewal:
+                    self._taken.renewals.append(lease.renewal)
+                if lease.revocation:
+                    self._remember(self._taken.revocations)
+                return
+        # The run was given up while this login was under way: nobody else will end this lease.
+        give_back([lease.revocation] if lease.revocation else [], self._context)
+
+    def _manager(self, read: Read) -> Manager:
+        with self._lock:
+            key = (read.provider, read.scheme)
+            if key not in self._managers:
+                self._managers[key] = MANAGERS.load(read.scheme)(self._leases[read.provider], self._context)
+            return self._managers[key]
+
+    def _read_all(self, reads: Sequence[Read]) -> Mapping[Read, Document | NotFoundError]:
+        unique = list(dict.fromkeys(reads))
+        required = {d.read for d in self._plan.deliveries if d.required}
+        documents: dict[Read, Document | NotFoundError] = {}
+
+        def fetch(read: Read) -> None:
+            try:
+                document = self._manager(read).read(read)
+            except NotFoundError as error:
+                if read in required:
+                    raise
+                documents[read] = error
+                return
+            documents[read] = document
+            if document.renewal:
+                with self._lock:
+                    self._taken.renewals.append(document.renewal)
+
+        try:
+            self._each(fetch, unique, "reading secrets")
+        finally:
+            if any(revocation.children for revocation in self._taken.revocations):
+                with self._lock:
+                    self._remember(self._taken.revocations)
+        return documents
+
+    def _each(self, work: Callable[[T], R], items: Sequence[T], doing: str) -> None:
+        results = parallel(work, items, self._context.deadline, doing)
+        failures = [result for result in results if isinstance(result, Exception)]
+        for failure in failures:
+            if not isinstance(failure, KeyleaseError):
+                raise failure
+        ours = [failure for failure in failures if isinstance(failure, KeyleaseError)]
+        if ours:
+            ours[0].also = ours[1:]
+            raise ours[0]
+
+    def _used(self) -> list[Export]:
+        exports = []
+        for use in self._plan.uses:
+            lease = self._leases[use.provider]
+            plain = {name: Secret(value) for name, value in lease.plain.items()}
+            for name, value in {**lease.fields, **plain}.items():
+                wanted = use.names.get(name, name)
+                exports.append(
+                    Export(
+                        wanted,
+                        value,
+                        source=use.provider,
+                        env=use.env,
+                        output=use.output,
+                        expires_at=lease.expires_at,
+                        origin=use.origin,
+                    )
+                )
+        return exports
+
+    def _delivered(self, documents: Mapping[Read, Document | NotFoundError]) -> list[Export]:
+        exports: list[Export] = []
+        failures: list[KeyleaseError] = []
+        for deliver in self._plan.deliveries:
+            try:
+                exports += self._exports(deliver, documents[deliver.read])
+            except NotFoundError as error:
+                if deliver.required:
+                    failures.append(error)
+                else:
+                    self._taken.warnings.append(f"{error.summary} (not required: left out)")
+            except KeyleaseError as error:
+                failures.append(error)
+        if failures:
+            failures[0].also = failures[1:]
+            raise failures[0]
+        return exports
+
+    def _exports(self, deliver: Deliver, document: Document | NotFoundError) -> list[Export]:
+        if isinstance(document, NotFoundError):
+            raise document
+        expires_at = document.expires_at
+        common = Export(
+            deliver.name,
+            Secret(""),
+            source=str(deliver.read),
+            env=deliver.env,
+            output=deliver.output,
+            output_name=deliver.output_name,
+            file=deliver.file,
+            expires_at=expires_at,
+            origin=deliver.origin,
+        )
+        if not deliver.is_wildcard:
+            return [replace(common, value=self._value(document, deliver))]
+        exports = []
+        for field_name in document.names():
+            single = replace(deliver, selector=(field_name,))
+            bare = normalised(deliver.name + field_name)
+            exports.append(
+                replace(
+                    common,
+                    name=bare.upper() if deliver.selector == "**" else bare,
+                    output_name=bare,
+                    value=self._value(document, single),
+                )
+            )
+        return exports
+
+    def _value(self, document: Document, deliver: Deliver) -> Secret:
+        selector = deliver.selector
+        assert not isinstance(selector, str), "wildcards are taken apart before"
+        value = document.value(selector, self._context.seal)
+        return value if deliver.decode == "none" else self._decoded(value, deliver)
+
+    def _decoded(self, value: Secret, deliver: Deliver) -> Secret:
+        label = f"{deliver.read} ({deliver.name})"
+        data = b"".join(value.reveal_bytes().split())
+        try:
+            if deliver.decode == "hex":
+                decoded = binascii.unhexlify(data)
+            else:
+                if deliver.decode == "base64url":
+                    data = data.replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-len(data) % 4)
+                decoded = base64.b64decode(data, validate=True)
+        except ValueError:  # binascii.Error is one; its message can quote the data
+            raise UsageError(
+                f"{deliver.origin}: the value of {deliver.read} is not {deliver.decode}",
+                cause="it is stored as plain text, or in another encoding",
+                change="remove `decode`, or store the value encoded",
+                docs="decode",
+            ) from None
+        try:
+            return self._context.seal(decoded.decode("utf-8"), label)
+        except UnicodeDecodeError:
+            return self._context.seal(decoded, label)
+
+
+def normalised(name: str) -> str:
+    """A field's name as a variable's: dots become ``__``, dashes and what is neither letter nor digit go.
+
+    The rule of vault-action (src/utils.js, normalizeOutputKey), so that moving over changes no name.
+    """
+    return re.sub(r"[^\w]", "", name.replace(".", "__").replace("-", ""))
