@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -39,6 +39,13 @@ Claims = dict[str, Any]
 # GitHub's tokens live 5 minutes; `nbf` lies 10 minutes before `iat`, as seen in its documented example.
 LIFETIME_SECONDS = 300
 NOT_BEFORE_SECONDS = 600
+
+# Claims whose value is also in a variable of the job, GITHUB_<NAME>.
+SAME_AS_VARIABLES = (
+    *("repository", "repository_id", "repository_owner", "repository_owner_id"),
+    *("ref", "ref_type", "ref_protected", "sha", "workflow", "workflow_ref", "workflow_sha"),
+    *("run_id", "run_number", "run_attempt", "actor", "actor_id", "event_name", "head_ref", "base_ref"),
+)
 
 
 def github_claims(
@@ -140,10 +147,21 @@ class OIDCIssuer(LoopbackServer):
         self.request_token = f"runner-{secrets.token_hex(24)}"
         self.kid = uuid.uuid4().hex
         self.minted = 0
+        # Called with each token that the endpoint hands out.
+        self.on_token: Callable[[str], None] = lambda token: None
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._foreign_key: rsa.RSAPrivateKey | None = None
         self._faults: list[Behaviour] = []
         self._lock = threading.Lock()
+
+    def reset(self, claims: Mapping[str, Any] | None = None) -> None:
+        """As new, with the same URL and key: default claims, no faults, nothing on record."""
+        with self._lock:
+            self._faults.clear()
+            self.requests.clear()
+            self.minted = 0
+        self.claims = dict(github_claims() if claims is None else claims)
+        self.on_token = lambda token: None
 
     # What a job is given.
 
@@ -166,30 +184,7 @@ class OIDCIssuer(LoopbackServer):
         """
         claims = self.claims
         ref = claims["ref"]
-        same = {
-            f"GITHUB_{name.upper()}": str(claims[name])
-            for name in [
-                "repository",
-                "repository_id",
-                "repository_owner",
-                "repository_owner_id",
-                "ref",
-                "ref_type",
-                "ref_protected",
-                "sha",
-                "workflow",
-                "workflow_ref",
-                "workflow_sha",
-                "run_id",
-                "run_number",
-                "run_attempt",
-                "actor",
-                "actor_id",
-                "event_name",
-                "head_ref",
-                "base_ref",
-            ]
-        }
+        same = {f"GITHUB_{name.upper()}": str(claims[name]) for name in SAME_AS_VARIABLES}
         return {
             "CI": "true",
             "GITHUB_ACTIONS": "true",
@@ -353,6 +348,7 @@ class OIDCIssuer(LoopbackServer):
             exchange.answer_json(400, {"message": "More than one audience."})
             return
         token = self.mint(**{"audience": audiences[0], **mint})
+        self.on_token(token)
         with self._lock:
             self.minted += 1
         exchange.answer_json(
