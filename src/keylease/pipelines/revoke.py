@@ -33,8 +33,10 @@ def revoke(revocations: Sequence[Revocation], context: Context) -> list[NotRevok
         if isinstance(result, KeyleaseError):
             failed.append(NotRevoked(revocation, result))
         elif isinstance(result, Exception):
-            error = KeyleaseError(f"{revocation.label}: revoking failed with a defect of ours: {type(result).__name__}")
-            failed.append(NotRevoked(revocation, error))
+            defect = KeyleaseError(
+                f"{revocation.label}: revoking failed with a defect of ours: {type(result).__name__}"
+            )
+            failed.append(NotRevoked(revocation, defect))
     return failed
 
 

@@ -1,0 +1,153 @@
+"""Run a command with leased values in its environment and nowhere else."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from keylease.context import Context
+from keylease.errors import UsageError
+from keylease.masking.redactor import Redactor
+from keylease.model import Export
+from keylease.pipelines.renew import Renewer
+
+COMMAND_NOT_FOUND = 127
+COMMAND_NOT_EXECUTABLE = 126
+"""Exit codes of a POSIX shell for the same two cases (POSIX.1-2024, XCU 2.8.2)."""
+
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+DRAIN = 5.0
+"""Seconds to wait for output after the command has ended: a process it left behind may hold the pipe for ever."""
+
+_READ = 64 * 1024
+
+
+class Interrupted(BaseException):
+    """A signal that asks us to end arrived while no command was running yet."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def find_command(argv: Sequence[str], path: str | None) -> int | None:
+    """None when the command can be started, otherwise the exit code a shell would give. Asked before leasing."""
+    if shutil.which(argv[0], path=path) is not None:
+        return None
+    has_directory = os.path.dirname(argv[0]) != ""
+    return COMMAND_NOT_EXECUTABLE if has_directory and os.path.exists(argv[0]) else COMMAND_NOT_FOUND
+
+
+class Signals:
+    """Catches the signals that end a job: raised as :class:`Interrupted` until there is a command, then passed on.
+
+    During revocation they are noted and nothing else: a second Ctrl-C must not leave a lease alive.
+    """
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[bytes] | None = None
+        self.revoking = False
+        self.received: int | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator["Signals"]:
+        """Install the handlers for the block."""
+        previous = {number: signal.signal(number, self._handle) for number in FORWARDED}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _handle(self, signum: int, _: object) -> None:
+        self.received = self.received or signum
+        if self.revoking:
+            return
+        if self.child is None:
+            if signum in (signal.SIGUSR1, signal.SIGUSR2):
+                return
+            raise Interrupted(signum)
+        # The terminal sends Ctrl-C and Ctrl-\ to the whole foreground group: the command has it already.
+        if signum in (signal.SIGINT, signal.SIGQUIT) and sys.stdin is not None and sys.stdin.isatty():
+            return
+        self.child.send_signal(signum)
+
+
+def run_command(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    context: Context,
+    renewer: Renewer,
+    signals: Signals,
+    out: BinaryIO,
+    err: BinaryIO,
+) -> int:
+    """Start `argv`, pass its output through the masker, and return its exit code (128 + n for signal n)."""
+    patterns = list(context.masker.patterns())
+    with renewer:
+        try:
+            child = subprocess.Popen(argv, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        except FileNotFoundError:
+            return COMMAND_NOT_FOUND
+        except OSError as error:
+            context.log.error("exec: can't start %s: %s", argv[0], error.strerror)
+            return COMMAND_NOT_EXECUTABLE
+        signals.child = child
+        try:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            pumps = [
+                _pump(child.stdout, out, Redactor(patterns)),
+                _pump(child.stderr, err, Redactor(patterns)),
+            ]
+            code = child.wait()
+            for pump in pumps:
+                pump(DRAIN)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            signals.child = None
+    return 128 - code if code < 0 else code
+
+
+def _pump(source: BinaryIO, sink: BinaryIO, redactor: Redactor) -> Callable[[float], None]:
+    def run() -> None:
+        broken = False
+        descriptor = source.fileno()
+        while True:
+            chunk = os.read(descriptor, _READ)
+            shown = redactor.feed(chunk) if chunk else redactor.flush()
+            if shown and not broken:
+                try:
+                    sink.write(shown)
+                    sink.flush()
+                except (BrokenPipeError, ValueError):
+                    broken = True  # keep reading: a full pipe would stop the command
+            if not chunk:
+                return
+
+    thread = threading.Thread(target=run, name="keylease-output", daemon=True)
+    thread.start()
+    return thread.join
+
+
+def child_environment(base: Mapping[str, str], exports: Sequence[Export], drop: Sequence[str]) -> dict[str, str]:
+    """The command's environment: ours, without what only we need, plus the leased values."""
+    environment = {name: value for name, value in base.items() if name not in drop}
+    for export in exports:
+        if export.env:
+            if not export.value.is_text:
+                raise UsageError(
+                    f"{export.origin}: {export.name}: the value is binary and can't be an environment variable",
+                    change="deliver it with `file:`, or as text with `decode: none`",
+                    docs="binary",
+                )
+            environment[export.name] = export.value.reveal()
+    return environment

@@ -1,0 +1,67 @@
+"""Keep leases alive while a command runs that may outlast them."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+from keylease.context import Context
+from keylease.errors import KeyleaseError
+from keylease.model import Renewal
+
+SAFETY = 2 / 3
+"""The part of a lease's life after which it is renewed: two more tries fit in what is left."""
+
+SHORTEST = 1.0
+"""Seconds between two tries for one lease."""
+
+
+class Renewer:
+    """A background thread that renews each lease in time. Use as a context manager around the command."""
+
+    def __init__(self, renewals: Sequence[Renewal], context: Context) -> None:
+        self._context = context
+        self._stop = threading.Event()
+        now = time.time()
+        self._due = [(now + max(SHORTEST, (r.expires_at - now) * SAFETY), r) for r in renewals]
+        self._thread = threading.Thread(target=self._run, name="keylease-renew", daemon=True)
+
+    def __enter__(self) -> "Renewer":
+        if self._due:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        while self._due:
+            self._due.sort(key=lambda entry: entry[0])
+            at, renewal = self._due[0]
+            if self._stop.wait(max(0.0, at - time.time())):
+                return
+            following = self._renewed(renewal)
+            self._due[0:1] = [(following, renewal)] if following is not None else []
+
+    def _renewed(self, renewal: Renewal) -> float | None:
+        """When to renew next; None when there is no use in trying again."""
+        now = time.time()
+        try:
+            granted = renewal.renew()
+        except KeyleaseError as error:
+            left = renewal.expires_at - now
+            if left <= SHORTEST:
+                self._context.log.warning("%s", error.summary)
+                self._context.log.warning("%s could not be renewed and has expired", renewal.label)
+                return None
+            self._context.log.warning("%s: renewing failed, %.0f s left: %s", renewal.label, left, error.summary)
+            return now + max(SHORTEST, left / 2)
+        if granted < renewal.ttl * (1 - SAFETY) or granted <= SHORTEST:
+            # The server shortens what it grants as the lease's maximum life comes near.
+            self._context.log.warning("%s reaches its maximum lifetime: it ends in %.0f s", renewal.label, granted)
+            renewal.expires_at = now + granted
+            return None
+        renewal.expires_at = now + granted
+        self._context.log.debug("%s renewed for %.0f s", renewal.label, granted)
+        return now + max(SHORTEST, granted * SAFETY)
