@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO
 
 from keylease.context import Context
 from keylease.errors import UsageError
@@ -47,12 +47,13 @@ def find_command(argv: Sequence[str], path: str | None) -> int | None:
 class Signals:
     """Catches the signals that end a job: raised as :class:`Interrupted` until there is a command, then passed on.
 
-    During revocation they are noted and nothing else: a second Ctrl-C must not leave a lease alive.
+    Raised once only, and not at all while `holding` (the command is being started, leases are being revoked): a
+    second Ctrl-C must not leave a lease or a command alive.
     """
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[bytes] | None = None
-        self.revoking = False
+        self.holding = False
         self.received: int | None = None
 
     @contextmanager
@@ -65,18 +66,23 @@ class Signals:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def attach(self, child: "subprocess.Popen[bytes] | None") -> None:
+        """From now on signals go to `child`; what came while it was being started is passed on now."""
+        self.child = child
+        if child is not None and self.received is not None:
+            child.send_signal(self.received)
+
     def _handle(self, signum: int, _: object) -> None:
-        self.received = self.received or signum
-        if self.revoking:
-            return
-        if self.child is None:
-            if signum in (signal.SIGUSR1, signal.SIGUSR2):
+        again = self.received is not None
+        if signum not in (signal.SIGUSR1, signal.SIGUSR2):
+            self.received = self.received or signum
+        if self.child is not None:
+            # The terminal sends Ctrl-C and Ctrl-\ to the whole foreground group: the command has it already.
+            if signum in (signal.SIGINT, signal.SIGQUIT) and sys.stdin is not None and sys.stdin.isatty():
                 return
+            self.child.send_signal(signum)
+        elif not self.holding and not again and self.received is not None:
             raise Interrupted(signum)
-        # The terminal sends Ctrl-C and Ctrl-\ to the whole foreground group: the command has it already.
-        if signum in (signal.SIGINT, signal.SIGQUIT) and sys.stdin is not None and sys.stdin.isatty():
-            return
-        self.child.send_signal(signum)
 
 
 def run_command(
@@ -85,11 +91,12 @@ def run_command(
     context: Context,
     renewer: Renewer,
     signals: Signals,
-    out: BinaryIO,
-    err: BinaryIO,
+    out: IO[bytes],
+    err: IO[bytes],
 ) -> int:
     """Start `argv`, pass its output through the masker, and return its exit code (128 + n for signal n)."""
     patterns = list(context.masker.patterns())
+    signals.holding = True
     with renewer:
         try:
             child = subprocess.Popen(argv, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -98,13 +105,12 @@ def run_command(
         except OSError as error:
             context.log.error("exec: can't start %s: %s", argv[0], error.strerror)
             return COMMAND_NOT_EXECUTABLE
-        signals.child = child
+        signals.attach(child)
         try:
-            assert child.stdout is not None
-            assert child.stderr is not None
             pumps = [
-                _pump(child.stdout, out, Redactor(patterns)),
-                _pump(child.stderr, err, Redactor(patterns)),
+                _pump(stream, sink, Redactor(patterns))
+                for stream, sink in ((child.stdout, out), (child.stderr, err))
+                if stream is not None
             ]
             code = child.wait()
             for pump in pumps:
@@ -113,11 +119,11 @@ def run_command(
             if child.poll() is None:
                 child.kill()
                 child.wait()
-            signals.child = None
+            signals.attach(None)
     return 128 - code if code < 0 else code
 
 
-def _pump(source: BinaryIO, sink: BinaryIO, redactor: Redactor) -> Callable[[float], None]:
+def _pump(source: IO[bytes], sink: IO[bytes], redactor: Redactor) -> Callable[[float], None]:
     def run() -> None:
         broken = False
         descriptor = source.fileno()

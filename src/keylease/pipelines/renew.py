@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from typing import Self
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError
@@ -25,7 +26,7 @@ class Renewer:
         self._due = [(now + max(SHORTEST, (r.expires_at - now) * SAFETY), r) for r in renewals]
         self._thread = threading.Thread(target=self._run, name="keylease-renew", daemon=True)
 
-    def __enter__(self) -> "Renewer":
+    def __enter__(self) -> Self:
         if self._due:
             self._thread.start()
         return self
