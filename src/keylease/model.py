@@ -1,6 +1,7 @@
 """The nouns that all parts share. Plain data: no I/O, no provider's name."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,10 +144,18 @@ class Read:
 
 
 Wildcard = Literal["*", "**"]
-"""All top-level fields: ``*`` keeps the case of their names, ``**`` makes variables' names upper case.
+"""All top-level fields: ``*`` makes variables' names upper case, ``**`` keeps their case; outputs always keep it.
 
-The meaning they have in vault-action (https://github.com/hashicorp/vault-action#simple-key, src/secrets.js).
+The meaning they have in vault-action (README "Multiple Secrets"; src/constants.js: WILDCARD_UPPERCASE is ``*``).
 """
+
+
+def normalised(name: str) -> str:
+    """A field's name as a variable's: dots become ``__``, dashes and what is neither letter nor digit go.
+
+    The rule of vault-action (src/utils.js, normalizeOutputKey), so that moving over changes no name.
+    """
+    return re.sub(r"[^\w]", "", name.replace(".", "__"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from keylease.model import (
     Read,
     Renewal,
     Revocation,
+    normalised,
 )
 from keylease.parallel import parallel
 from keylease.pipelines.revoke import give_back
@@ -279,7 +279,7 @@ class LeaseRun:
             exports.append(
                 replace(
                     common,
-                    name=bare.upper() if deliver.selector == "**" else bare,
+                    name=bare.upper() if deliver.selector == "*" else bare,
                     output_name=bare,
                     value=self._value(document, single),
                 )
@@ -313,11 +313,3 @@ class LeaseRun:
             return self._context.seal(decoded.decode("utf-8"), label)
         except UnicodeDecodeError:
             return self._context.seal(decoded, label)
-
-
-def normalised(name: str) -> str:
-    """A field's name as a variable's: dots become ``__``, dashes and what is neither letter nor digit go.
-
-    The rule of vault-action (src/utils.js, normalizeOutputKey), so that moving over changes no name.
-    """
-    return re.sub(r"[^\w]", "", name.replace(".", "__").replace("-", ""))
