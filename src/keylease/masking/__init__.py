@@ -1,5 +1,6 @@
 """Keep every value out of every log."""
 
 from keylease.masking.masker import Masker
+from keylease.masking.redactor import REPLACEMENT, Redactor
 
-__all__ = ["Masker"]
+__all__ = ["REPLACEMENT", "Masker", "Redactor"]

@@ -1,0 +1,149 @@
+"""What the masker registers, announces and hides."""
+
+import base64
+import json
+import threading
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keylease.masking import Masker
+from keylease.masking.forms import announcements, base64_forms, is_maskable, leaves_of
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["true", "1", "{", "", " ", "abc", "----", "0000", "False", "null", "\n\n", "  on  ", "\t{\n}", "LOCALHOST"],
+)
+def test_too_short_or_common_values_are_reported_not_masked(value: str) -> None:
+    announced: list[str] = []
+    masker = Masker(announced.append)
+    secret = masker.seal(value, "vault://kv/app#flag")
+    assert secret.reveal() == value
+    assert announced == []
+    assert masker.unmaskable == (["vault://kv/app#flag"] if value.strip() else [])
+    assert masker.scrub(f"[{value}] stays") == f"[{value}] stays"
+
+
+def test_value_and_each_line_are_announced_before_seal_returns() -> None:
+    announced: list[str] = []
+    pem = "-----BEGIN KEY-----\r\n  MIIEvQIBADANBg  \nab\n\n{\n-----END KEY-----\n"
+    Masker(announced.append).seal(pem, "key")
+    assert announced == [pem, "-----BEGIN KEY-----", "MIIEvQIBADANBg", "-----END KEY-----"]
+
+
+def test_only_cr_and_lf_end_a_line() -> None:
+    assert announcements("one\x0ctwo\u2028three\rfour4".encode()) == [
+        "one\x0ctwo\u2028three\rfour4",
+        "one\x0ctwo\u2028three",
+        "four4",
+    ]
+
+
+def test_the_same_value_is_announced_once() -> None:
+    announced: list[str] = []
+    masker = Masker(announced.append)
+    masker.seal("hunter22", "a")
+    masker.seal(b"hunter22", "b")
+    masker.seal("hunter22\nhunter22", "c")
+    assert announced == ["hunter22", "hunter22\nhunter22"]
+
+
+def test_strings_inside_json_are_masked_also_when_nested_twice() -> None:
+    inner = json.dumps({"private_key": "-----BEGIN-----\nabcdefgh\n", "port": 5432, "ok": True})
+    masker = Masker()
+    masker.seal(json.dumps({"list": ["first-leaf", {"deep": "second-leaf"}], "inner": inner, "type": "x"}), "doc")
+    for leak in ("first-leaf", "second-leaf", "abcdefgh"):
+        assert masker.scrub(f"<{leak}>") == "<***>"
+    assert masker.scrub("5432 x") == "5432 x"
+    assert masker.unmaskable == []
+
+
+def test_json_deeper_than_the_parser_follows_is_still_masked_as_text() -> None:
+    value = '["deep-leaf",' * 200_000
+    masker = Masker()
+    masker.seal(value, "deep")
+    assert masker.scrub(value) == "***"
+    assert leaves_of("[" * 200_000 + "]" * 200_000) == []
+
+
+def test_binary_values_are_hidden_raw_and_encoded_and_announced_encoded() -> None:
+    announced: list[str] = []
+    data = b"\xff\x00\xfe binary \x80 value"
+    masker = Masker(announced.append)
+    masker.seal(data, "bin")
+    assert masker.scrub(f"hex {data.hex()}") == "hex ***"
+    assert data in masker.patterns()
+    assert base64.b64encode(data).decode().rstrip("=")[:-1] in " ".join(announced)
+    assert data.hex() in announced
+
+
+@given(secret=st.text(min_size=8, max_size=60), before=st.binary(max_size=7), after=st.binary(max_size=7))
+def test_base64_is_hidden_wherever_the_value_starts(secret: str, before: bytes, after: bytes) -> None:
+    data = secret.encode()
+    encoded = base64.b64encode(before + data + after)
+    core = list(base64_forms(data))
+    assert any(form in encoded for form in core)
+    assert any(form in base64.urlsafe_b64encode(before + data + after) for form in core)
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_every_form_of_a_maskable_value_is_hidden(value: str) -> None:
+    masker = Masker()
+    masker.seal(value, "v")
+    if not is_maskable(value):
+        return
+    bare = value.strip()
+    for form in (value, json.dumps(value), json.dumps(value, ensure_ascii=False), quote(value, safe="")):
+        assert bare not in masker.scrub(form).replace("***", "")
+        assert "***" in masker.scrub(form)
+
+
+def test_secrets_that_overlap_leave_nothing_standing() -> None:
+    masker = Masker()
+    masker.seal("alpha-beta", "a")
+    masker.seal("beta-gamma", "b")
+    assert masker.scrub("x alpha-beta-gamma y") == "x *** y"
+
+
+def test_scrub_takes_any_text() -> None:
+    masker = Masker()
+    masker.seal("hunter22", "a")
+    assert masker.scrub("\ud800 hunter22 \udcff ü\0") == "\ud800 *** \udcff ü\0"
+
+
+def test_scrub_survives_a_binary_value_that_is_part_of_a_character() -> None:
+    masker = Masker()
+    masker.seal("€€".encode()[1:5], "b")
+    assert "*" in masker.scrub("€€")
+
+
+def test_a_value_that_cannot_be_announced_does_not_go_on() -> None:
+    def broken(text: str) -> None:
+        raise BrokenPipeError
+
+    masker = Masker(broken)
+    for _ in range(2):  # the second time too: it was not registered as announced
+        with pytest.raises(BrokenPipeError):
+            masker.seal("hunter22", "a")
+
+
+def test_many_threads_may_seal_at_once() -> None:
+    announced: list[str] = []
+    masker = Masker(announced.append)
+    barrier = threading.Barrier(8)
+
+    def work(n: int) -> None:
+        barrier.wait()
+        for m in range(50):
+            masker.seal(f"value-{(n + m) % 50}", "x")
+            masker.scrub("value-1")
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(announced) == sorted(f"value-{n}" for n in range(50))

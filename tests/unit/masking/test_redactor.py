@@ -1,0 +1,124 @@
+"""The redactor, against a definition of it that is too simple to be wrong (and too slow to be used)."""
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keylease.masking import Redactor
+
+
+def defined(patterns: list[bytes], data: bytes, replacement: bytes = b"***") -> bytes:
+    """Each byte inside any occurrence is hidden; each unbroken run of hidden bytes becomes one replacement."""
+    hidden = [False] * len(data)
+    for pattern in patterns:
+        for at in range(len(data) - len(pattern) + 1):
+            if pattern and data[at : at + len(pattern)] == pattern:
+                hidden[at : at + len(pattern)] = [True] * len(pattern)
+    out = bytearray()
+    for at, byte in enumerate(data):
+        if not hidden[at]:
+            out.append(byte)
+        elif at == 0 or not hidden[at - 1]:
+            out += replacement
+    return bytes(out)
+
+
+def run(patterns: list[bytes], chunks: list[bytes], replacement: bytes = b"***") -> bytes:
+    redactor = Redactor(patterns, replacement)
+    return b"".join([*(redactor.feed(chunk) for chunk in chunks), redactor.flush()])
+
+
+def chunked(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
+
+
+# Two letters make overlapping, nested and self-overlapping occurrences the rule, not the exception.
+few = st.lists(st.sampled_from(b"ab"), min_size=1, max_size=9).map(bytes)
+text = st.lists(st.sampled_from(b"ab\n"), max_size=60).map(bytes)
+
+
+@given(patterns=st.lists(few, max_size=5), data=text, cuts=st.lists(st.integers(0, 200), max_size=12))
+def test_any_chunking_gives_what_the_definition_gives(patterns: list[bytes], data: bytes, cuts: list[int]) -> None:
+    assert run(patterns, chunked(data, cuts)) == defined(patterns, data)
+
+
+@given(
+    secrets=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5),
+    between=st.lists(st.binary(max_size=30), min_size=1, max_size=8),
+    cuts=st.lists(st.integers(0, 5000), max_size=20),
+)
+def test_no_random_secret_survives(secrets: list[bytes], between: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(part + secrets[n % len(secrets)] for n, part in enumerate(between))
+    out = run(secrets, chunked(data, cuts), replacement=b"")
+    assert run(secrets, chunked(data, cuts)) == defined(secrets, data)
+    assert len(out) <= sum(map(len, between))
+
+
+@given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 400), max_size=9))
+def test_what_holds_no_pattern_passes_unchanged(data: bytes, cuts: list[int]) -> None:
+    secret = b"S3cret-that-is-not-in-there-0123456789"
+    assert run([secret], chunked(data, cuts)) == data
+    assert run([], chunked(data, cuts)) == data
+
+
+@pytest.mark.parametrize(
+    ("patterns", "data", "expected"),
+    [
+        ([b"abcd", b"cdef"], b"xabcdefx", b"x***x"),  # overlap: neither's rest is left standing
+        ([b"abcdef", b"cd"], b"xabcdefx", b"x***x"),  # one inside the other
+        ([b"abab"], b"abababab!", b"***!"),  # overlaps itself
+        ([b"abc"], b"abcabc-abc", b"***-***"),  # touching ones are one
+        ([b"abcdef", b"abc"], b"abcde", b"***de"),  # the long one never comes: the short one still counts
+        ([b"secret"], b"secre", b"secre"),  # the end of the stream sets free what was held back
+        ([b"\xff\xfe\xfd"], b"\xffok\xff\xfe\xfd\xff", b"\xffok***\xff"),
+        ([b""], b"abc", b"abc"),
+    ],
+)
+def test_cases(patterns: list[bytes], data: bytes, expected: bytes) -> None:
+    assert run(patterns, [data]) == expected
+    assert run(patterns, [data[n : n + 1] for n in range(len(data))]) == expected
+
+
+def test_a_match_across_held_back_and_shown_parts_does_not_leak() -> None:
+    # "abcX" ends the first chunk: "X" may begin "XYZ", while "abcXq" may still be completed too.
+    redactor = Redactor([b"abcX", b"XYZW"])
+    assert redactor.feed(b"--abcX") == b"--***"
+    assert redactor.feed(b"YZ") == b""
+    assert redactor.feed(b"W--") == b"--"
+    assert redactor.flush() == b""
+
+
+def test_a_prompt_is_shown_at_once() -> None:
+    redactor = Redactor([b"hunter22"])
+    assert redactor.feed(b"Password: ") == b"Password: "
+    assert redactor.feed(b"h") == b""
+    assert redactor.feed(b"i\n") == b"hi\n"
+
+
+def test_it_serves_a_second_stream() -> None:
+    redactor = Redactor([b"abc"])
+    assert redactor.feed(b"abc") + redactor.flush() == b"***"
+    assert redactor.feed(b"abc") + redactor.flush() == b"***"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "data"),
+    [
+        ([b"aaaaaaab"], b"a" * 2_000_000),
+        ([b"a" * 1000], b"a" * 2_000_000),
+        ([b"x" * 1_000_000], b"x" * 4_000_000),
+        ([bytes([n]) * 9 for n in range(65, 91)], b"ordinary log line, nothing to see\n" * 60_000),
+    ],
+)
+def test_time_grows_with_the_length_only(patterns: list[bytes], data: bytes) -> None:
+    def seconds(part: bytes) -> float:
+        begin = time.process_time()
+        run(patterns, [part[n : n + 65536] for n in range(0, len(part), 65536)])
+        return time.process_time() - begin
+
+    small, large = seconds(data[: len(data) // 4]), seconds(data)
+    assert large < 10 * small + 0.5  # 4 times the data; quadratic would be 16
