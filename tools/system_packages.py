@@ -16,7 +16,7 @@ SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 # program -> Debian package, and what it is for
 NEEDED = {
     "podman": ("podman", "the engine that runs the action's container and act's jobs"),
-    "runc": ("runc", "the runtime under it: crun of Debian 12 fails on recent kernels and inside containers"),
+    "runc": ("runc", "the runtime under it: crun refuses hosts with hybrid cgroups"),
     "debootstrap": ("debootstrap", "builds the base image where no registry is reachable"),
     "git": ("git", "act and gitlab-ci-local read the repository through it"),
     "rsync": ("rsync", "gitlab-ci-local copies the project with it"),

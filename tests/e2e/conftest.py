@@ -1,0 +1,39 @@
+"""Fixtures of the end-to-end tests: the container engine, shared, and skipped or failed where there is none."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.engine import Engine
+from tests.e2e.store import NoEngineError
+
+HERE = Path(__file__).parent
+# Read now: the environment is scrubbed before the tests run.
+IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
+ENGINE_SECONDS = 600  # the very first run makes the base image
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything that uses containers runs on one xdist worker: one engine, and images are built once."""
+    for item in items:
+        if HERE in item.path.parents and "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.podman)
+            item.add_marker(pytest.mark.xdist_group("engine"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(ENGINE_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Podman with a store of the tests' own. Skips where containers can't run; with CI=true that is a failure."""
+    try:
+        opened = Engine().__enter__()
+    except NoEngineError as reason:
+        if IN_CI:
+            pytest.fail(f"containers must run in CI: {reason}", pytrace=False)
+        pytest.skip(f"no container engine: {reason}")
+    with opened:
+        yield opened
