@@ -10,7 +10,6 @@ MINIMUM = 4
 """Characters. Shorter patterns hit innocent text so often that the log becomes unreadable."""
 
 NEVER = frozenset(
-    # fmt: off
     [
         "true",
         "false",
@@ -41,7 +40,6 @@ NEVER = frozenset(
         "name",
         "value",
     ]
-    # fmt: on
 )
 """Words too common to hide, whoever calls them a secret (compared without case; shorter ones never reach it)."""
 
