@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def version() -> str:
     """The package's version, read and not imported."""
     text = (ROOT / "src/keylease/__init__.py").read_text(encoding="utf-8")
-    found = re.search(r'^__version__ = "([^"]+)"$', text, re.M)
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if not found:
         raise SystemExit("src/keylease/__init__.py: no __version__ line")
     return found[1]
@@ -24,8 +24,9 @@ def version() -> str:
 def notes(wanted: str, changelog: str) -> str:
     """The changelog's section for `wanted`, without its heading. Exits where there is none, or an empty one."""
     heading = rf"^## \[{re.escape(wanted)}\] - \d{{4}}-\d\d-\d\d$"
-    parts = re.split(heading, changelog, maxsplit=1, flags=re.M)
-    section = re.split(r"^(?:## |\[[^]]+\]: )", parts[1], maxsplit=1, flags=re.M)[0].strip() if len(parts) == 2 else ""
+    parts = re.split(heading, changelog, maxsplit=1, flags=re.MULTILINE)
+    following = r"^(?:## |\[[^]]+\]: )"
+    section = re.split(following, parts[1], maxsplit=1, flags=re.MULTILINE)[0].strip() if len(parts) == 2 else ""
     if not section:
         raise SystemExit(f"CHANGELOG.md: no section '## [{wanted}] - YYYY-MM-DD' with something in it")
     return section
@@ -35,7 +36,7 @@ def pinned(image: str, action: str) -> str:
     """The text of action.yml with `image` in place of the Dockerfile. Exits unless exactly one line changes."""
     if not re.fullmatch(r"docker://[a-z0-9./-]+@sha256:[0-9a-f]{64}", image):
         raise SystemExit(f"not an image pinned by digest: {image}")
-    text, count = re.subn(r"^  image: Dockerfile$", f"  image: {image}", action, flags=re.M)
+    text, count = re.subn(r"^  image: Dockerfile$", f"  image: {image}", action, flags=re.MULTILINE)
     if count != 1:
         raise SystemExit(f"action.yml: expected one line 'image: Dockerfile', found {count}")
     return text
