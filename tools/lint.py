@@ -50,9 +50,11 @@ def gitlab_template() -> list[str]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        pass
+        def reference(self, node: yaml.Node) -> object:
+            assert isinstance(node, yaml.SequenceNode)
+            return self.construct_sequence(node)
 
-    Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
+    Loader.add_constructor("!reference", Loader.reference)
     problems = []
     for path in tracked("templates/*.yml"):
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader))  # a SafeLoader

@@ -9,7 +9,8 @@ import tomllib
 
 from lint import LOCK_STAMP, ROOT, lock_inputs
 
-COMPILE = "uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate".split()
+COMPILE = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+COMPILE += ["--generate-hashes", "--no-header", "--no-annotate"]
 
 
 def main(arguments: list[str]) -> None:

@@ -1,0 +1,138 @@
+"""`make docs`: write the generated parts of the documentation; ``--check`` only compares.
+
+A generated part of a Markdown file stands between ``<!-- generated: NAME ARGUMENTS -->`` and ``<!-- end -->``:
+
+example PATH [from TEXT]   a file under examples/, from the first line that starts with TEXT on, as a code block
+help                       the help texts of every command
+action-inputs              the inputs of action.yml, as a table
+exit-codes                 what the process says to its caller
+
+``docs/keylease.schema.json`` is generated as a whole.
+"""
+
+import difflib
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PART = re.compile(r"(<!-- generated: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+LANGUAGES = {".yml": "yaml", ".sh": "sh", "": "groovy"}  # a Jenkinsfile has no suffix
+
+
+def keylease(*arguments: str) -> str:
+    """What the command prints, at 100 columns, whatever this machine's terminal and environment are."""
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": "100", "NO_COLOR": "1"}
+    command = [str(Path(sysconfig.get_path("scripts"), "keylease")), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def example(arguments: str) -> str:
+    """A code block with (the end of) a file."""
+    path, _, start = arguments.partition(" from ")
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines(keepends=True)
+    if start:
+        first = next((n for n, line in enumerate(lines) if line.strip().startswith(start)), None)
+        if first is None:
+            raise SystemExit(f"{path}: no line starts with {start!r}")
+        lines = lines[first:]
+    return f"```{LANGUAGES[Path(path).suffix]}\n{dedent(''.join(lines)).rstrip()}\n```\n"
+
+
+def help_texts(_: str) -> str:
+    """The help of the command and of every subcommand."""
+    top = keylease("--help")
+    found = re.search(r"\{([a-z,]+)\}", top)
+    if not found:
+        raise SystemExit("keylease --help lists no commands")
+    blocks = [("keylease", top), *((f"keylease {name}", keylease(name, "--help")) for name in found[1].split(","))]
+    return "\n".join(f"## {title}\n\n```text\n{text.rstrip()}\n```\n" for title, text in blocks)
+
+
+def action_inputs(_: str) -> str:
+    """A table of the action's inputs."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    rows = [f"| `{name}` | {_cell(declared['description'])} |" for name, declared in action["inputs"].items()]
+    return "\n".join(["| input | meaning |", "| --- | --- |", *rows, ""])
+
+
+def _cell(text: str) -> str:
+    return text.strip().replace("|", "\\|").replace("\n", " ")
+
+
+def exit_codes(_: str) -> str:
+    """A table of the exit codes, with the meanings written beside them here."""
+    from keylease.errors import ExitCode
+
+    meanings = {
+        ExitCode.OK: "done",
+        ExitCode.FINDINGS: "reserved: findings of an audit, or drift",
+        ExitCode.USAGE: "the command line or the configuration is wrong; nothing was tried",
+        ExitCode.IDENTITY: "no usable identity token",
+        ExitCode.REFUSED: "the server refused, or there is no such secret; never retried",
+        ExitCode.UNREACHABLE: "no usable answer, within the retries and the deadline",
+        ExitCode.PARTIAL: "some items failed, each named",
+        ExitCode.INTERNAL: "a defect of Keylease; please report it",
+    }
+    rows = [f"| {code.value} | {meanings[code]} |" for code in ExitCode]
+    return "\n".join(["| code | meaning |", "| --- | --- |", *rows, ""])
+
+
+GENERATORS: dict[str, Callable[[str], str]] = {
+    "example": example,
+    "help": help_texts,
+    "action-inputs": action_inputs,
+    "exit-codes": exit_codes,
+}
+
+
+def regenerated(text: str) -> str:
+    """`text` with every generated part made anew."""
+
+    def part(match: re.Match[str]) -> str:
+        name, _, arguments = match[2].partition(" ")
+        return f"{match[1]}{GENERATORS[name](arguments)}{match[4]}"
+
+    return PART.sub(part, text)
+
+
+def wanted() -> dict[Path, str]:
+    """Every file with something generated in it, as it should be."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+    files = {page: regenerated(page.read_text(encoding="utf-8")) for page in pages}
+    files[ROOT / "docs/keylease.schema.json"] = keylease("schema")
+    return files
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or with ``--check`` show what writing would change and return 1."""
+    changed = 0
+    for path, new in wanted().items():
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if old == new:
+            continue
+        changed += 1
+        name = path.relative_to(ROOT).as_posix()
+        if arguments == ["--check"]:
+            lines = difflib.unified_diff(
+                old.splitlines(), new.splitlines(), name, f"{name} (make docs)", lineterm="", n=1
+            )
+            print("\n".join(list(lines)[:60]))
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(f"wrote {name}")
+    if changed and arguments == ["--check"]:
+        print("run `make docs`")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
