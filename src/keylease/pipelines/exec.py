@@ -124,20 +124,22 @@ def run_command(
 
 
 def _pump(source: IO[bytes], sink: IO[bytes], redactor: Redactor) -> Callable[[float], None]:
+    """Copy `source` to `sink` through the masker in a thread; returns what waits for its end so many seconds."""
+
     def run() -> None:
         broken = False
-        descriptor = source.fileno()
-        while True:
-            chunk = os.read(descriptor, _READ)
-            shown = redactor.feed(chunk) if chunk else redactor.flush()
-            if shown and not broken:
-                try:
-                    sink.write(shown)
-                    sink.flush()
-                except (BrokenPipeError, ValueError):
-                    broken = True  # keep reading: a full pipe would stop the command
-            if not chunk:
-                return
+        with source:
+            while True:
+                chunk = os.read(source.fileno(), _READ)
+                shown = redactor.feed(chunk) if chunk else redactor.flush()
+                if shown and not broken:
+                    try:
+                        sink.write(shown)
+                        sink.flush()
+                    except (BrokenPipeError, ValueError):
+                        broken = True  # keep reading: a full pipe would stop the command
+                if not chunk:
+                    return
 
     thread = threading.Thread(target=run, name="keylease-output", daemon=True)
     thread.start()

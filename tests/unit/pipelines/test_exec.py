@@ -1,0 +1,96 @@
+"""Running a command: exit codes, masked output, its environment, processes it leaves behind."""
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from keylease.context import Context
+from keylease.errors import UsageError
+from keylease.model import Export, Origin
+from keylease.pipelines.exec import Signals, child_environment, find_command, run_command
+from keylease.pipelines.renew import Renewer
+from keylease.secret import Secret
+from tests.leaks import Seeded
+
+
+def run(context: Context, *argv: str, env: dict[str, str] | None = None) -> tuple[int, bytes, bytes]:
+    out, err = io.BytesIO(), io.BytesIO()
+    environment = {"PATH": os.environ["PATH"], **(env or {})}
+    code = run_command(argv, environment, context, Renewer([], context), Signals(), out, err)
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -9 $$", 137)]
+)
+def test_the_commands_exit_code_is_ours(context: Context, script: str, code: int) -> None:
+    assert run(context, "sh", "-c", script)[0] == code
+
+
+def test_both_streams_are_masked_and_kept_apart(context: Context, seeded: Seeded) -> None:
+    value = seeded.new("password")
+    context.seal(value, "password")
+    code, out, err = run(context, "sh", "-c", 'echo "out $V."; echo "err $V" >&2', env={"V": value})
+    assert (code, out, err) == (0, b"out ***.\n", b"err ***\n")
+
+
+def test_a_prompt_without_newline_appears_at_once(context: Context) -> None:
+    class Timed(io.BytesIO):
+        first: float | None = None
+
+        def write(self, data: object) -> int:
+            self.first = self.first or time.monotonic()
+            return super().write(data)  # type: ignore[arg-type]
+
+    context.seal("a-secret-value", "x")
+    out = Timed()
+    start = time.monotonic()
+    argv = ["sh", "-c", "printf 'Continue? '; sleep 1"]
+    run_command(argv, {"PATH": os.environ["PATH"]}, context, Renewer([], context), Signals(), out, io.BytesIO())
+    assert out.first is not None
+    assert out.first - start < 0.8
+
+
+def test_a_megabyte_of_any_bytes_comes_through_unchanged(context: Context) -> None:
+    context.seal("a-secret-value", "x")
+    script = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4096)"
+    assert run(context, sys.executable, "-c", script)[1] == bytes(range(256)) * 4096
+
+
+def test_a_process_left_behind_does_not_hold_us(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keylease.pipelines.exec.DRAIN", 0.3)
+    start = time.monotonic()
+    code, out, _ = run(context, "sh", "-c", "echo done; sleep 8 &")
+    assert (code, out) == (0, b"done\n")
+    assert time.monotonic() - start < 4
+
+
+def test_a_command_that_can_not_start(context: Context, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("no program")
+    assert run(context, str(tmp_path / "missing"))[0] == 127
+    assert run(context, str(plain))[0] == 126
+    path = os.environ["PATH"]
+    assert find_command(["sh"], path) is None
+    assert find_command(["no-such-command"], path) == 127
+    assert find_command([str(plain)], path) == 126
+
+
+def test_the_environment_is_ours_plus_the_leased_less_what_only_we_need() -> None:
+    exports = [
+        Export("PASSWORD", Secret("value-p"), "x"),
+        Export("FILE_ONLY", Secret("value-f"), "x", env=False, file="f"),
+    ]
+    base = {"PATH": "/bin", "KEYLEASE_ID_TOKEN": "jwt"}
+    assert child_environment(base, exports, ["KEYLEASE_ID_TOKEN"]) == {"PATH": "/bin", "PASSWORD": "value-p"}
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", "a\0b"])
+def test_a_binary_value_can_not_be_a_variable(value: str | bytes) -> None:
+    export = Export("KEY", Secret(value), "x", origin=Origin("keylease.yml", 4, "leases[0]"))
+    with pytest.raises(UsageError, match=r"keylease\.yml:4: leases\[0\]: KEY: the value is binary"):
+        child_environment({}, [export], [])
