@@ -1,0 +1,190 @@
+"""keylease.yml, from its text to a plan."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from keylease.config import yamltree
+from keylease.config.assemble import Assembler
+from keylease.config.convert import fields_of, is_secret, mapping, sequence, struct, unknown
+from keylease.config.document import VERSION, NeededSecret, RunSettings
+from keylease.config.leases import add_item, needed
+from keylease.config.values import nearest
+from keylease.config.yamltree import Node, fail, shown
+from keylease.errors import UsageError
+from keylease.model import Env, Origin, Plan, Provider
+from keylease.registry import EXCHANGERS
+from keylease.secret import Secret
+
+_KEYS = ("version", "settings", "providers", "leases")
+_LATER = ("sync", "audit")
+
+_PROVIDER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+_PLATFORM_VARIABLE = re.compile(r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM)_.*")
+_FILLED_LATER = Secret("read before the login")
+
+_Needs = dict[str, tuple[NeededSecret, Origin]]
+
+
+def load_file(path: Path, env: Env) -> Plan:
+    """See :func:`keylease.config.load_file`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(yamltree.MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: there is no such file",
+            cause="the path is relative to the working directory, or the repository is not checked out yet",
+            change="check the path; on GitHub, put actions/checkout before this step",
+            docs="configuration",
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise UsageError(f"{path}: can't be read: {reason}", docs="configuration") from None
+    return load_text(data, str(path), env)
+
+
+def load_text(text: str | bytes, source: str, env: Env) -> Plan:
+    """See :func:`keylease.config.load_text`."""
+    return _File(yamltree.parse(text, source), source, env).plan()
+
+
+class _File:
+    def __init__(self, root: Node, source: str, env: Env) -> None:
+        self._root = root
+        self._source = source
+        self._env = env
+
+    def plan(self) -> Plan:
+        sections = self._sections()
+        settings = struct(sections.get("settings", Node({}, 1)), RunSettings, self._source, "settings")
+        assembler = Assembler(frozenset(settings.allow_names))
+        pending: dict[str, _Needs] = {}
+        for name, node in self._children(sections.get("providers"), "providers"):
+            provider, pending[name] = self._provider(name, node, settings)
+            assembler.add_provider(provider)
+        for name, needs in pending.items():
+            assembler.add_needs(name, {key: needed(*need, name, assembler) for key, need in needs.items()})
+        if "leases" in sections:
+            for index, node in enumerate(sequence(sections["leases"], self._source, "leases")):
+                add_item(node, self._source, f"leases[{index}]", assembler)
+        plan = assembler.plan()
+        return replace(
+            plan,
+            deadline=plan.deadline if settings.deadline is None else settings.deadline,
+            identity_variables=tuple(settings.identity_variables),
+            strict_revoke=settings.strict_revoke,
+            revoke=settings.revoke,
+        )
+
+    def _sections(self) -> dict[str, Node]:
+        sections = mapping(self._root, self._source, "")
+        for name in _LATER:
+            if name in sections:
+                raise self._fail(
+                    self._root.lines[name], name, "this version of Keylease does not know this section", "remove it"
+                )
+        unknown(self._root, dict.fromkeys(_KEYS), self._source, "")
+        if "version" not in sections:
+            raise self._fail(1, "version", "is missing", f"start the file with `version: {VERSION}`")
+        version = sections["version"].value
+        if version != VERSION or isinstance(version, bool | float):
+            raise self._fail(
+                self._root.lines["version"],
+                "version",
+                f"must be {VERSION}",
+                f"write `version: {VERSION}`, or use a newer Keylease if the file was made for one",
+            )
+        return sections
+
+    def _children(self, node: Node | None, path: str) -> list[tuple[str, Node]]:
+        if node is None:
+            return []
+        children = mapping(node, self._source, path)
+        for name in children:
+            if not _PROVIDER_NAME.fullmatch(name):
+                raise self._fail(
+                    node.lines[name],
+                    f"{path}.{shown(name)}",
+                    "can't be a provider's name",
+                    "a name begins with a letter and has letters, digits, - and _ only, 64 at most",
+                )
+        return list(children.items())
+
+    def _provider(self, name: str, node: Node, defaults: RunSettings) -> tuple[Provider, "_Needs"]:
+        path = f"providers.{name}"
+        kind = self._type(node, path)
+        exchanger = EXCHANGERS.load(kind)
+        wanted = exchanger.Settings
+        fields = fields_of(wanted)
+        own = Node(
+            {key: child for key, child in node.value.items() if key != "type"},
+            node.line,
+            {key: line for key, line in node.lines.items() if key != "type"},
+        )
+        unknown(own, fields, self._source, path)
+        needs: _Needs = {}
+        given: dict[str, Any] = {}
+        for key, child in own.value.items():
+            origin = Origin(self._source, own.lines[key], f"{path}.{key}")
+            if key.endswith("_env"):
+                self._check_variable(child, origin)
+            if is_secret(fields[key]):
+                if not isinstance(child.value, dict):
+                    raise self._fail(
+                        origin.line,
+                        origin.key,
+                        "a secret is never written here",
+                        f"name the variable that holds it, `{key}_env: NAME`, or read it with another provider: "
+                        f"`{key}: {{secret: vault://…#field, provider: NAME}}`",
+                    )
+                needs[key] = struct(child, NeededSecret, self._source, origin.key), origin
+                given[key] = _FILLED_LATER
+        shared = {"timeout": defaults.timeout, "retries": defaults.retries}
+        given |= {k: v for k, v in shared.items() if v is not None and k in fields and k not in own.value}
+        settings = struct(own, wanted, self._source, path, given)
+        try:
+            settings = exchanger.complete(settings, self._env)
+        except UsageError as error:
+            place = Origin(self._source, node.line, path)
+            raise UsageError(
+                f"{place}: {error.summary}", cause=error.cause, change=error.change, docs=error.docs.rpartition("#")[2]
+            ) from None
+        return Provider(name, kind, settings, origin=Origin(self._source, node.line, path)), needs
+
+    def _type(self, node: Node, path: str) -> str:
+        settings = mapping(node, self._source, path)
+        known = ", ".join(EXCHANGERS)
+        if "type" not in settings:
+            raise self._fail(node.line, f"{path}.type", "is missing", f"add `type:` with one of: {known}")
+        kind = settings["type"].value
+        if kind not in EXCHANGERS:
+            near = nearest(str(kind), EXCHANGERS)
+            raise self._fail(
+                node.lines["type"],
+                f"{path}.type",
+                "there is no provider of this type",
+                f"use one of: {known}",
+                f"did you mean {near!r}?" if near else "",
+            )
+        return str(kind)
+
+    def _check_variable(self, node: Node, origin: Origin) -> None:
+        # A file that comes with a pull request must not send the platform's own credentials anywhere.
+        name = node.value
+        if isinstance(name, str) and (not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)):
+            raise self._fail(
+                origin.line, origin.key, "is not the name of a variable", "write its name only: no $, no {}"
+            )
+        if isinstance(name, str) and _PLATFORM_VARIABLE.fullmatch(name):
+            raise self._fail(
+                origin.line,
+                origin.key,
+                f"{name} belongs to the CI platform and is not sent to a provider",
+                "give the credential a variable of its own",
+            )
+
+    def _fail(self, line: int | None, key: str, problem: str, change: str = "", cause: str = "") -> UsageError:
+        return fail(self._source, line, key, problem, change, cause)

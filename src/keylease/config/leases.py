@@ -1,0 +1,211 @@
+"""The items of ``leases:`` in keylease.yml."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from keylease.config import reference, selector
+from keylease.config.assemble import Assembler
+from keylease.config.convert import mapping, struct
+from keylease.config.document import NeededSecret, SecretItem, UseItem
+from keylease.config.yamltree import Node, shown
+from keylease.errors import UsageError
+from keylease.model import Deliver, Origin, Read, Use, Wildcard
+
+
+def add_item(node: Node, source: str, path: str, assembler: Assembler) -> None:
+    """One item, ``use:`` or ``secret:``, into the plan. Raises :class:`UsageError`."""
+    keys = mapping(node, source, path)
+    if ("use" in keys) == ("secret" in keys):
+        both = "has both `use:` and `secret:`" if "use" in keys else "has neither `use:` nor `secret:`"
+        raise _error(Origin(source, node.line, path), both, "make it `- use: PROVIDER` or `- secret: vault://…#field`")
+    if "use" in keys:
+        _add_use(struct(node, UseItem, source, path), _At(node, source, path), assembler)
+    else:
+        _Secret(struct(node, SecretItem, source, path), _At(node, source, path), assembler).add()
+
+
+def needed(need: NeededSecret, origin: Origin, name: str, assembler: Assembler) -> Deliver:
+    """The reading that fills a setting of provider `name`. Raises :class:`UsageError`."""
+    parts = _parsed(need.secret, origin)
+    if parts.selector in ("*", "**"):
+        raise _error(origin, "takes one value, not all fields", "name the field: vault://…#field")
+    if need.provider == name:
+        raise _error(origin, "a provider can't read its own credential", "name another one: `provider: OTHER`")
+    provider = assembler.provider_for(parts.scheme, need.provider, origin, not_this=name)
+    return Deliver(
+        Read(provider, parts.scheme, parts.path, _options(kv=need.kv, version=need.version)),
+        parts.selector,
+        origin.key,
+        env=False,
+        decode=need.decode,
+        origin=origin,
+    )
+
+
+class _At:
+    """Where the keys of an item stand."""
+
+    def __init__(self, node: Node, source: str, path: str) -> None:
+        self._node = node
+        self._source = source
+        self._path = path
+
+    def __call__(self, *keys: str) -> Origin:
+        node, line, path = self._node, self._node.line, self._path
+        for key in keys:
+            line = node.lines.get(key, line)
+            path = f"{path}.{shown(key)}"
+            node = node.value[key] if isinstance(node.value, dict) and key in node.value else node
+        return Origin(self._source, line, path)
+
+
+def _add_use(item: UseItem, at: _At, assembler: Assembler) -> None:
+    if not item.env and not item.output:
+        raise _error(at("use"), "exports nothing", "set `env: true` or `output: true`")
+    assembler.add_use(Use(item.use, item.rename or {}, env=item.env, output=item.output, origin=at("use")))
+
+
+class _Secret:
+    def __init__(self, item: SecretItem, at: _At, assembler: Assembler) -> None:
+        self._item = item
+        self._at = at
+        self._assembler = assembler
+        self._parts = _parsed(item.secret, at("secret"))
+        provider = assembler.provider_for(self._parts.scheme, item.provider, at())
+        parameters = None if item.parameters is None else tuple((k, _frozen(v)) for k, v in item.parameters.items())
+        options = _options(kv=item.kv, version=item.version, wrap_ttl=item.wrap_ttl, unwrap=item.unwrap or None)
+        self._read = Read(provider, self._parts.scheme, self._parts.path, options, parameters)
+
+    def add(self) -> None:
+        if self._parts.selector == "*" or self._parts.selector == "**":
+            self._add_all(self._parts.selector)
+            return
+        for key in ("prefix", "transform"):
+            if getattr(self._item, key) is not None:
+                raise _error(self._at(key), "goes with all fields only", "write vault://…#* to take all fields")
+        if isinstance(self._item.env, dict) or isinstance(self._item.output, dict):
+            self._add_several()
+        else:
+            self._add_one()
+
+    def _add_all(self, wildcard: Wildcard) -> None:
+        item = self._item
+        for key in ("env", "output", "file"):
+            value = getattr(item, key)
+            if value is not None and not isinstance(value, bool):
+                raise _error(
+                    self._at(key),
+                    "can't be given with all fields",
+                    "use `prefix:`, or name the fields: `env: {VARIABLE: field}`",
+                )
+        if item.transform is not None:
+            if wildcard == "**" and item.transform == "upper":
+                raise _error(self._at("transform"), "contradicts #**, which keeps names as they are", "write #*")
+            wildcard = "*" if item.transform == "upper" else "**"
+        env, output = item.env is not False, item.output is True
+        if not env and not output:
+            raise _error(self._at("secret"), "is delivered nowhere", "set `env: true` or `output: true`")
+        self._deliver(wildcard, item.prefix or "", self._at("secret"), env=env, output=output)
+
+    def _add_several(self) -> None:
+        if self._parts.selector is not None:
+            change = "remove what follows # in the reference"
+            raise _error(self._at("secret"), "the fields are named in `env:` or `output:` already", change)
+        if self._item.file is not None:
+            raise _error(self._at("file"), "holds one value, not several", "give each file an item of its own")
+        for channel in ("env", "output"):
+            names = getattr(self._item, channel)
+            if isinstance(names, dict):
+                for name, field in names.items():
+                    origin = self._at(channel, name)
+                    self._deliver(_steps(field, origin), name, origin, env=channel == "env", output=channel == "output")
+            elif names not in (None, False):
+                raise _error(self._at(channel), "must name its fields too", f"`{channel}: {{NAME: field}}`")
+
+    def _add_one(self) -> None:
+        item = self._item
+        env, output = item.env, item.output
+        assert not isinstance(env, dict)
+        assert not isinstance(output, dict)
+        if env is True:
+            raise _error(self._at("env"), "must be the variable's name", "`env: NAME`")
+        if output is True and not env:
+            raise _error(self._at("output"), "must be the output's name where there is no `env:`", "`output: NAME`")
+        if not env and not output and item.file is None:
+            raise _error(self._at("secret"), "is delivered nowhere", "add `env: NAME`, `output: NAME` or `file: PATH`")
+        file = None if item.file is None else _file(item.file, self._at("file"))
+        key = "env" if env else "output" if output else "file"
+        self._deliver(
+            self._parts.selector,
+            env or (output if isinstance(output, str) else "") or file or "",
+            self._at(key),
+            env=bool(env),
+            output=bool(output),
+            output_name=output if isinstance(output, str) else None,
+            file=file,
+        )
+
+    def _deliver(
+        self, steps: Sequence[str] | Wildcard | None, name: str, origin: Origin, *, env: bool, output: bool, **more: Any
+    ) -> None:
+        deliver = Deliver(
+            self._read,
+            steps,
+            name,
+            env=env,
+            output=output,
+            decode=self._item.decode,
+            required=self._item.required,
+            origin=origin,
+            **more,
+        )
+        self._assembler.add_delivery(deliver)
+
+
+def _parsed(text: str, origin: Origin) -> reference.Reference:
+    try:
+        return reference.parse(text)
+    except reference.BadReferenceError as error:
+        raise _error(origin, str(error), "write vault://MOUNT/PATH#FIELD") from None
+
+
+def _steps(field: str, origin: Origin) -> tuple[str, ...]:
+    try:
+        return selector.parse(field)
+    except selector.SelectorError as error:
+        raise _error(origin, f"the field is {error}", selector.SYNTAX) from None
+
+
+def _file(path: str, origin: Origin) -> str:
+    # Where a file may be is for outputs to say, which knows the workspace; climbing out of it never is.
+    if not path or ".." in re.split(r"[/\\]", path) or not path.isprintable():
+        raise _error(origin, "is not the path of a file below the workspace", "write a path without ..")
+    return path
+
+
+def _options(**options: int | str | bool | None) -> tuple[tuple[str, str], ...]:
+    return tuple((key, str(value).lower()) for key, value in options.items() if value is not None)
+
+
+class _FrozenDict(dict[str, Any]):
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self.items()))
+
+
+class _FrozenList(list[Any]):
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self))
+
+
+def _frozen(value: Any) -> Any:
+    # Reads are compared and hashed, so that equal ones are sent once; JSON encoders take these for what they are.
+    if isinstance(value, dict):
+        return _FrozenDict({key: _frozen(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return _FrozenList(_frozen(item) for item in value)
+    return value
+
+
+def _error(origin: Origin, problem: str, change: str = "") -> UsageError:
+    return UsageError(f"{origin}: {problem}", change=change, docs="configuration")
