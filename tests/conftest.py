@@ -23,6 +23,7 @@ unique      -> Callable[[str], str]  `unique("role")` -> "role-3f9a1c0b"
 openbao     -> OpenBao               `kv = openbao.kv2(unique("kv")); kv.put("ci", {"key": value})`
 openbao_tls -> OpenBao               the same over HTTPS, `openbao_tls.ca_path`
 new_openbao -> OpenBao               this test's own, not initialised: `.initialise()`, `.unseal()`, `.seal()`
+cluster     -> (leader, standby)     two OpenBao nodes; after `leader.kill()` the standby answers 307
 valkey      -> Valkey                `openbao.database_valkey(unique("db"), valkey, unique("role"))`, `.users()`
 postgres    -> Postgres              `openbao.database_postgres(unique("db"), postgres, unique("role"))`, `.roles()`
 issuer      -> OIDCIssuer            `issuer.github_env()`, `issuer.mint("aud", repository="acme/other")`,
@@ -98,7 +99,9 @@ def pytest_runtest_makereport(
     seeded = item.stash.get(SEEDED, None)
     if seeded is None:
         return report
-    if call.excinfo is not None and not isinstance(call.excinfo.value, pytest.skip.Exception):
+    # A failed assertion quotes what the test compared; that is the test's own doing.
+    quiet = (pytest.skip.Exception, pytest.fail.Exception, AssertionError)
+    if call.excinfo is not None and not isinstance(call.excinfo.value, quiet):
         seeded.saw("exception", leaks.describe(call.excinfo.value), f"exception of the test's {call.when}")
     if call.when == "teardown":
         for title, text in report.sections:
@@ -115,8 +118,11 @@ def pytest_runtest_makereport(
                     "What a test lets out on purpose it declares: see seeded.allow() in tests/leaks.py.",
                 ]
             )
-            values = seeded.values | leaks.SESSION_VALUES
-            report.sections = [(title, leaks.redact(text, values)) for title, text in report.sections]
+    if report.failed:
+        values = seeded.values | leaks.SESSION_VALUES
+        report.sections = [(title, leaks.redact(text, values)) for title, text in report.sections]
+        if any(leaks.find(report.longreprtext.encode("utf-8", "surrogateescape"), values)):
+            report.longrepr = leaks.redact(report.longreprtext, values)
     return report
 
 
@@ -146,7 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Put things back: pytester runs sessions within a session."""
+    """Put things back."""
     pytest.CaptureFixture.readouterr = _readouterr  # type: ignore[method-assign]
     pytest.RaisesExc.__exit__ = _raises_exit  # type: ignore[method-assign]
 
@@ -187,6 +193,19 @@ def new_openbao(seeded: Seeded) -> Iterator[OpenBao]:
     """An OpenBao of this test's own, not initialised: `.initialise()`, then `.unseal()`, `.seal()`. Takes 1 s."""
     with OpenBao(dev=False) as server:
         yield server
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[OpenBao, OpenBao]]:
+    """Leader and standby of this test's own. The standby forwards requests; without its leader it answers 307.
+
+    Takes 4 s.
+    """
+    with OpenBao(dev=False, raft=True) as leader, OpenBao(dev=False, raft=True) as standby:
+        leader.initialise()
+        leader.unseal()
+        standby.join(leader)
+        yield leader, standby
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def redact(text: str, values: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """All that an exception and those behind it say or hold: text, notes, arguments, attributes.
+    """All that an exception and those shown with it say: text, notes, arguments; of itself, attributes too.
 
     No tracebacks: those quote the test's own source, where planted values stand as literals.
     """
@@ -93,8 +93,11 @@ def describe(error: BaseException) -> str:
         seen.add(id(current))
         parts += traceback.format_exception_only(current)
         parts.append(repr(current.args))
-        parts.append(repr(vars(current)))
-        todo += [current.__cause__, current.__context__]
+        if current is error:
+            parts.append(repr(getattr(current, "__dict__", {})))
+        todo.append(current.__cause__)
+        if not current.__suppress_context__:
+            todo.append(current.__context__)
         if isinstance(current, BaseExceptionGroup):
             todo += current.exceptions
     return "\n".join(parts)

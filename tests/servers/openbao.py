@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tests.servers.process import Server, ServerError, package_directory, wait_until
+from tests.servers.process import Server, ServerError, free_port, package_directory, wait_until
 
 if TYPE_CHECKING:
     from tests.servers.postgres import Postgres
@@ -98,7 +98,7 @@ class BaoClient:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """One request to `/v1/<path>`; the answer as it came, whatever its status. `token=""` sends none."""
+        """One request to `/v1/<path>`; the answer as it came, redirects too. `token=""` sends none."""
         sent = {"X-Vault-Request": "true"}
         used = self.token if token is None else token
         if used:
@@ -115,6 +115,7 @@ class BaoClient:
                 json=data,
                 headers=sent,
                 timeout=20,
+                allow_redirects=False,
                 verify=str(self.ca_path) if self.ca_path else True,
             )
 
@@ -216,6 +217,42 @@ class BaoClient:
         self.write(f"sys/namespaces/{name}")
         path = f"{self.namespace_path}/{name}" if self.namespace_path else name
         return BaoClient(self.url, self.token, namespace=path, ca_path=self.ca_path)
+
+    def approle(self, mount: str, name: str, *policies: str, **role: Any) -> tuple[str, str]:
+        """Enable AppRole with one role; returns its role id and a secret id."""
+        self.auth(mount, "approle")
+        self.write(
+            f"auth/{mount}/role/{name}",
+            {"token_policies": list(policies), "token_ttl": "15m", "token_no_default_policy": True, **role},
+        )
+        role_id = self.read(f"auth/{mount}/role/{name}/role-id")["data"]["role_id"]
+        secret_id = self.write(f"auth/{mount}/role/{name}/secret-id")["data"]["secret_id"]
+        return str(role_id), str(secret_id)
+
+    def pki(self, mount: str, role: str, *, domain: str = "ci.example.com", ttl: str = "5m", **fields: Any) -> str:
+        """A CA with a role for `domain` and its subdomains; returns the path to write, `<mount>/issue/<role>`."""
+        self.mount(mount, "pki", config={"max_lease_ttl": "24h"})
+        self.write(f"{mount}/root/generate/internal", common_name=f"{domain} test CA", ttl="24h")
+        self.write(
+            f"{mount}/roles/{role}",
+            {
+                "allowed_domains": [domain],
+                "allow_bare_domains": True,
+                "allow_subdomains": True,
+                "max_ttl": "1h",
+                "ttl": ttl,
+                "generate_lease": True,
+                **fields,
+            },
+        )
+        return f"{mount}/issue/{role}"
+
+    def wrap(self, path: str, ttl: str = "60s") -> str:
+        """Read a path response-wrapped; returns the single-use wrapping token."""
+        answer = self.request("GET", path, headers={"X-Vault-Wrap-TTL": ttl})
+        if not answer.ok:
+            raise BaoError(answer.status_code, f"GET {path}: {answer.status_code} {answer.text.strip()}")
+        return str(answer.json()["wrap_info"]["token"])
 
     # Dynamic database credentials.
 
@@ -325,19 +362,23 @@ class OpenBao(BaoClient, Server):
     OpenBao()              dev mode: in memory, unsealed, random root token in `.token`, KV v2 at `secret/`
     OpenBao(tls=True)      the same over HTTPS; `.ca_path` is the CA that signed its certificate
     OpenBao(dev=False)     uninitialised; then `.initialise()`, `.unseal()`, `.seal()`
+    OpenBao(dev=False, raft=True)   the same as one node of a cluster; another one enters with `.join(leader)`
 
     Every one writes an audit file: `.audit_lines()`. Dev mode's own log contains the root token.
     """
 
     name = "openbao"
 
-    def __init__(self, *, tls: bool = False, dev: bool = True) -> None:
+    def __init__(self, *, tls: bool = False, dev: bool = True, raft: bool = False) -> None:
         if tls and not dev:
             raise ValueError("TLS is set up by dev mode only")
+        if raft and dev:
+            raise ValueError("a cluster needs dev=False")
         Server.__init__(self)
         BaoClient.__init__(self, "", "")
         self.tls = tls
         self.dev = dev
+        self.raft = raft
         self.unseal_key = ""
 
     def prepare(self) -> None:
@@ -349,13 +390,25 @@ class OpenBao(BaoClient, Server):
         if self.dev:
             self.token = f"root-{secrets.token_hex(16)}"
         else:
-            config += 'storage "inmem" {\n}\n'
-            config += f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n  tls_disable = true\n}}\n'
+            config += self._storage()
+            cluster = f"127.0.0.1:{free_port()}"
+            config += f'listener "tcp" {{\n  address = "127.0.0.1:{self.port}"\n  tls_disable = true\n'
+            config += f'  cluster_address = "{cluster}"\n}}\ncluster_addr = "https://{cluster}"\n'
             config += f'api_addr = "{self.url}"\n'
         if self.tls:
             # OpenBao keeps these historic file names.
             self.ca_path = self.directory / "vault-ca.pem"
         (self.directory / "config.hcl").write_text(config)
+
+    def _storage(self) -> str:
+        if not self.raft:
+            return 'storage "inmem" {\n}\n'
+        (self.directory / "raft").mkdir()
+        # The default (1) makes even a single node wait 8 s and more before it is active.
+        return (
+            f'storage "raft" {{\n  path = "{self.directory / "raft"}"\n  node_id = "node-{self.port}"\n'
+            "  performance_multiplier = 1\n}\n"
+        )
 
     def environment(self) -> dict[str, str]:
         """See Server. The root token goes by the environment: the process list is for everyone."""
@@ -399,6 +452,17 @@ class OpenBao(BaoClient, Server):
         """Unseal, and wait until the server is active."""
         self.call("PUT", "sys/unseal", {"key": self.unseal_key})
         wait_until(lambda: self.health() == 200, 10, "unsealed OpenBao")
+
+    def join(self, leader: "OpenBao") -> None:
+        """Enter the leader's cluster and unseal as a standby: sys/health answers 429 then.
+
+        A standby hands requests on to the leader. Once it can't, it answers 307 with the leader's own address
+        (https://openbao.org/docs/concepts/ha/#request-forwarding).
+        """
+        self.write("sys/storage/raft/join", leader_api_addr=leader.url)
+        self.unseal_key, self.token = leader.unseal_key, leader.token
+        self.call("PUT", "sys/unseal", {"key": self.unseal_key})
+        wait_until(lambda: self.health() == 429, 20, "standby OpenBao")
 
     def seal(self) -> None:
         """Seal; every other request answers 503 from now on."""
