@@ -10,6 +10,8 @@ import msgspec
 VERSION = 1
 
 Names = Annotated[dict[str, str], msgspec.Meta(min_length=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Retries = Annotated[int, msgspec.Meta(ge=0, le=20)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -17,14 +19,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Settings of the whole run."""
 
     deadline: Annotated[
-        float | None, msgspec.Meta(gt=0, description="Time the whole step may take, e.g. 90s or 2m. Default: 120s.")
+        Seconds | None, msgspec.Meta(description="Time the whole step may take, e.g. 90s or 2m. Default: 120s.")
     ] = None
     timeout: Annotated[
-        float | None, msgspec.Meta(gt=0, description="Time one request may take, for providers that don't say.")
+        Seconds | None, msgspec.Meta(description="Time one request may take, for providers that don't say.")
     ] = None
-    retries: Annotated[
-        int | None, msgspec.Meta(ge=0, le=20, description="Further attempts, for providers that don't say.")
-    ] = None
+    retries: Annotated[Retries | None, msgspec.Meta(description="Further attempts, for providers that don't say.")] = (
+        None
+    )
     allow_names: Annotated[
         list[str], msgspec.Meta(description="Protected variables (such as PYTHONPATH) that may be set after all.")
     ] = msgspec.field(default_factory=list)

@@ -30,6 +30,11 @@ _Needs = dict[str, tuple[NeededSecret, Origin]]
 
 def load_file(path: Path, env: Env) -> Plan:
     """See :func:`keylease.config.load_file`."""
+    return load(path, env, frozenset())[0]
+
+
+def load(path: Path, env: Env, allow_names: frozenset[str]) -> tuple[Plan, frozenset[str]]:
+    """The plan, and which of ``settings:`` the file has. allow_names: allowed besides those the file allows."""
     try:
         with path.open("rb") as file:
             data = file.read(yamltree.MAX_BYTES + 1)
@@ -43,12 +48,13 @@ def load_file(path: Path, env: Env) -> Plan:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise UsageError(f"{path}: can't be read: {reason}", docs="configuration") from None
-    return load_text(data, str(path), env)
+    document = _File(yamltree.parse(data, str(path)), str(path), env)
+    return document.plan(allow_names), document.settings_given
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:
     """See :func:`keylease.config.load_text`."""
-    return _File(yamltree.parse(text, source), source, env).plan()
+    return _File(yamltree.parse(text, source), source, env).plan(frozenset())
 
 
 class _File:
@@ -56,11 +62,14 @@ class _File:
         self._root = root
         self._source = source
         self._env = env
+        self.settings_given: frozenset[str] = frozenset()
 
-    def plan(self) -> Plan:
+    def plan(self, allow_names: frozenset[str]) -> Plan:
         sections = self._sections()
-        settings = struct(sections.get("settings", Node({}, 1)), RunSettings, self._source, "settings")
-        assembler = Assembler(frozenset(settings.allow_names))
+        settings_node = sections.get("settings", Node({}, 1))
+        settings = struct(settings_node, RunSettings, self._source, "settings")
+        self.settings_given = frozenset(settings_node.value)
+        assembler = Assembler(allow_names | frozenset(settings.allow_names))
         pending: dict[str, _Needs] = {}
         for name, node in self._children(sections.get("providers"), "providers"):
             provider, pending[name] = self._provider(name, node, settings)
