@@ -1,0 +1,274 @@
+"""Read secrets from Vault or OpenBao: KV of both versions, and whatever else an engine hands out.
+
+https://openbao.org/api-docs/secret/
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from keylease.context import Context
+from keylease.errors import NotFoundError, UsageError
+from keylease.managers.base import Manager
+from keylease.model import Document, Lease, Read, Renewal
+from keylease.vendors.vault_client import Answer, VaultClient
+from keylease.vendors.vault_errors import RENEW_LEASE, refused_read, server_trouble
+from keylease.vendors.vault_session import Mount, VaultSession, granted, unwrap
+from keylease.vendors.vault_settings import seconds
+
+OPTIONS = ("kv", "version", "mount", "raw", "wrap_ttl", "unwrap_env")
+"""kv: ``1`` or ``2``, when the version shall not be asked for. version: of a KV v2 secret.
+mount: the mount's path when `kv` is given and it has several segments.
+raw: ``true`` takes the path as the API's (``secret/data/ci``), as vault-action does.
+wrap_ttl: have the answer response-wrapped; the document is then its wrapping token.
+unwrap_env: the variable that holds a wrapping token; the path is ``sys/wrapping/unwrap``.
+"""
+
+UNWRAP = "sys/wrapping/unwrap"
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """An API path (unquoted) to ask, and whether a KV v2 envelope is around the fields."""
+
+    path: str
+    kv2: bool
+
+
+class VaultManager(Manager):
+    """``vault://mount/path#field`` and raw API paths."""
+
+    scheme = "vault"
+    provider = "vault"
+
+    def __init__(self, lease: Lease, context: Context) -> None:
+        super().__init__(lease, context)
+        assert isinstance(lease.session, VaultSession)
+        self._session = lease.session
+        self._client: VaultClient = lease.session.client
+
+    @classmethod
+    def check(cls, read: Read) -> None:
+        """See the base class."""
+        options = dict(read.options)
+        unknown = [name for name in options if name not in OPTIONS]
+        if unknown:
+            raise _bad(read, f"there is no option {unknown[0]!r}", f"options: {', '.join(OPTIONS)}")
+        parts = _clean(read.path).split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise _bad(read, "the path has an empty, `.` or `..` segment", "vault://mount/path")
+        if not read.path.isprintable():
+            raise _bad(read, "the path holds control characters", "vault://mount/path")
+        if options.get("kv", "2") not in ("1", "2"):
+            raise _bad(read, "`kv` is 1 or 2", "kv: 2")
+        version = options.get("version")
+        if version is not None and not (version.isascii() and version.isdigit() and int(version) > 0):
+            raise _bad(read, "`version` is the number of a version", "version: 3")
+        if version is not None and options.get("kv") == "1":
+            raise _bad(read, "KV version 1 keeps no versions", "leave `version` out")
+        if options.get("raw", "false") not in ("true", "false"):
+            raise _bad(read, "`raw` is true or false", "raw: true")
+        if read.parameters is not None and ("kv" in options or "version" in options):
+            raise _bad(read, "`parameters` are for engines that issue something, not for kv", "leave one of them out")
+        if "wrap_ttl" in options and not seconds(options["wrap_ttl"]):
+            raise _bad(read, "`wrap_ttl` is no duration", "wrap_ttl: 5m")
+        mount = _clean(options.get("mount", parts[0]))
+        if not f"{_clean(read.path)}/".startswith(f"{mount}/"):
+            raise _bad(read, f"the path is not below the mount {mount!r}", f"vault://{mount}/…")
+        if "unwrap_env" in options and _clean(read.path) != UNWRAP:
+            raise _bad(read, "`unwrap_env` goes with one path only", f"vault://{UNWRAP}#FIELD")
+        if len(parts) < 2:
+            raise _bad(read, "a mount alone is no secret", "vault://mount/path")
+
+    def read(self, read: Read) -> Document:
+        """See the base class."""
+        self.check(read)
+        options = dict(read.options)
+        if "unwrap_env" in options:
+            return self._unwrapped(read, options["unwrap_env"])
+        path = _clean(read.path)
+        if read.parameters is not None:
+            return self._document(read, self._ask(read, _Target(path, False)), _Target(path, False))
+        if options.get("raw") == "true":
+            target = _Target(path, False)
+            return self._document(read, self._ask(read, target), target)
+        if "kv" in options:
+            split = _clean(options.get("mount", path.partition("/")[0]))
+            mount: Mount | None = Mount(split, "kv", int(options["kv"]))
+        else:
+            mount = self._mount(path)
+        if mount is None:
+            return self._guessed(read, path)
+        target = self._target(read, path, mount)
+        return self._document(read, self._ask(read, target), target)
+
+    # Where it is.
+
+    def _mount(self, path: str) -> Mount | None:
+        """The mount of `path`, asked for once; None when we may not know.
+
+        ``sys/internal/ui/mounts/PATH`` answers whoever may do something below the mount, whatever its policies say
+        about ``sys/``. It is what the CLIs ask as well.
+        """
+        mounts = self._session.mounts
+        found = mounts.known(path)
+        if found:
+            return found
+        with mounts.lock_for(path):
+            found = mounts.known(path)
+            if found:
+                return found
+            answer = self._client.get(f"sys/internal/ui/mounts/{_quoted(path)}")
+            if answer.ok:
+                return mounts.add(_mount_of(answer, path))
+            trouble = server_trouble(self._client, answer, f"looking up the mount of {path}")
+            if trouble:
+                raise trouble
+            return None
+
+    def _target(self, read: Read, path: str, mount: Mount) -> _Target:
+        version = dict(read.options).get("version")
+        if mount.version == 2:
+            rest = path[len(mount.path) :].strip("/")
+            if not rest:
+                raise _bad(read, f"{mount.path} is a mount, not a secret", f"vault://{mount.path}/PATH")
+            return _Target(f"{mount.path}/data/{rest}", True)
+        if version is not None:
+            kind = f"KV version {mount.version}" if mount.version else f"a {mount.type} engine"
+            raise _bad(read, f"`version` needs KV version 2, but {mount.path} is {kind}", "leave `version` out")
+        return _Target(path, False)
+
+    def _guessed(self, read: Read, path: str) -> Document:
+        """Try KV v2 with the first segment as the mount, then the path as it is: the server would not tell."""
+        first, _, rest = path.partition("/")
+        kv2, plain = _Target(f"{first}/data/{rest}", True), _Target(path, False)
+        answer = self._send(read, kv2)
+        if answer.ok:
+            self._session.mounts.add(Mount(first, "kv", 2))
+            return self._document(read, answer, kv2)
+        if dict(read.options).get("version") is None and answer.status in (400, 403, 404, 405):
+            other = self._send(read, plain)
+            if other.ok:
+                return self._document(read, other, plain)
+            if other.status == 404 and answer.status == 403:
+                raise self._refused(read, other, plain)
+        raise self._refused(read, answer, kv2, alternative=path if answer.status == 403 else "")
+
+    # What it says.
+
+    def _ask(self, read: Read, target: _Target) -> Answer:
+        answer = self._send(read, target)
+        if not answer.ok:
+            raise self._refused(read, answer, target)
+        return answer
+
+    def _send(self, read: Read, target: _Target) -> Answer:
+        options = dict(read.options)
+        path = _quoted(target.path)
+        wrap = options.get("wrap_ttl")
+        ttl = f"{max(1, round(seconds(wrap) or 1))}s" if wrap else None
+        if read.parameters is not None:
+            return self._client.post(path, dict(read.parameters), ttl)
+        version = options.get("version")
+        return self._client.get(path, {"version": version} if version else None, ttl)
+
+    def _refused(self, read: Read, answer: Answer, target: _Target, alternative: str = "") -> Exception:
+        return refused_read(
+            self._client,
+            answer,
+            target.path,
+            str(read),
+            self._session.policies,
+            write=read.parameters is not None,
+            alternative=alternative,
+        )
+
+    def _document(self, read: Read, answer: Answer, target: _Target) -> Document:
+        label = str(read)
+        if answer.section("wrap_info"):
+            return _wrapped(label, answer.section("wrap_info"))
+        data = answer.section("data")
+        inner, metadata = data.get("data"), data.get("metadata")
+        raw_kv2 = dict(read.options).get("raw") == "true" and isinstance(inner, Mapping)
+        if (target.kv2 or raw_kv2) and isinstance(metadata, Mapping):
+            version = metadata.get("version")
+            return Document(
+                label, inner if isinstance(inner, Mapping) else {}, version=str(version) if version else None
+            )
+        if not data and answer.section("auth"):
+            data = answer.section("auth")  # auth/token/create and logins: the issued token is the secret
+        if not data:
+            raise NotFoundError(
+                f"Vault: {label}: the answer holds no data",
+                cause="this path does something, but has nothing to hand out",
+                docs="vault-404",
+                detail=answer.detail,
+            )
+        return self._dynamic(label, answer, data)
+
+    def _dynamic(self, label: str, answer: Answer, data: Mapping[str, Any]) -> Document:
+        lease_id, ttl = answer.body.get("lease_id"), answer.body.get("lease_duration")
+        if not isinstance(lease_id, str) or not lease_id:
+            # pki tells when the certificate ends. KV's lease_duration is a hint for caches, no expiry.
+            end = data.get("expiration")
+            return Document(label, data, expires_at=float(end) if isinstance(end, int) and end > 0 else None)
+        if self.lease.revocation:
+            self.lease.revocation.add_child(lease_id)
+        granted_now = float(ttl) if isinstance(ttl, int | float) else 0.0
+        expires_at = time.time() + granted_now if granted_now > 0 else None
+        renewal = None
+        if answer.body.get("renewable") is True and expires_at is not None:
+            renewal = Renewal(label, granted_now, expires_at, lambda: self._renew(lease_id))
+        return Document(label, data, expires_at=expires_at, renewal=renewal)
+
+    def _renew(self, lease_id: str) -> float:
+        return granted(self._client, self._client.ask(lambda c: c.sys.renew_lease(lease_id)), RENEW_LEASE)
+
+    def _unwrapped(self, read: Read, variable: str) -> Document:
+        value = self.context.env.get(variable, "").strip()
+        if not value or not value.isascii() or not value.isprintable():
+            raise UsageError(
+                f"Vault: {read}: the variable {variable} (`unwrap_env`) holds no wrapping token",
+                change=f"set {variable} from a masked secret",
+                docs="vault-unwrap",
+            )
+        wrapping = self.context.seal(value, f"{read}: {variable}")
+        target = _Target(UNWRAP, False)
+        raw = Read(read.provider, read.scheme, read.path, (("raw", "true"),))
+        return self._document(raw, unwrap(self._client, wrapping, str(read)), target)
+
+
+def _bad(read: Read, what: str, change: str) -> UsageError:
+    return UsageError(f"Vault: {read}: {what}", change=change, docs="vault-reference")
+
+
+def _clean(path: str) -> str:
+    return path.strip("/")
+
+
+def _quoted(path: str) -> str:
+    """Each segment percent-encoded (RFC 3986): a ``?`` or ``#`` in a secret's name stays a part of it."""
+    return "/".join(quote(part, safe="") for part in path.split("/"))
+
+
+def _mount_of(answer: Answer, path: str) -> Mount:
+    data = answer.section("data")
+    where = data.get("path")
+    mount = where.strip("/") if isinstance(where, str) and where.strip("/") else path.partition("/")[0]
+    kind = data.get("type")
+    options = data.get("options")
+    version = None
+    if kind in ("kv", "generic"):
+        # A kv mount without options is version 1 (https://openbao.org/docs/secrets/kv/).
+        version = 2 if isinstance(options, Mapping) and str(options.get("version")) == "2" else 1
+    return Mount(mount, str(kind), version)
+
+
+def _wrapped(label: str, info: Mapping[str, Any]) -> Document:
+    ttl = info.get("ttl")
+    shown = {"wrapping_token": info.get("token"), "wrapping_accessor": info.get("accessor"), "ttl": ttl}
+    shown["creation_path"] = info.get("creation_path")
+    expires_at = time.time() + ttl if isinstance(ttl, int | float) and ttl > 0 else None
+    return Document(label, shown, expires_at=expires_at)
