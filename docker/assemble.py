@@ -62,9 +62,9 @@ KEEP_DOCSTRINGS = {"argparse", "keylease"}
 DLOPENED = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
 
 ENTRY_POINTS = {
-    "keylease": ("keylease.cli", "main"),
-    "keylease-action": ("keylease.action", "main"),
-    "keylease-action-post": ("keylease.action", "post"),
+    "keylease": ("keylease.cli", "main", "sys.argv[1:]"),
+    "keylease-action": ("keylease.action", "main", ""),
+    "keylease-action-post": ("keylease.action", "post", ""),
 }
 # -I: no PYTHON* variable, no user site, no script directory: an earlier step's PYTHONPATH runs nothing here.
 # -S: no site.py, hence no .pth file. -B: the image may be mounted read-only. utf8: whatever the locale says.
@@ -80,7 +80,7 @@ for name in ("OPENSSL_CONF", "OPENSSL_CONF_INCLUDE", "OPENSSL_ENGINES", "OPENSSL
 sys.path.append("{packages}")
 from {module} import {function}
 
-sys.exit({function}())
+sys.exit({function}({arguments}))
 """
 
 
@@ -88,11 +88,7 @@ def compile_file(source: Path, target: Path, shown: str, *, optimize: int) -> No
     """Write *source*'s bytecode to *target*, never to be checked against a source; tracebacks say *shown*."""
     code = compile(source.read_bytes(), shown, "exec", dont_inherit=True, optimize=optimize)
     flags = 0b01  # PEP 552: hash-based, unchecked
-    data = (
-        importlib.util.MAGIC_NUMBER
-        + flags.to_bytes(4, "little")
-        + importlib.util.source_hash(source.read_bytes())
-    )
+    data = importlib.util.MAGIC_NUMBER + flags.to_bytes(4, "little") + importlib.util.source_hash(source.read_bytes())
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data + marshal.dumps(code))
 
@@ -132,9 +128,7 @@ def copy_stdlib(root: Path) -> None:
             copy_tree(entry, root, f"{STDLIB}/{name}")
         elif entry.suffix == ".py" and not dropped:
             keep = 0 if name in KEEP_DOCSTRINGS else 2
-            compile_file(
-                entry, Path(f"{root}{STDLIB}", f"{name}.pyc"), f"{STDLIB}/{entry.name}", optimize=keep
-            )
+            compile_file(entry, Path(f"{root}{STDLIB}", f"{name}.pyc"), f"{STDLIB}/{entry.name}", optimize=keep)
     dynload = Path(f"{root}{STDLIB}/lib-dynload")
     dynload.mkdir(parents=True)
     for module in sorted(Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so")):
@@ -170,18 +164,14 @@ def copy_shared_libraries(root: Path) -> None:
             missing = re.findall(r"^\s*(\S+) => not found", listing, re.MULTILINE)
             if missing:
                 raise SystemExit(f"assemble: {path} needs {', '.join(missing)}, which the base does not have")
-            found.update(
-                Path(match) for match in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", listing, re.MULTILINE)
-            )
+            found.update(Path(match) for match in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", listing, re.MULTILINE))
     libc = next(path for path in found if path.name.startswith("libc.so"))
     found.update(path for name in DLOPENED if (path := libc.parent / name).exists())
     place(libc, root)
     for library in sorted(found):
         if library.is_relative_to(root):
             continue
-        if library.name.startswith(
-            "libpython"
-        ):  # beside libc: found without an rpath and without ld.so.cache
+        if library.name.startswith("libpython"):  # beside libc: found without an rpath and without ld.so.cache
             shutil.copy(library, Path(f"{root}{os.path.realpath(libc.parent)}", library.name))
         else:
             place(library, root)
@@ -246,11 +236,10 @@ def make_app(source: Path, license_file: Path, root: Path) -> None:
     shutil.copy(license_file, f"{root}{PREFIX}/LICENSE")
     bin_directory = Path(f"{root}{PREFIX}/bin")
     bin_directory.mkdir(parents=True)
-    for name, (module, function) in ENTRY_POINTS.items():
+    for name, (module, function, arguments) in ENTRY_POINTS.items():
         entry = bin_directory / name
-        entry.write_text(
-            ENTRY_POINT.format(prefix=PREFIX, packages=PACKAGES, module=module, function=function)
-        )
+        call = {"module": module, "function": function, "arguments": arguments}
+        entry.write_text(ENTRY_POINT.format(prefix=PREFIX, packages=PACKAGES, **call))
         entry.chmod(0o755)
     finish(root)
 

@@ -29,11 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """Podman with a store of the tests' own. Skips where containers can't run; with CI=true that is a failure."""
+    opened = Engine()
     try:
-        opened = Engine().__enter__()
+        opened.open()
     except NoEngineError as reason:
         if IN_CI:
             pytest.fail(f"containers must run in CI: {reason}", pytrace=False)
         pytest.skip(f"no container engine: {reason}")
-    with opened:
+    try:
         yield opened
+    finally:
+        opened.close()

@@ -80,7 +80,12 @@ class Engine:
         self.base = base_image_name()
         self.socket = self._directory / "podman.sock"
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Find the store, have the base image in it, start the API service.
+
+        Raises:
+            NoEngineError: containers can't be run here.
+        """
         try:
             self._store = Store.find(self._directory)
             self._ensure_base()
@@ -88,6 +93,9 @@ class Engine:
         except BaseException:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        self.open()
         return self
 
     def __exit__(
@@ -335,6 +343,7 @@ class Engine:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=20)
             process.kill()
+            process.wait()
             raise
         result = Result(output.decode(errors="replace"), process.returncode, time.monotonic() - began)
         if check and result.exit_code:

@@ -127,7 +127,9 @@ class RunnerJob:
         """
         definition = self._definition()
         runs = definition["runs"]
-        values = {name: str(spec.get("default") or "") for name, spec in (definition.get("inputs") or {}).items()}
+        known = {"github.workspace": str(self.workspace), "runner.temp": str(self.temp)}  # host paths, as on the runner
+        specified = (definition.get("inputs") or {}).items()
+        values = {name: _evaluate(str((spec or {}).get("default") or ""), known) for name, spec in specified}
         values |= inputs or {}
         suffix = str(uuid.uuid4())
         files = {
@@ -150,7 +152,7 @@ class RunnerJob:
         for host, inside in self.mounts:
             command += ["-v", f"{host}:{inside}"]
         command += [*self.options, *options, self.image or self.engine.action_image()]
-        command += [_evaluate(str(argument), values) for argument in runs.get("args") or ()]
+        command += [_evaluate(str(argument), _inputs_context(values)) for argument in runs.get("args") or ()]
 
         done = self.engine.podman(*command, check=False)
         log = self._read_log(done.log)
@@ -201,7 +203,7 @@ class RunnerJob:
         environment |= {f"STATE_{name}": value for name, value in self.state.items()}
         environment |= {f"INPUT_{name.replace(' ', '_').upper()}": value for name, value in values.items()}
         for name, value in (runs.get("env") or {}).items():
-            environment.setdefault(name, _evaluate(str(value), values))
+            environment.setdefault(name, _evaluate(str(value), _inputs_context(values)))
         environment["HOME"] = str(self.temp / "_github_home")
         owner, _, _ = self.repository.partition("/")
         context = {
@@ -247,9 +249,9 @@ class RunnerJob:
             value = command[1]
             for escape, char in DATA_ESCAPES:
                 value = value.replace(escape, char)
-            if value.strip():
-                self.masks.append(value)
-                self.masks += [part.strip() for part in re.split(r"[\r\n]", value) if part.strip()]
+            for part in (value, *(line.strip() for line in re.split(r"[\r\n]", value))):
+                if part.strip() and part not in self.masks:
+                    self.masks.append(part)
         return "\n".join(shown)
 
     def _masked(self, line: str) -> str:
@@ -258,14 +260,18 @@ class RunnerJob:
         return line
 
 
-def _evaluate(text: str, inputs: Mapping[str, str]) -> str:
-    """`${{ inputs.x }}` and nothing else: an action that needs more should say so by failing its test."""
+def _inputs_context(values: Mapping[str, str]) -> dict[str, str]:
+    return {f"inputs.{name}": value for name, value in values.items()}
+
+
+def _evaluate(text: str, known: Mapping[str, str]) -> str:
+    """Replace `${{ name }}` by what *known* says of it; any other expression is an error, never left as it is."""
 
     def value(match: re.Match[str]) -> str:
-        name = re.fullmatch(r"inputs\.([\w-]+)|inputs\['([^']+)'\]", match[1].strip())
-        if name is None:
-            raise RunnerError(f"no evaluator for ${{{{ {match[1]} }}}}")
-        return inputs.get(name[1] or name[2], "")
+        name = match[1].strip()
+        if name not in known:
+            raise RunnerError(f"no evaluator for ${{{{ {name} }}}}")
+        return known[name]
 
     return re.sub(r"\$\{\{(.*?)\}\}", value, text)
 
