@@ -27,6 +27,8 @@ class Assembler:
     def add_needs(self, name: str, needs: Mapping[str, Deliver]) -> None:
         """Say which settings of a provider are read with other providers' leases."""
         if needs:
+            for need in needs.values():
+                _check_read(need)
             self._providers[name] = replace(self._providers[name], needs=needs)
 
     def add_use(self, use: Use) -> None:
@@ -38,6 +40,7 @@ class Assembler:
 
     def add_delivery(self, deliver: Deliver) -> None:
         """Add a value to deliver. A wildcard's names are not known yet: outputs checks them when they are."""
+        _check_read(deliver)
         if not deliver.is_wildcard:
             output = (deliver.output_name or deliver.name) if deliver.output else None
             self._claim(deliver.name, deliver.env, output, deliver.file, deliver.origin)
@@ -141,3 +144,16 @@ class Assembler:
                 change="give one of them another name",
                 docs="duplicate-name",
             )
+
+
+def _check_read(deliver: Deliver) -> None:
+    try:
+        MANAGERS.load(deliver.read.scheme).check(deliver.read)
+    except UsageError as error:
+        raise located(error, deliver.origin) from None
+
+
+def located(error: UsageError, origin: Origin) -> UsageError:
+    """The same error, told where in the configuration it comes from."""
+    docs = error.docs.rpartition("#")[2]
+    return UsageError(f"{origin}: {error.summary}", cause=error.cause, change=error.change, docs=docs)

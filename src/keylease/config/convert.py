@@ -25,6 +25,8 @@ _WORDS = {
     "null": "nothing",
 }
 
+_GOT = _WORDS | {"float": "a decimal number", "bool": "true or false"}
+
 
 def fields_of(struct: type) -> dict[str, Any]:
     """Key in the file → its type, of a msgspec Struct."""
@@ -60,7 +62,7 @@ def struct(node: Node, wanted: type[T], source: str, path: str, given: Mapping[s
         if isinstance(child.value, dict):  # msgspec does not say which entry of a mapping of texts is wrong
             for name, item in child.value.items():
                 if not isinstance(item.value, str):
-                    where = _join(_join(path, key), shown(name))
+                    where = f"{_join(path, key)}.{shown(name)}"
                     raise fail(source, child.lines[name], where, f"must be text, not {item.kind}", _quotes(item))
     values.update(given or {})
     try:
@@ -110,7 +112,7 @@ def _explained(message: str, node: Node, fields: Mapping[str, Any], source: str,
         return fail(source, line, _join(where, missing[1]), "is missing", f"add `{missing[1]}:`")
     if wrong := re.fullmatch(r"Expected `(.*)`, got `(.*)`", what):
         expected = [part for part in wrong[1].split(" | ") if part != "null"]
-        what = f"must be {' or '.join(_WORDS.get(p, p) for p in expected)}, not {_WORDS.get(wrong[2], wrong[2])}"
+        what = f"must be {' or '.join(_WORDS.get(p, p) for p in expected)}, not {_GOT.get(wrong[2], wrong[2])}"
         change = "put the value in quotes" if "str" in expected and wrong[2] in ("int", "float", "bool") else ""
     elif what.startswith("Invalid enum value"):
         choices = _choices(fields.get(key.partition(".")[0].partition("[")[0]))

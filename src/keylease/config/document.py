@@ -77,13 +77,17 @@ class SecretItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str | None, msgspec.Meta(description="Whose lease reads it. Needed where several providers could.")
     ] = None
     kv: Annotated[Literal[1, 2] | None, msgspec.Meta(description="Version of the KV engine. Default: asked.")] = None
+    mount: Annotated[
+        str | None, msgspec.Meta(description="With kv: the engine's mount path, where it has several segments.")
+    ] = None
     version: Annotated[Count | None, msgspec.Meta(description="Version of the secret (KV v2). Default: newest.")] = None
     wrap_ttl: Annotated[
         str | None, msgspec.Meta(description="Deliver a response-wrapping token that lives this long, e.g. 5m.")
     ] = None
-    unwrap: Annotated[
-        bool, msgspec.Meta(description="The value is a response-wrapping token: deliver what is wrapped.")
-    ] = False
+    unwrap_env: Annotated[
+        str | None,
+        msgspec.Meta(description="With vault://sys/wrapping/unwrap#field: the variable that holds the wrapping token."),
+    ] = None
     parameters: Annotated[
         dict[str, Any] | None,
         msgspec.Meta(description="Body of a request that must be written to get an answer (pki, ssh, transit)."),
@@ -104,4 +108,7 @@ class NeededSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Literal["none", "base64", "base64url", "hex"], msgspec.Meta(description="How the stored text is encoded.")
     ] = "none"
     kv: Annotated[Literal[1, 2] | None, msgspec.Meta(description="Version of the KV engine. Default: asked.")] = None
+    mount: Annotated[
+        str | None, msgspec.Meta(description="With kv: the engine's mount path, where it has several segments.")
+    ] = None
     version: Annotated[Count | None, msgspec.Meta(description="Version of the secret (KV v2). Default: newest.")] = None

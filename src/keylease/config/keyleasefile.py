@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from keylease.config import yamltree
-from keylease.config.assemble import Assembler
+from keylease.config.assemble import Assembler, located
 from keylease.config.convert import fields_of, is_secret, mapping, sequence, struct, unknown
 from keylease.config.document import VERSION, NeededSecret, RunSettings
-from keylease.config.leases import add_item, needed
+from keylease.config.leases import add_item, check_variable, needed
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
@@ -22,7 +22,6 @@ _LATER = ("sync", "audit")
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
-_PLATFORM_VARIABLE = re.compile(r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM)_.*")
 _FILLED_LATER = Secret("read before the login")
 
 _Needs = dict[str, tuple[NeededSecret, Origin]]
@@ -138,8 +137,8 @@ class _File:
         given: dict[str, Any] = {}
         for key, child in own.value.items():
             origin = Origin(self._source, own.lines[key], f"{path}.{key}")
-            if key.endswith("_env"):
-                self._check_variable(child, origin)
+            if key.endswith("_env") and isinstance(child.value, str):
+                check_variable(child.value, origin)
             if is_secret(fields[key]):
                 if not isinstance(child.value, dict):
                     raise self._fail(
@@ -157,10 +156,7 @@ class _File:
         try:
             settings = exchanger.complete(settings, self._env)
         except UsageError as error:
-            place = Origin(self._source, node.line, path)
-            raise UsageError(
-                f"{place}: {error.summary}", cause=error.cause, change=error.change, docs=error.docs.rpartition("#")[2]
-            ) from None
+            raise located(error, Origin(self._source, node.line, path)) from None
         return Provider(name, kind, settings, origin=Origin(self._source, node.line, path)), needs
 
     def _type(self, node: Node, path: str) -> str:
@@ -179,21 +175,6 @@ class _File:
                 f"did you mean {near!r}?" if near else "",
             )
         return str(kind)
-
-    def _check_variable(self, node: Node, origin: Origin) -> None:
-        # A file that comes with a pull request must not send the platform's own credentials anywhere.
-        name = node.value
-        if isinstance(name, str) and (not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)):
-            raise self._fail(
-                origin.line, origin.key, "is not the name of a variable", "write its name only: no $, no {}"
-            )
-        if isinstance(name, str) and _PLATFORM_VARIABLE.fullmatch(name):
-            raise self._fail(
-                origin.line,
-                origin.key,
-                f"{name} belongs to the CI platform and is not sent to a provider",
-                "give the credential a variable of its own",
-            )
 
     def _fail(self, line: int | None, key: str, problem: str, change: str = "", cause: str = "") -> UsageError:
         return fail(self._source, line, key, problem, change, cause)

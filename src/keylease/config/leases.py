@@ -12,6 +12,8 @@ from keylease.config.yamltree import Node, shown
 from keylease.errors import UsageError
 from keylease.model import Deliver, Origin, Read, Use, Wildcard
 
+_PLATFORM_VARIABLE = re.compile(r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM)_.*", re.DOTALL)
+
 
 def add_item(node: Node, source: str, path: str, assembler: Assembler) -> None:
     """One item, ``use:`` or ``secret:``, into the plan. Raises :class:`UsageError`."""
@@ -34,7 +36,7 @@ def needed(need: NeededSecret, origin: Origin, name: str, assembler: Assembler) 
         raise _error(origin, "a provider can't read its own credential", "name another one: `provider: OTHER`")
     provider = assembler.provider_for(parts.scheme, need.provider, origin, not_this=name)
     return Deliver(
-        Read(provider, parts.scheme, parts.path, _options(kv=need.kv, version=need.version)),
+        Read(provider, parts.scheme, parts.path, _options(kv=need.kv, version=need.version, mount=need.mount)),
         parts.selector,
         origin.key,
         env=False,
@@ -74,7 +76,11 @@ class _Secret:
         self._parts = _parsed(item.secret, at("secret"))
         provider = assembler.provider_for(self._parts.scheme, item.provider, at())
         parameters = None if item.parameters is None else tuple((k, _frozen(v)) for k, v in item.parameters.items())
-        options = _options(kv=item.kv, version=item.version, wrap_ttl=item.wrap_ttl, unwrap=item.unwrap or None)
+        options = _options(
+            kv=item.kv, version=item.version, mount=item.mount, wrap_ttl=item.wrap_ttl, unwrap_env=item.unwrap_env
+        )
+        if item.unwrap_env is not None:
+            check_variable(item.unwrap_env, at("unwrap_env"))
         self._read = Read(provider, self._parts.scheme, self._parts.path, options, parameters)
 
     def add(self) -> None:
@@ -163,6 +169,20 @@ class _Secret:
         self._assembler.add_delivery(deliver)
 
 
+def check_variable(name: str, origin: Origin) -> None:
+    """Refuse what is no variable's name, and the platform's own credentials: a file that comes with a pull request
+    must not send those anywhere. Raises :class:`UsageError`.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise _error(origin, "is not the name of a variable", "write its name only: no $, no {}")
+    if _PLATFORM_VARIABLE.fullmatch(name):
+        raise _error(
+            origin,
+            f"{name} belongs to the CI platform and is not sent to a provider",
+            "give the credential a variable of its own",
+        )
+
+
 def _parsed(text: str, origin: Origin) -> reference.Reference:
     try:
         return reference.parse(text)
@@ -184,8 +204,8 @@ def _file(path: str, origin: Origin) -> str:
     return path
 
 
-def _options(**options: int | str | bool | None) -> tuple[tuple[str, str], ...]:
-    return tuple((key, str(value).lower()) for key, value in options.items() if value is not None)
+def _options(**options: int | str | None) -> tuple[tuple[str, str], ...]:
+    return tuple((key, str(value)) for key, value in options.items() if value is not None)
 
 
 class _FrozenDict(dict[str, Any]):

@@ -77,7 +77,7 @@ def _default_names(field: str, origin: Origin) -> tuple[str, bool, bool, str]:
 def _path(path: str, origin: Origin) -> tuple[str, tuple[tuple[str, str], ...]]:
     # It is the path of the HTTP API, data/ of KV v2 included, as one sees it in a policy.
     path, question, query = path.lstrip("/").partition("?")
-    options = [("path", "api")]
+    options = [("raw", "true")]
     if question:
         version = re.fullmatch(r"version=([0-9]{1,9})", query)
         if not version:

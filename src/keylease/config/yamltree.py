@@ -42,7 +42,7 @@ _CORE = (  # YAML 1.2.2 §10.3.2
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
-    float: "a number",
+    float: "a decimal number",
     str: "text",
     list: "a list",
     dict: "a mapping",
