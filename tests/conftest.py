@@ -13,6 +13,8 @@ Rules
           seeded.allow_file(tmp_path / "env", value)    # GITHUB_ENV is there to hold it
           seeded.allow("add-mask")                      # ::add-mask:: lines on stdout
 
+  A child process that you start yourself is not captured: hand its output in with `seeded.saw("stdout", text)`.
+
 - Server fixtures live as long as the session (one each per xdist worker, started on first use), so name what
   you make in them with `unique("kv")`, and don't count on being alone in them.
 
@@ -192,16 +194,18 @@ def openbao_tls() -> Iterator[OpenBao]:
 def new_openbao(seeded: Seeded) -> Iterator[OpenBao]:
     """An OpenBao of this test's own, not initialised: `.initialise()`, then `.unseal()`, `.seal()`. Takes 1 s."""
     with OpenBao(dev=False) as server:
+        server.on_secret = seeded.add
         yield server
 
 
 @pytest.fixture
-def cluster() -> Iterator[tuple[OpenBao, OpenBao]]:
+def cluster(seeded: Seeded) -> Iterator[tuple[OpenBao, OpenBao]]:
     """Leader and standby of this test's own. The standby forwards requests; without its leader it answers 307.
 
     Takes 4 s.
     """
     with OpenBao(dev=False, raft=True) as leader, OpenBao(dev=False, raft=True) as standby:
+        leader.on_secret = seeded.add
         leader.initialise()
         leader.unseal()
         standby.join(leader)

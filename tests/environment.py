@@ -15,6 +15,7 @@ _SCRUBBED = re.compile(
     r"""
       CI | GITHUB_.* | CI_.* | GITLAB_.* | ACTIONS_.* | RUNNER_.* | INPUT_.* | STATE_.* | AGENT_.*
     | JENKINS_.* | BUILD_.* | JOB_.* | HUDSON_.* | BITBUCKET_.* | CIRCLE.* | BUILDKITE.* | SYSTEM_.* | TF_BUILD
+    | WORKSPACE | EXECUTOR_NUMBER | NODE_NAME | NODE_LABELS
     | TRAVIS.* | DRONE.* | TEAMCITY_.* | CODEBUILD_.* | KUBERNETES_.* | NO_COLOR | FORCE_COLOR | CLICOLOR.*
     | AWS_.* | GOOGLE_.* | CLOUDSDK_.* | GCP_.* | GCLOUD_.* | AZURE_.* | ARM_.* | CONJUR_.*
     | VAULT_.* | BAO_.* | OPENBAO_.* | KEYLEASE_.* | OPENAI_.* | ANTHROPIC_.* | HF_.* | HUGGING.* | DATABRICKS_.*

@@ -132,7 +132,7 @@ class TestOpenBao:
         with pytest.raises(requests.exceptions.SSLError):
             get(f"{openbao_tls.url}/v1/sys/health")
 
-    def test_uninitialised_sealed_active(self, new_openbao: OpenBao) -> None:
+    def test_uninitialised_sealed_active(self, new_openbao: OpenBao, seeded: Seeded) -> None:
         seen = [new_openbao.health()]
         new_openbao.initialise()
         seen.append(new_openbao.health())
@@ -141,6 +141,7 @@ class TestOpenBao:
         new_openbao.seal()
         seen.append(new_openbao.health())
         assert seen == [501, 503, 200, 503]
+        assert seeded.values == {new_openbao.token, new_openbao.unseal_key}
         assert new_openbao.request("GET", "auth/token/lookup-self").status_code == 503
 
     def test_standby(self, cluster: tuple[OpenBao, OpenBao]) -> None:
@@ -188,6 +189,11 @@ class TestProcesses:
             os.kill(pid, 0)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), 1)
+
+    def test_postgres_where_nobody_can_reach_its_programs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tests.servers.postgres.traversable", lambda path: False)
+        with Postgres() as server:
+            assert server.roles() == [server.admin]
 
     def test_a_server_that_fails_shows_its_log(self) -> None:
         class Broken(Valkey):
