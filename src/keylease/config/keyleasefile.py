@@ -22,6 +22,7 @@ _LATER = ("sync", "audit")
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
+_PEM = re.compile(r"\s*(?:-----BEGIN|LS0tLS1CRUdJTi)")  # as text or in base64
 _FILLED_LATER = Secret("read before the login")
 
 _Needs = dict[str, tuple[NeededSecret, Origin]]
@@ -139,6 +140,8 @@ class _File:
             origin = Origin(self._source, own.lines[key], f"{path}.{key}")
             if key.endswith("_env") and isinstance(child.value, str):
                 check_variable(child.value, origin)
+            if key.endswith("_key") and isinstance(child.value, str) and _PEM.match(child.value):
+                raise self._fail(origin.line, origin.key, "a secret is never written here", "give the path of a file")
             if is_secret(fields[key]):
                 if not isinstance(child.value, dict):
                     raise self._fail(
