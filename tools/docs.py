@@ -3,13 +3,14 @@
 A generated part of a Markdown file stands between ``<!-- generated: NAME ARGUMENTS -->`` and ``<!-- end -->``:
 
 example PATH [from TEXT]   a file under examples/, from the first line that starts with TEXT on, as a code block
-help                       the help texts of every command
+help                       the options of every command
 action-inputs              the inputs of action.yml, as a table
 exit-codes                 what the process says to its caller
 
 ``docs/keylease.schema.json`` is generated as a whole.
 """
 
+import argparse
 import difflib
 import os
 import re
@@ -47,13 +48,33 @@ def example(arguments: str) -> str:
 
 
 def help_texts(_: str) -> str:
-    """The help of the command and of every subcommand."""
-    top = keylease("--help")
-    found = re.search(r"\{([a-z,]+)\}", top)
-    if not found:
-        raise SystemExit("keylease --help lists no commands")
-    blocks = [("keylease", top), *((f"keylease {name}", keylease(name, "--help")) for name in found[1].split(","))]
-    return "\n".join(f"## {title}\n\n```text\n{text.rstrip()}\n```\n" for title, text in blocks)
+    """Every command's options as a table.
+
+    Made from the grammar and not from ``--help``: argparse lays that out differently in each Python version.
+    """
+    from keylease.cli import parser
+
+    root = parser()
+    commands = next(a for a in root._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001
+    parts = []
+    for name, command in commands.choices.items():
+        rows = ["| option | meaning |", "| --- | --- |"]
+        for action in command._actions:  # noqa: SLF001
+            if isinstance(action, argparse._HelpAction):  # noqa: SLF001
+                continue
+            rows.append(f"| `{_cell(_option(action))}` | {_cell(action.help or '')} |")
+        table = "\n".join(rows) + "\n" if len(rows) > 2 else ""
+        usage = command.usage or f"keylease {name} [options]"
+        parts.append(f"## keylease {name}\n\n```text\n{usage}\n```\n\n{command.description}\n\n{table}".rstrip() + "\n")
+    return "\n".join(parts)
+
+
+def _option(action: argparse.Action) -> str:
+    value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    if action.choices:
+        value = ",".join(map(str, action.choices))
+    names = ", ".join(action.option_strings)
+    return " ".join(part for part in (names, value if action.nargs != 0 else "") if part)
 
 
 def action_inputs(_: str) -> str:
