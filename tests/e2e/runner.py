@@ -128,6 +128,7 @@ class RunnerJob:
         definition = self._definition()
         runs = definition["runs"]
         known = {"github.workspace": str(self.workspace), "runner.temp": str(self.temp)}  # host paths, as on the runner
+        known["job.workflow_ref"] = self.env.get("GITHUB_WORKFLOW_REF", "")
         specified = (definition.get("inputs") or {}).items()
         values = {name: _evaluate(str((spec or {}).get("default") or ""), known) for name, spec in specified}
         values |= inputs or {}
