@@ -103,9 +103,10 @@ def announcements(data: bytes) -> list[str]:
     text = text_of(data)
     if text is None:
         return [form.decode("ascii") for form in _binary_forms(data)] if len(data) >= MINIMUM else []
-    texts = [text, *lines_of(text)]
-    for leaf in leaves_of(text):
-        texts += [leaf, *lines_of(leaf)]
+    texts = []
+    for part in (text, *leaves_of(text)):
+        # With its white space for what encodes all of it, without for what prints it.
+        texts += [part, part.strip(), *lines_of(part)]
     return [text for text in dict.fromkeys(texts) if is_maskable(text)]
 
 

@@ -31,7 +31,11 @@ def test_value_and_each_line_are_announced_before_seal_returns() -> None:
     announced: list[str] = []
     pem = "-----BEGIN KEY-----\r\n  MIIEvQIBADANBg  \nab\n\n{\n-----END KEY-----\n"
     Masker(announced.append).seal(pem, "key")
-    assert announced == [pem, "-----BEGIN KEY-----", "MIIEvQIBADANBg", "-----END KEY-----"]
+    assert announced == [pem, pem.strip(), "-----BEGIN KEY-----", "MIIEvQIBADANBg", "-----END KEY-----"]
+
+
+def test_a_value_is_announced_also_without_the_white_space_around_it() -> None:
+    assert announcements(b" hunter22\n") == [" hunter22\n", "hunter22"]
 
 
 def test_only_cr_and_lf_end_a_line() -> None:
