@@ -7,16 +7,13 @@ help                       the options of every command
 action-inputs              the inputs of action.yml, as a table
 exit-codes                 what the process says to its caller
 
-``docs/keylease.schema.json`` is generated as a whole.
+``src/keylease/config/keylease.schema.json`` is generated as a whole.
 """
 
 import argparse
 import difflib
-import os
 import re
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -26,13 +23,6 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PART = re.compile(r"(<!-- generated: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 LANGUAGES = {".yml": "yaml", ".sh": "sh", "": "groovy"}  # a Jenkinsfile has no suffix
-
-
-def keylease(*arguments: str) -> str:
-    """What the command prints, at 100 columns, whatever this machine's terminal and environment are."""
-    environment = {"PATH": os.environ["PATH"], "COLUMNS": "100", "NO_COLOR": "1"}
-    command = [str(Path(sysconfig.get_path("scripts"), "keylease")), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def example(arguments: str) -> str:
@@ -128,7 +118,9 @@ def wanted() -> dict[Path, str]:
     """Every file with something generated in it, as it should be."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
     files = {page: regenerated(page.read_text(encoding="utf-8")) for page in pages}
-    files[ROOT / "docs/keylease.schema.json"] = keylease("schema")
+    from keylease.config.schema import json_text
+
+    files[ROOT / "src/keylease/config/keylease.schema.json"] = json_text()
     return files
 
 

@@ -177,6 +177,12 @@ def test_the_template_installs_this_version() -> None:
     assert header["spec"]["inputs"]["version"]["default"] == __version__
 
 
+@pytest.mark.parametrize("name", ["examples/gitlab/.gitlab-ci.yml", "SECURITY.md"])
+def test_versions_written_out_are_this_one(name: str) -> None:
+    versions = re.findall(r"(?:/v|keylease:)(\d+\.\d+\.\d+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert set(versions) == {__version__}
+
+
 def test_examples_differ_from_what_tests_run_in_one_line_only() -> None:
     github = (ROOT / "examples/github/deploy.yml").read_text(encoding="utf-8")
     gitlab = (ROOT / "examples/gitlab/.gitlab-ci.yml").read_text(encoding="utf-8")
