@@ -71,7 +71,7 @@ class VaultManager(Manager):
         if options.get("raw", "false") not in ("true", "false"):
             raise _bad(read, "`raw` is true or false", "raw: true")
         if read.parameters is not None and ("kv" in options or "version" in options):
-            raise _bad(read, "`parameters` are for engines that issue something, not for kv", "leave one of them out")
+            raise _bad(read, "`with` is for engines that issue something, not for kv", "leave one of them out")
         if "wrap_ttl" in options and not seconds(options["wrap_ttl"]):
             raise _bad(read, "`wrap_ttl` is no duration", "wrap_ttl: 5m")
         mount = _clean(options.get("mount", parts[0]))

@@ -139,14 +139,14 @@ def refused_read(
         return RefusedError(
             f"Vault: {label}: {path} can't be {'written to' if write else 'read'}",
             cause="this engine wants " + ("a read" if write else "parameters (pki/issue, ssh/sign, transit/datakey …)"),
-            change="leave `parameters:` out" if write else "add `parameters: {…}` to the lease",
+            change="leave `with:` out" if write else "add `with: {…}` to the lease in keylease.yml",
             docs="vault-parameters",
             detail=answer.detail,
         )
     return RefusedError(
         f"Vault: {label}: {doing} was refused" + (f": {answer.said}" if answer.said else f" ({answer.status})"),
         cause="the engine does not accept this request as it is",
-        change="compare path and `parameters` with the engine's API documentation" if write else "",
+        change="compare path and `with:` with the engine's API documentation" if write else "",
         docs="vault-refused",
         detail=answer.detail,
     )

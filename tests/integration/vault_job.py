@@ -1,0 +1,113 @@
+"""A job against a Vault or OpenBao, as the pipelines would run it: shared by the Vault tests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+
+from keylease.context import Context
+from keylease.exchange.vault import VaultExchanger
+from keylease.http import Deadline
+from keylease.managers.vault import VaultManager
+from keylease.masking import Masker
+from keylease.model import Document, IdentityToken, Lease, Read, Revocation
+from tests.servers.trust import Trust
+
+
+def new_context(env: Mapping[str, str] | None = None, seconds: float = 20.0) -> Context:
+    """A run of its own, with `env` as its environment."""
+    return Context(dict(env or {}), Masker(), Deadline(seconds))
+
+
+class Job:
+    """One job: `job.exchange()`, then `job.read("vault://kv/ci")`; settings are the trust's unless given.
+
+    url: where to go instead of straight to the trust's server (a proxy).
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        *,
+        url: str = "",
+        env: Mapping[str, str] | None = None,
+        seconds: float = 20.0,
+        **settings: Any,
+    ) -> None:
+        self.trust = trust
+        self.context = new_context(env, seconds)
+        self.settings = {
+            "url": url or trust.bao.url,
+            "role": trust.role,
+            "mount": trust.mount,
+            "audience": trust.audience,
+            "namespace": trust.bao.namespace_path,
+            "retries": 2,
+            "timeout": 5.0,
+            **settings,
+        }
+        self.lease: Lease | None = None
+
+    def exchanger(self, **settings: Any) -> VaultExchanger:
+        """The exchanger with complete settings."""
+        made = VaultExchanger.Settings(**{**self.settings, **settings})
+        return VaultExchanger("vault", VaultExchanger.complete(made, self.context.env), self.context)
+
+    def token(self, **mint: Any) -> IdentityToken:
+        """An identity token of this job; `mint` as for `OIDCIssuer.mint`."""
+        minted = self.trust.issuer.mint(**{"audience": self.trust.audience, **mint})
+        claims = jwt.decode(minted, options={"verify_signature": False})
+        return IdentityToken(
+            self.context.seal(minted, "identity token"), claims, "github", "a test", self.trust.audience
+        )
+
+    def exchange(self, **mint: Any) -> Lease:
+        """Log in."""
+        self.lease = self.exchanger().exchange(self.token(**mint))
+        return self.lease
+
+    def manager(self) -> VaultManager:
+        """A manager on the lease (made now if there is none)."""
+        return VaultManager(self.lease or self.exchange(), self.context)
+
+    def read(self, path: str, parameters: Mapping[str, Any] | None = None, **options: str) -> Document:
+        """Read `path` (without scheme)."""
+        return self.manager().read(read_of(path, parameters, **options))
+
+    def value(self, path: str, *selector: str, **options: str) -> str:
+        """One value of a secret."""
+        return self.read(path, None, **options).value(selector or None, self.context.seal).reveal()
+
+    @property
+    def vault_token(self) -> str:
+        """The token that was issued."""
+        assert self.lease is not None
+        assert self.lease.revocation is not None
+        assert self.lease.revocation.token is not None
+        return self.lease.revocation.token.reveal()
+
+
+def read_of(path: str, parameters: Mapping[str, Any] | None = None, **options: str) -> Read:
+    """A request as config makes it."""
+    return Read(
+        "vault", "vault", path, tuple(options.items()), tuple(parameters.items()) if parameters is not None else None
+    )
+
+
+def revoke_elsewhere(revocation: Revocation, env: Mapping[str, str] | None = None) -> Context:
+    """Revoke as another process would, from what the state kept of it."""
+    import json
+
+    context = new_context(env)
+    token = revocation.token
+    kept = Revocation(
+        revocation.provider,
+        revocation.label,
+        json.loads(json.dumps(revocation.data)),
+        context.seal(token.reveal_bytes().decode(), "state") if token else None,
+        revocation.own_token,
+        list(revocation.children),
+        revocation.expires_at,
+    )
+    VaultExchanger.revoke(kept, context)
+    return context
