@@ -117,23 +117,32 @@ def file_sizes() -> list[str]:
     return problems
 
 
-def nothing_local() -> list[str]:
-    """No path of the machine it was written on, and no package index but the public one."""
-    home = re.escape(str(Path.home())) if len(Path.home().parts) > 2 else None
-    suspicious = [
-        r"(?<![\w.$}/-])/(?:home|Users)/(?!runner\b|jenkins\b)[a-z][\w.-]*/",
-        r"--(?:extra-)?index-url\b",
-        r"(?:PIP|UV)_(?:EXTRA_)?INDEX_URL",
-        r"file:///(?!\w*\{)[a-z]+/",
-        re.escape(socket.gethostname()) if len(socket.gethostname()) > 8 else None,
-        home,
-        re.escape(str(ROOT)) if len(ROOT.parts) > 2 else None,
+def private_hosts() -> set[str]:
+    """Hosts of the package indexes that this machine is set up with, other than the public ones."""
+    public = {"pypi.org", "files.pythonhosted.org", "registry.npmjs.org", "localhost"}
+    said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    settings = [
+        said.stdout,
+        *(value for name, value in os.environ.items() if "INDEX_URL" in name or "REGISTRY" in name),
     ]
-    pattern = re.compile("|".join(part for part in suspicious if part))
+    npmrc = Path.home() / ".npmrc"
+    if npmrc.is_file():
+        settings.append(npmrc.read_text(encoding="utf-8", errors="replace"))
+    return set(re.findall(r"https?://(?:[^/@\s']*@)?([a-z0-9.-]+\.[a-z0-9-]+)", "\n".join(settings))) - public
+
+
+def nothing_local() -> list[str]:
+    """No path or name of the machine it was written on, and no package index but the public ones."""
+    names = [re.escape(host) for host in private_hosts()]
+    names += [re.escape(str(path)) for path in (Path.home(), ROOT) if len(path.parts) > 2]
+    names += [re.escape(socket.gethostname())] if len(socket.gethostname()) > 8 else []
+    names += [
+        r"(?<![\w.$}/-])/(?:home|Users)/(?!runner\b|jenkins\b)[a-z][\w.-]*/",
+        r"index-url[ =]+https?://(?!pypi\.org/)",
+    ]
+    pattern = re.compile("|".join(names))
     problems = []
     for path in tracked():
-        if path == Path(__file__).resolve():
-            continue
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
