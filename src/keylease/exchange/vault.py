@@ -270,7 +270,7 @@ class VaultExchanger(Exchanger):
 
         s = self.settings
         if s.method == "kubernetes":
-            return kubernetes_trust(claims, mount=s.mount, role=s.role)
+            return kubernetes_trust(claims, mount=s.mount, role=s.role, namespace=s.namespace)
         if s.method == "jwt":
             audience = s.audience or ""
             return jwt_trust(claims, mount=s.mount, role=s.role, audience=audience, namespace=s.namespace)

@@ -33,7 +33,7 @@ class _Attempt:
     def trust(self) -> str:
         s = self.settings
         if s.method == "kubernetes":
-            made = kubernetes_trust(self.claims, mount=s.mount, role=s.role)
+            made = kubernetes_trust(self.claims, mount=s.mount, role=s.role, namespace=s.namespace)
         else:
             audience = s.audience or ""
             made = jwt_trust(self.claims, mount=s.mount, role=s.role, audience=audience, namespace=s.namespace)

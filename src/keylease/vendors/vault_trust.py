@@ -167,7 +167,7 @@ def own_stanzas() -> list[str]:
     return [stanza(path, "update") for path in (REVOKE_SELF, RENEW_SELF, RENEW_LEASE, REVOKE_LEASE)]
 
 
-def kubernetes_trust(claims: Mapping[str, Any], *, mount: str, role: str) -> Trust:
+def kubernetes_trust(claims: Mapping[str, Any], *, mount: str, role: str, namespace: str | None = None) -> Trust:
     """The role of the kubernetes auth method for this service account."""
     subject = str(claims.get("sub", "")).split(":")
     account = (
@@ -181,8 +181,13 @@ def kubernetes_trust(claims: Mapping[str, Any], *, mount: str, role: str) -> Tru
         "token_ttl": _TTL,
         "token_max_ttl": _MAX_TTL,
     }
-    command = f"bao write {shlex.quote(f'auth/{mount}/role/{role}')} -"
-    return Trust(f"Vault/OpenBao role {role!r} on auth/{mount}", _heredoc(command, _json(made)))
+    where = f"-namespace={shlex.quote(namespace)} " if namespace else ""
+    text = (
+        _heredoc(f"bao policy write {where}{SELF_POLICY} -", "\n".join(own_stanzas()))
+        + "\n"
+        + _heredoc(f"bao write {where}{shlex.quote(f'auth/{mount}/role/{role}')} -", _json(made))
+    )
+    return Trust(f"Vault/OpenBao role {role!r} on auth/{mount}", text)
 
 
 def _bindable(value: object) -> bool:
