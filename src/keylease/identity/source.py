@@ -52,10 +52,10 @@ class IdentitySource:
         self._kept: dict[str, IdentityToken] = {}
         self._identities: dict[str, Identity] = {}
 
-    def token(self, audience: str) -> IdentityToken:
+    def token(self, audience: str, *, fresh: bool = False) -> IdentityToken:
         """A token that is good for another 30 s at least, where the platform can make one.
 
-        audience: the wanted `aud`; empty: the platform's default.
+        audience: the wanted `aud`; empty: the platform's default. fresh: not the one that is kept (it was refused).
         Raises :class:`IdentityError` when there is no usable token, with the change that mends it, and
         :class:`keylease.errors.UnreachableError` when the platform's token endpoint does not answer.
         """
@@ -63,7 +63,7 @@ class IdentitySource:
             lock = self._locks.setdefault(audience, threading.Lock())
         with lock:
             kept = self._kept.get(audience)
-            if kept is not None and not _expires_soon(kept):
+            if kept is not None and not fresh and not _expires_soon(kept):
                 return kept
             for name in IDENTITIES:
                 identity = self._identity(name)
