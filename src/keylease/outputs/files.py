@@ -300,7 +300,11 @@ def write_private(path: str, data: bytes) -> None:
 
 
 def delete_files(files: Sequence[Written]) -> list[str]:
-    """Delete what we made, and nothing else; what is left, in words. Missing files are no error."""
+    """Delete what we made, and nothing else; what is left, in words. Missing files are no error.
+
+    A file is known by device and inode, so one that another program has put in the place of ours is left alone
+    (unless ours was deleted before and the file system gave its inode to the new one of the same name).
+    """
     problems = []
     for file in files:
         parent, name = os.path.split(file.path)
@@ -325,9 +329,10 @@ def delete_files(files: Sequence[Written]) -> list[str]:
                     problems.append(f"{file.path} can't be deleted: {error.strerror}")
         finally:
             os.close(directory)
-        for made in file.directories:
-            with suppress(OSError):  # not empty: somebody else's files are in it
-                os.rmdir(made)
+    # The innermost first, and only when all files are gone: one directory may have been made for several.
+    for made in sorted({made for file in files for made in file.directories}, key=len, reverse=True):
+        with suppress(OSError):  # not empty: somebody else's files are in it
+            os.rmdir(made)
     return problems
 
 

@@ -51,6 +51,10 @@ class GitHubOutputs:
         self._revocations: Sequence[Revocation] = ()
         self.scrub: Callable[[str], str] = lambda text: text
 
+    def in_container(self, host_paths: HostPaths) -> None:
+        """We run in the action's container: later steps see its files under `host_paths`."""
+        self._host = host_paths
+
     # -- the log --
 
     def announce(self, text: str) -> None:

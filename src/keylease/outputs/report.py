@@ -66,9 +66,10 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` as Markdown that shows exactly it: all ASCII punctuation as character references.
+    """`text` as Markdown that shows exactly it: all ASCII punctuation but the harmless as character references.
 
     Backslashes would not do: inside a table a backslash before `|` is taken off before the rest is read.
     """
     flat = one_line(text, 300)
-    return "".join(c if c.isalnum() or not c.isascii() or c in " -.,/()" else f"&#{ord(c)};" for c in flat)
+    text = "".join(c if c.isalnum() or not c.isascii() or c in " -.,/():" else f"&#{ord(c)};" for c in flat)
+    return text.replace("://", "&#58;//").replace("www.", "www&#46;")  # no links of its own

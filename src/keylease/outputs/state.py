@@ -4,7 +4,7 @@ One format for both channels (GitHub's state variables, a private file elsewhere
 whole in one line, so that a platform which prints its state in a debug log still masks it.
 
     {"keylease": 1}
-    {"lease": {provider, label, data, token, own_token, expires_at}}
+    {"lease": {provider, label, data, token, own_token, strict, expires_at}}
     {"children": [ids …]}              of the lease above
     {"file": {path, temporary, device, inode, directories}}
 """
@@ -53,7 +53,7 @@ def _items(revocations: Sequence[Revocation], files: Sequence[Written], *, child
                 if item.token.is_text
                 else {"token_base64": base64.b64encode(item.token.reveal_bytes()).decode("ascii")}
             )
-        lease |= {"own_token": item.own_token, "expires_at": item.expires_at}
+        lease |= {"own_token": item.own_token, "expires_at": item.expires_at, "strict": item.strict}
         yield _line({"lease": lease})
         ids = list(item.children) if children or not item.own_token else []  # a copy: other threads append
         for at in range(0, len(ids), _CHILDREN_PER_LINE):
@@ -97,7 +97,7 @@ def _add(state: State, node: dict[str, Any], seal: Seal, *, first: bool) -> None
             token = seal(_text(item["token"]), f"token of {_text(item['label'])}")
         elif "token_base64" in item:
             token = seal(base64.b64decode(_text(item["token_base64"]), validate=True), f"token of {item['label']}")
-        _require(isinstance(item["data"], dict) and isinstance(item["own_token"], bool))
+        _require(isinstance(item["data"], dict) and all(isinstance(item[k], bool) for k in ("own_token", "strict")))
         expires_at = item["expires_at"]
         _require(expires_at is None or (isinstance(expires_at, int | float) and not isinstance(expires_at, bool)))
         state.revocations.append(
@@ -107,6 +107,7 @@ def _add(state: State, node: dict[str, Any], seal: Seal, *, first: bool) -> None
                 data=item["data"],
                 token=token,
                 own_token=item["own_token"],
+                strict=item["strict"],
                 expires_at=expires_at,
             )
         )
