@@ -81,5 +81,5 @@ def test_check_refuses_a_tag_of_another_version(release: ModuleType) -> None:
 
 def test_every_action_in_our_workflows_is_pinned_by_commit() -> None:
     for path in [*(ROOT / ".github/workflows").glob("*.yml"), *(ROOT / "examples").rglob("*.yml")]:
-        for uses in re.findall(r"uses: (\S.*)", path.read_text(encoding="utf-8")):
+        for uses in re.findall(r"^ +(?:- )?uses: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
             assert uses == "keylease/keylease@v0" or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", uses), uses
