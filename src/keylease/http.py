@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import requests.adapters
 import requests.utils
+import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -45,7 +46,16 @@ class Deadline:
     def __init__(self, seconds: float, reserve: float = 0.0) -> None:
         self.seconds = seconds
         self.reserve = reserve
-        self._at = time.monotonic() + seconds - reserve
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew: a command run by `exec` goes on for as long as it likes, each renewal has the full time."""
+        self._at = time.monotonic() + self.seconds - self.reserve
+
+    @classmethod
+    def with_reserve(cls, seconds: float) -> "Deadline":
+        """A fifth of the time, 10 s at most, is kept back for giving back."""
+        return cls(seconds, min(10.0, seconds / 5))
 
     @property
     def remaining(self) -> float:
@@ -224,6 +234,9 @@ class Session(requests.Session):
         self.headers["User-Agent"] = f"keylease/{__version__}"
         self.headers["Accept"] = "application/json"
         self.verify = _verify(name, settings, env)
+        if self.verify is False:
+            # The provider says so in our own words, each time; urllib3's text on stderr names no setting of ours.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if settings.client_certificate:
             for path in filter(None, (settings.client_certificate, settings.client_key)):
                 _must_exist(name, "client certificate", path)

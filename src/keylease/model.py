@@ -61,6 +61,7 @@ class Revocation:
     own_token: whether `token` was issued by us and dies too (a token the user gave stays alive).
     children: ids of dynamic leases taken with it.
     expires_at: Unix time at which everything ends by itself, None if unknown.
+    strict: that it can't be revoked fails the job.
     """
 
     provider: str
@@ -70,6 +71,7 @@ class Revocation:
     own_token: bool = True
     children: list[str] = field(default_factory=list)
     expires_at: float | None = None
+    strict: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add_child(self, lease_id: str) -> None:

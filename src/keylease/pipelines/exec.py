@@ -2,12 +2,9 @@
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from keylease.context import Context
@@ -15,25 +12,16 @@ from keylease.errors import UsageError
 from keylease.masking.redactor import Redactor
 from keylease.model import Export
 from keylease.pipelines.renew import Renewer
+from keylease.pipelines.signals import Signals
 
 COMMAND_NOT_FOUND = 127
 COMMAND_NOT_EXECUTABLE = 126
 """Exit codes of a POSIX shell for the same two cases (POSIX.1-2024, XCU 2.8.2)."""
 
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-
 DRAIN = 5.0
 """Seconds to wait for output after the command has ended: a process it left behind may hold the pipe for ever."""
 
 _READ = 64 * 1024
-
-
-class Interrupted(BaseException):
-    """A signal that asks us to end arrived while no command was running yet."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 def find_command(argv: Sequence[str], path: str | None) -> int | None:
@@ -42,47 +30,6 @@ def find_command(argv: Sequence[str], path: str | None) -> int | None:
         return None
     has_directory = os.path.dirname(argv[0]) != ""
     return COMMAND_NOT_EXECUTABLE if has_directory and os.path.exists(argv[0]) else COMMAND_NOT_FOUND
-
-
-class Signals:
-    """Catches the signals that end a job: raised as :class:`Interrupted` until there is a command, then passed on.
-
-    Raised once only, and not at all while `holding` (the command is being started, leases are being revoked): a
-    second Ctrl-C must not leave a lease or a command alive.
-    """
-
-    def __init__(self) -> None:
-        self.child: subprocess.Popen[bytes] | None = None
-        self.holding = False
-        self.received: int | None = None
-
-    @contextmanager
-    def caught(self) -> Iterator["Signals"]:
-        """Install the handlers for the block."""
-        previous = {number: signal.signal(number, self._handle) for number in FORWARDED}
-        try:
-            yield self
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    def attach(self, child: "subprocess.Popen[bytes] | None") -> None:
-        """From now on signals go to `child`; what came while it was being started is passed on now."""
-        self.child = child
-        if child is not None and self.received is not None:
-            child.send_signal(self.received)
-
-    def _handle(self, signum: int, _: object) -> None:
-        again = self.received is not None
-        if signum not in (signal.SIGUSR1, signal.SIGUSR2):
-            self.received = self.received or signum
-        if self.child is not None:
-            # The terminal sends Ctrl-C and Ctrl-\ to the whole foreground group: the command has it already.
-            if signum in (signal.SIGINT, signal.SIGQUIT) and sys.stdin is not None and sys.stdin.isatty():
-                return
-            self.child.send_signal(signum)
-        elif not self.holding and not again and self.received is not None:
-            raise Interrupted(signum)
 
 
 def run_command(

@@ -160,6 +160,8 @@ class LeaseRun:
         self._keep(lease)
 
     def _keep(self, lease: Lease) -> None:
+        if lease.revocation:
+            lease.revocation.strict = self._plan.strict_revoke
         with self._lock:
             if not self._closed:
                 self._leases[lease.provider] = lease

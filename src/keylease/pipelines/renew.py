@@ -48,6 +48,7 @@ class Renewer:
     def _renewed(self, renewal: Renewal) -> float | None:
         """When to renew next; None when there is no use in trying again."""
         now = time.time()
+        self._context.deadline.restart()
         try:
             granted = renewal.renew()
         except KeyleaseError as error:

@@ -11,8 +11,9 @@ import pytest
 from keylease.context import Context
 from keylease.errors import UsageError
 from keylease.model import Export, Origin
-from keylease.pipelines.exec import Signals, child_environment, find_command, run_command
+from keylease.pipelines.exec import child_environment, find_command, run_command
 from keylease.pipelines.renew import Renewer
+from keylease.pipelines.signals import Signals
 from keylease.secret import Secret
 from tests.leaks import Seeded
 

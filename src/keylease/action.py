@@ -1,0 +1,107 @@
+"""The GitHub Action: what the container's two entry points run."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from keylease.context import Context
+from keylease.defects import defect
+from keylease.errors import ExitCode, KeyleaseError
+from keylease.http import Deadline
+from keylease.masking import Masker
+from keylease.model import Env
+from keylease.outputs.console import set_up_logging
+from keylease.outputs.files import HostPaths, delete_files
+from keylease.outputs.github import GitHubOutputs
+from keylease.pipelines.signals import Interrupted, Signals
+
+REVOKE_DEADLINE = 30.0
+"""Seconds that the post step may take: the runner waits for it before the next job can have the machine."""
+
+
+def main(env: Env | None = None) -> int:
+    """The main step: lease, read, hand over. Returns the exit code."""
+    return _Step(dict(os.environ) if env is None else env).run(_Step.lease)
+
+
+def post(env: Env | None = None) -> int:
+    """The post step: revoke and delete what the main step recorded, however the job ended."""
+    return _Step(dict(os.environ) if env is None else env).run(_Step.revoke)
+
+
+class _Step:
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        self.outputs = GitHubOutputs(env, sys.stdout)
+        self.masker = Masker(self.outputs.announce)
+        self.outputs.scrub = self.masker.scrub
+        # The runner sets it when the user re-runs a job "with debug logging".
+        self.debug = env.get("RUNNER_DEBUG") == "1"
+        self.log = set_up_logging(self.masker, env, sys.stdout, github=True, debug=self.debug)
+        self.signals = Signals()
+
+    def run(self, work: "Callable[[_Step], int]") -> int:
+        with self.signals.caught():
+            try:
+                return work(self)
+            except KeyleaseError as error:
+                self.outputs.error(error, debug=self.debug)
+                return error.exit_code
+            except Interrupted as stop:
+                self.outputs.message(f"Keylease: stopped by signal {stop.signum}; what was leased has been given back")
+                return 128 + stop.signum
+            except Exception as error:  # noqa: BLE001  # a traceback would print what it holds
+                self.outputs.error(defect(error), debug=self.debug)
+                return ExitCode.INTERNAL
+
+    def lease(self) -> int:
+        from keylease.config.inputs import plan_from_inputs
+        from keylease.identity.source import IdentitySource
+        from keylease.outputs.report import rows_of
+        from keylease.pipelines.lease import LeaseRun
+
+        plan, options = plan_from_inputs(self.env, self.masker.seal)
+        if options.host_paths:
+            self.outputs.in_container(HostPaths.parse(options.host_paths))
+        context = Context(self.env, self.masker, Deadline.with_reserve(plan.deadline), self.log)
+        tokens = IdentitySource(context, plan.identity_variables)
+        run = LeaseRun(plan, context, tokens, self.outputs.save_state if plan.revoke else lambda _: None)
+        taken = run.take()
+        try:
+            self.outputs.deliver(taken.exports, plan.allow_names)
+        except BaseException:
+            run.abandon()
+            raise
+        # From here on the job has its values: what follows is a report, and can't fail the step.
+        for warning in taken.warnings:
+            self.outputs.warning(warning)
+        for label in self.masker.unmaskable:
+            self.outputs.warning(f"{label}: the value is too short or too common to be masked; the log can show it")
+        rows = rows_of(taken.leases, taken.exports)
+        if options.summary:
+            self.outputs.summary(rows)
+        with self.outputs.group(f"Keylease: {len(taken.exports)} values delivered"):
+            for row in rows:
+                self.outputs.message("  ".join(filter(None, row.cells())))
+        context.http.close()
+        return ExitCode.OK
+
+    def revoke(self) -> int:
+        from keylease.pipelines.revoke import revoke, until
+
+        state = self.outputs.load_state(self.masker.seal)
+        for problem in delete_files(state.files):
+            self.outputs.warning(problem)
+        if not state.revocations:
+            return ExitCode.OK
+        context = Context(self.env, self.masker, Deadline(REVOKE_DEADLINE), self.log)
+        self.signals.holding = True  # a second cancel must not leave a lease alive
+        failed = revoke(state.revocations, context)
+        for item in failed:
+            self.outputs.warning(f"{item.error.summary}. {item.revocation.label} lives until {until(item.revocation)}")
+        done = len(state.revocations) - len(failed)
+        children = sum(len(r.children) for r in state.revocations)
+        self.outputs.message(
+            f"Keylease: revoked {done} of {len(state.revocations)} leases ({children} dynamic secrets)"
+        )
+        return ExitCode.PARTIAL if any(item.revocation.strict for item in failed) else ExitCode.OK

@@ -1,0 +1,145 @@
+"""The command line. The only module that talks in exit codes to a shell."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from keylease import __version__
+
+EPILOG = """\
+exit codes:
+  0  done                              4  a provider refused (login, permission, no such secret)
+  1  findings, or drift under --check  5  a provider can't be reached, or the deadline passed
+  2  usage or configuration            6  some items failed, each is named
+  3  no usable identity token         70  a defect of keylease
+  `keylease exec` ends with the command's own code once the command has started.
+
+docs: https://github.com/keylease/keylease
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar; also what the docs are generated from."""
+    root = argparse.ArgumentParser(
+        prog="keylease",
+        description="Exchange this CI job's OIDC token for short-lived credentials; mask them; revoke them at the end.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    root.add_argument("--version", action="version", version=f"keylease {__version__}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    lease = _command(commands, "lease", "take leases, read secrets, and print or write them", [_source(), _common()])
+    lease.add_argument(
+        "--format",
+        choices=("shell", "dotenv", "gitlab-dotenv", "json", "github"),
+        help="shell: export lines for eval (default outside GitHub); github: the job's own channels "
+        "(default in GitHub Actions); gitlab-dotenv: for artifacts:reports:dotenv, stored in clear by GitLab",
+    )
+    lease.add_argument("--output", metavar="FILE", help="write to FILE (mode 0600) instead of standard output")
+    _state(lease)
+    lease.add_argument(
+        "--no-revoke", action="store_true", help="keep no state: the leases live until they expire by themselves"
+    )
+
+    run = _command(
+        commands,
+        "exec",
+        "run a command with the leased values in its environment only, renew while it runs, revoke at its end",
+        [_source(), _common()],
+        usage="keylease exec [options] -- COMMAND [ARGUMENT …]",
+    )
+    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command and its arguments")
+
+    revoke = _command(commands, "revoke", "end the leases of an earlier `keylease lease`", [_common()])
+    _state(revoke)
+    revoke.add_argument("--strict", action="store_true", help="a lease that can't be revoked is an error (6)")
+
+    whoami = _command(
+        commands,
+        "whoami",
+        "show the platform, the token's claims, and the narrowest trust to create for this job",
+        [_source(secrets=False), _common()],
+    )
+    whoami.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    whoami.add_argument("--verify", action="store_true", help="check the token's signature with its issuer's keys")
+
+    _command(commands, "schema", "print the JSON Schema of keylease.yml", [])
+    return root
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    parents: list[argparse.ArgumentParser],
+    usage: str | None = None,
+) -> argparse.ArgumentParser:
+    description = text[0].upper() + text[1:] + "."
+    return commands.add_parser(
+        name, help=text, description=description, parents=parents, usage=usage, allow_abbrev=False
+    )
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="more lines in errors and the log (never a value)")
+    common.add_argument("--quiet", action="store_true", help="warnings and errors only")
+    return common
+
+
+def _state(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--state", metavar="FILE", help="where `lease` notes what `revoke` must end (0600; default: one per job)"
+    )
+
+
+def _source(*, secrets: bool = True) -> argparse.ArgumentParser:
+    source = argparse.ArgumentParser(add_help=False)
+    file = source.add_argument_group("from a file")
+    file.add_argument("--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)")
+    flags = source.add_argument_group("or for one Vault or OpenBao")
+    flags.add_argument("--url", help="its address (default: VAULT_ADDR, BAO_ADDR)")
+    flags.add_argument("--role", help="the role to log in to")
+    flags.add_argument("--method", choices=("jwt", "approle", "kubernetes", "token"), help="default: jwt")
+    flags.add_argument("--mount", help="where the auth method is mounted (default: the method's name)")
+    flags.add_argument("--audience", help="the identity token's `aud`")
+    flags.add_argument("--namespace", help="default: VAULT_NAMESPACE, BAO_NAMESPACE")
+    flags.add_argument("--ca-certificate", metavar="FILE", help="PEM of the CA (default: VAULT_CACERT, BAO_CACERT)")
+    if secrets:
+        flags.add_argument(
+            "--secret",
+            action="append",
+            dest="secrets",
+            metavar="'PATH KEY | NAME'",
+            help="what to read and the variable to set; may be given again",
+        )
+    flags.add_argument("--deadline", metavar="SECONDS", help="for the whole step (default: 120)")
+    return source
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(argv)
+    command: list[str] = []
+    if arguments[:1] == ["exec"] and "--" in arguments:
+        cut = arguments.index("--")
+        arguments, command = arguments[:cut], arguments[cut + 1 :]
+    options = parser().parse_args(arguments)
+    if options.command == "exec":
+        options.argv = command or [word for word in options.argv if word != "--"]
+    from keylease import commands
+
+    try:
+        code = commands.run(options, dict(os.environ))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return code

@@ -1,0 +1,281 @@
+"""What the commands of the command line do. Returns exit codes; prints; never exits."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keylease.context import Context
+from keylease.defects import defect
+from keylease.errors import ExitCode, KeyleaseError, UsageError
+from keylease.http import Deadline
+from keylease.masking import Masker
+from keylease.model import Env, Export, Plan
+from keylease.outputs import console
+from keylease.pipelines.signals import Interrupted, Signals
+
+if TYPE_CHECKING:
+    from keylease.identity.source import IdentitySource
+    from keylease.outputs.files import SecretFiles
+    from keylease.stores import Store
+
+REVOKE_DEADLINE = 30.0
+"""Seconds that `keylease revoke` may take."""
+
+
+def run(options: argparse.Namespace, env: Env) -> int:
+    """Run the command in `options`; every error ends here, as a message and an exit code."""
+    command = _Command(options, env)
+    with command.signals.caught():
+        try:
+            return command.run()
+        except KeyleaseError as error:
+            command.show(error)
+            return error.exit_code
+        except Interrupted as stop:
+            command.log.warning("stopped by signal %s; what was leased has been given back", stop.signum)
+            return 128 + stop.signum
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a traceback would print what it holds
+            command.show(defect(error))
+            return ExitCode.INTERNAL
+
+
+class _Command:
+    def __init__(self, options: argparse.Namespace, env: Env) -> None:
+        self.options = options
+        self.env = env
+        self.debug: bool = getattr(options, "debug", False)
+        self.signals = Signals()
+        self.github = options.command == "lease" and _format(options, env) == "github"
+        stream = sys.stdout if self.github else sys.stderr
+        self.masker = Masker(self._announcer())
+        self.log = console.set_up_logging(
+            self.masker,
+            env,
+            stream,
+            github=self.github,
+            debug=self.debug,
+            quiet=getattr(options, "quiet", False),
+        )
+
+    def run(self) -> int:
+        commands: dict[str, Callable[[], int]] = {
+            "lease": self.lease,
+            "exec": self.exec,
+            "revoke": self.revoke,
+            "whoami": self.whoami,
+            "schema": self.schema,
+        }
+        return commands[self.options.command]()
+
+    def show(self, error: KeyleaseError) -> None:
+        """The error and all further ones, for people."""
+        for each in (error, *error.also):
+            self.log.error("%s", each.diagnostics(debug=self.debug))
+
+    # -- commands --
+
+    def lease(self) -> int:
+        """`keylease lease`."""
+        from keylease.pipelines.lease import LeaseRun
+
+        form = _format(self.options, self.env)
+        plan = self._plan()
+        context = self._context(plan)
+        store = self._store(plan, form)
+        run = LeaseRun(plan, context, self._tokens(context, plan), store.remember)
+        taken = run.take()
+        try:
+            store.deliver(taken.exports, plan)
+        except BaseException:
+            run.abandon()
+            store.forget()
+            raise
+        for warning in taken.warnings:
+            self.log.warning("%s", warning)
+        self._report(taken.exports, store.note)
+        context.http.close()
+        return ExitCode.OK
+
+    def exec(self) -> int:
+        """`keylease exec -- COMMAND`."""
+        from keylease.outputs.files import Places, SecretFiles
+        from keylease.outputs.names import check_exports
+        from keylease.pipelines.exec import child_environment, find_command, run_command
+        from keylease.pipelines.lease import LeaseRun
+        from keylease.pipelines.renew import Renewer
+
+        argv = self.options.argv
+        if not argv:
+            raise UsageError("exec: there is no command", change="keylease exec [options] -- COMMAND", docs="exec")
+        missing = find_command(argv, self.env.get("PATH"))
+        if missing is not None:
+            self.log.error("exec: %s: no such command; nothing was leased", argv[0])
+            return missing
+        plan = self._plan()
+        context = self._context(plan)
+        run = LeaseRun(plan, context, self._tokens(context, plan))
+        taken = run.take()
+        files = SecretFiles(Places(self.env), warn=lambda text: self.log.warning("%s", text))
+        try:
+            check_exports(taken.exports, plan.allow_names)
+            exports = [_filed(export, files) for export in taken.exports]
+            for warning in taken.warnings:
+                self.log.warning("%s", warning)
+            self._report(taken.exports, "")
+            environment = child_environment(self.env, exports, OURS)
+            renewer = Renewer(taken.renewals, context)
+            return run_command(argv, environment, context, renewer, self.signals, sys.stdout.buffer, sys.stderr.buffer)
+        finally:
+            self.signals.holding = True
+            for problem in files.discard():
+                self.log.warning("%s", problem)
+            if plan.revoke:
+                run.abandon()
+
+    def revoke(self) -> int:
+        """`keylease revoke`."""
+        from keylease.outputs.files import delete_files
+        from keylease.outputs.state import StateFile, default_path
+        from keylease.pipelines.revoke import revoke, until
+
+        self.signals.holding = True
+        file = StateFile(self.options.state or default_path(self.env))
+        state = file.load(self.masker.seal)
+        problems = delete_files(state.files)
+        for problem in problems:
+            self.log.warning("%s", problem)
+        context = Context(self.env, self.masker, Deadline(REVOKE_DEADLINE), self.log)
+        failed = revoke(state.revocations, context)
+        for item in failed:
+            self.log.warning("%s", item.error.summary)
+            self.log.warning("%s lives until %s", item.revocation.label, until(item.revocation))
+        if failed:
+            # What could not be revoked can be tried again.
+            file.delete()
+            file.save([item.revocation for item in failed])
+        else:
+            file.delete()
+        self.log.info("revoked %s of %s leases", len(state.revocations) - len(failed), len(state.revocations))
+        strict = self.options.strict or any(item.revocation.strict for item in failed)
+        return ExitCode.PARTIAL if failed and strict else ExitCode.OK
+
+    def whoami(self) -> int:
+        """`keylease whoami`."""
+        from keylease.whoami import show_whoami
+
+        plan = self._plan(needed=False)
+        context = self._context(plan)
+        return show_whoami(plan, context, self._tokens(context, plan), self.options)
+
+    def schema(self) -> int:
+        """`keylease schema`."""
+        from keylease.config.schema import json_schema
+
+        print(json.dumps(json_schema(), indent=2))  # noqa: T201
+        return ExitCode.OK
+
+    # -- parts --
+
+    def _plan(self, *, needed: bool = True) -> Plan:
+        from keylease.config import FILE_NAME, load_file
+        from keylease.config.inputs import plan_from_flags
+
+        o = self.options
+        flags = {name: getattr(o, name, None) for name in FLAGS}
+        given = [name for name in FLAGS if flags[name]]
+        secrets = getattr(o, "secrets", None)
+        if secrets:
+            given.append("secret")
+        path = o.config or self.env.get("KEYLEASE_CONFIG")
+        # Flags name one provider: then a file that happens to lie about is not meant. --audience alone names none.
+        if not path and not given and Path(FILE_NAME).is_file():
+            path = FILE_NAME
+        if o.config and set(given) - {"audience"}:
+            listed = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise UsageError(
+                f"--config can't go together with {listed}", change="use one of the two", docs="configuration"
+            )
+        if path and not set(given) - {"audience"}:
+            plan = load_file(path, self.env)
+        elif needed or set(given) - {"audience"} or self.env.get("VAULT_ADDR") or self.env.get("BAO_ADDR"):
+            plan = plan_from_flags(env=self.env, secrets=secrets, **flags)
+        else:
+            plan = Plan({})
+        if needed and not plan.uses and not plan.deliveries:
+            raise UsageError(
+                "there is nothing to do: no secret and no provider's own credential is asked for",
+                change="--secret 'secret/data/ci npmToken | NPM_TOKEN', or a keylease.yml (--config FILE)",
+                docs="configuration",
+            )
+        deadline = getattr(o, "deadline", None)
+        if deadline and path:
+            from keylease.config.values import seconds
+
+            try:
+                plan = replace(plan, deadline=seconds(deadline))
+            except ValueError as error:
+                raise UsageError(f"--deadline: must be a number of seconds: {error}", docs="configuration") from None
+        return plan
+
+    def _context(self, plan: Plan) -> Context:
+        return Context(self.env, self.masker, Deadline.with_reserve(plan.deadline), self.log)
+
+    def _tokens(self, context: Context, plan: Plan) -> "IdentitySource":
+        from keylease.identity.source import IdentitySource
+
+        return IdentitySource(context, plan.identity_variables)
+
+    def _announcer(self) -> Callable[[str], None] | None:
+        """On GitHub the runner must know the values, also where they go to standard output for `eval`.
+
+        Not for `exec`: its command's output is masked by us, and an announcement would end up in that output.
+        """
+        if self.options.command != "lease" or self.env.get("GITHUB_ACTIONS") != "true":
+            return None
+        from keylease.outputs.github import GitHubOutputs
+
+        return GitHubOutputs(self.env, sys.stdout if self.github else sys.stderr).announce
+
+    def _store(self, plan: Plan, form: str) -> "Store":
+        from keylease.stores import GitHubStore, TextStore
+
+        if form == "github":
+            return GitHubStore(self.env, self.masker, sys.stdout)
+        keep = plan.revoke and not self.options.no_revoke
+        return TextStore(self.env, form, self.options.output, self.options.state, self.log, keep=keep)
+
+    def _report(self, exports: Sequence[Export], note: str) -> None:
+        for label in self.masker.unmaskable:
+            self.log.warning("%s: the value is too short or too common to be masked; a log can show it", label)
+        names = ", ".join(dict.fromkeys(export.name for export in exports))
+        self.log.info("%s values leased: %s%s", len(exports), names, f"; {note}" if note else "")
+
+
+FLAGS = ("url", "role", "method", "mount", "audience", "namespace", "ca_certificate", "deadline")
+
+OURS = ("KEYLEASE_ID_TOKEN",)
+"""Variables that a command run by `exec` has no use for: the job's identity is ours to exchange."""
+
+
+def _format(options: argparse.Namespace, env: Env) -> str:
+    given: str | None = getattr(options, "format", None)
+    if given:
+        return given
+    in_step = env.get("GITHUB_ACTIONS") == "true" and env.get("GITHUB_ENV") and not options.output
+    return "github" if in_step else "shell"
+
+
+def _filed(export: Export, files: "SecretFiles") -> Export:
+    """The export with its value written to its file, and the file's path in its place."""
+    from keylease.secret import Secret
+
+    if export.file is None:
+        return export
+    written = files.write(export.file, export.value.reveal_bytes())
+    return replace(export, value=Secret(written.host_path), file=None)

@@ -1,0 +1,60 @@
+"""Signals that end a job: what was leased must be given back first."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+FORWARDED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Interrupted(BaseException):
+    """A signal that asks us to end arrived while no command was running yet."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class Signals:
+    """Catches the signals that end a job: raised as :class:`Interrupted` until there is a command, then passed on.
+
+    Raised once only, and not at all while `holding` (a command is being started, leases are being revoked): a
+    second Ctrl-C must not leave a lease or a command alive. In a container we are process 1, to which the kernel
+    delivers no signal that is not caught.
+    """
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[bytes] | None = None
+        self.holding = False
+        self.received: int | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator["Signals"]:
+        """Install the handlers for the block."""
+        previous = {number: signal.signal(number, self._handle) for number in FORWARDED}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def attach(self, child: "subprocess.Popen[bytes] | None") -> None:
+        """From now on signals go to `child`; what came while it was being started is passed on now."""
+        self.child = child
+        if child is not None and self.received is not None:
+            child.send_signal(self.received)
+
+    def _handle(self, signum: int, _: object) -> None:
+        again = self.received is not None
+        if signum in ENDING:
+            self.received = self.received or signum
+        if self.child is not None:
+            # The terminal sends Ctrl-C and Ctrl-\ to the whole foreground group: the command has it already.
+            if signum in (signal.SIGINT, signal.SIGQUIT) and sys.stdin is not None and sys.stdin.isatty():
+                return
+            self.child.send_signal(signum)
+        elif not self.holding and not again and self.received is not None:
+            raise Interrupted(signum)

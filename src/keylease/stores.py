@@ -1,0 +1,101 @@
+"""Where `keylease lease` puts what it leased: the job's own channels on GitHub, text elsewhere."""
+
+import logging
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TextIO, cast
+
+from keylease.masking import Masker
+from keylease.model import Env, Export, Plan, Revocation
+from keylease.outputs import console, shell
+from keylease.outputs.files import Places, SecretFiles, write_private
+from keylease.outputs.github import GitHubOutputs
+from keylease.outputs.names import check_exports
+from keylease.outputs.state import StateFile, default_path
+
+
+class Store(ABC):
+    """note: what a person should know about where things went."""
+
+    note: str = ""
+
+    @abstractmethod
+    def remember(self, revocations: Sequence[Revocation]) -> None:
+        """Keep what must be revoked, before anything is read."""
+
+    @abstractmethod
+    def deliver(self, exports: Sequence[Export], plan: Plan) -> None:
+        """Hand over everything, or nothing."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Everything was given back: nothing is left to revoke."""
+
+
+class GitHubStore(Store):
+    """A `run:` step of GitHub Actions: variables and outputs through the runner's files.
+
+    Such a step has no post step, so what must be revoked goes to a file, for `keylease revoke` in a later step.
+    """
+
+    def __init__(self, env: Env, masker: Masker, stream: TextIO) -> None:
+        self._outputs = GitHubOutputs(env, stream)
+        self._outputs.scrub = masker.scrub
+        self._state = StateFile(default_path(env))
+        self.note = "end them with `keylease revoke` in a step with `if: always()`"
+
+    def remember(self, revocations: Sequence[Revocation]) -> None:
+        """See the base class."""
+        self._state.save(revocations)
+
+    def deliver(self, exports: Sequence[Export], plan: Plan) -> None:
+        """See the base class."""
+        self._outputs.deliver(exports, plan.allow_names)
+
+    def forget(self) -> None:
+        """See the base class."""
+        self._state.save([])
+
+
+class TextStore(Store):
+    """Text in some format, on standard output or in a private file; state in a private file."""
+
+    def __init__(
+        self, env: Env, form: str, output: str | None, state: str | None, log: logging.Logger, *, keep: bool
+    ) -> None:
+        self._form = cast(shell.Format, form)
+        self._output = output
+        self._log = log
+        self._state = StateFile(state or default_path(env)) if keep else None
+        self._revocations: Sequence[Revocation] = ()
+        self._files = SecretFiles(Places(env), lambda _: self._save(), lambda text: log.warning("%s", text))
+        if self._state:
+            self.note = "end them with `keylease revoke`" + (f" --state {state}" if state else "")
+
+    def remember(self, revocations: Sequence[Revocation]) -> None:
+        """See the base class."""
+        self._revocations = revocations
+        self._save()
+
+    def _save(self) -> None:
+        if self._state:
+            self._state.save(self._revocations, self._files.written)
+
+    def deliver(self, exports: Sequence[Export], plan: Plan) -> None:
+        """See the base class."""
+        check_exports(exports, plan.allow_names)
+        paths = {e.file: self._files.write(e.file, e.value.reveal_bytes()).path for e in exports if e.file is not None}
+        text = shell.render(shell.variables(exports, paths), self._form)
+        if self._form == "gitlab-dotenv":
+            self._log.warning("%s", shell.GITLAB_WARNING)
+        if self._output:
+            write_private(self._output, text.encode("utf-8"))
+        else:
+            console.emit(sys.stdout, text)
+
+    def forget(self) -> None:
+        """See the base class."""
+        self._files.discard()
+        self._revocations = ()
+        self._save()
