@@ -1,19 +1,23 @@
 """Build a stand-in for the `python:3.13-slim-trixie` base image, for machines that reach no container registry.
 
-    python tools/testbase.py            print the path of the root file system's tar, building it if need be
-    python tools/testbase.py --tag NAME also import it into docker or podman under NAME
+    python tools/testbase.py --key                          print a name for what would be built
+    python tools/testbase.py --context DIR [--from IMAGE]   write a build context: `podman build -t NAME DIR` does it
 
 It is Debian's own trixie with its own Python 3.13, made by debootstrap (about 40 s, once; needs root). Where the
-official image has Python in /usr/local, this has it in /usr: docker/assemble.py copes with both. For tests only:
-never publish an image built on it.
+official image has Python in /usr/local, this has it in /usr: docker/assemble.py copes with both. On top, and on top of
+IMAGE where one is named, come this machine's pip settings and certificate bundle: pip inside a build must reach the
+index the way pip outside does, a local certificate authority included. For tests only: never publish an image that
+was built on it.
 """
 
 import argparse
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +33,9 @@ PACKAGES = ("bash", "ca-certificates", "python3", "python3-pip")
 LEFT_OUT = ("usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists", "var/log")
 # debootstrap leaves a device directory behind; the container engine makes its own.
 EMPTIED = ("dev", "proc", "sys", "run", "tmp")
+
+
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class TestBaseError(Exception):
@@ -109,34 +116,81 @@ def _build(target: Path) -> None:
         partial.replace(target)
 
 
-def engines() -> list[str]:
-    """The container engines that answer on this machine, docker first. A docker client without a daemon is none."""
-    answering = []
-    for name in ("docker", "podman"):
-        if shutil.which(name):
-            done = subprocess.run([name, "info"], capture_output=True, check=False, timeout=60)
-            if done.returncode == 0:
-                answering.append(name)
-    return answering
+def pip_config(local_bundle: str | None) -> str:
+    """A pip.conf with this machine's index, proxy and timeout settings; settings that name local files are left out.
+
+    Args:
+        local_bundle: path of the certificate bundle inside the image; None where there is none to use.
+    """
+    lines = ["[global]"]
+    settings = _pip_settings()
+    for name in ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout"):
+        values = [value for value in settings.get(name, "").split() if not value.startswith(("file:", "/"))]
+        if values:
+            lines.append(f"{name.removeprefix('default-')} = {' '.join(values)}")
+    if local_bundle is not None:
+        lines.append(f"cert = {local_bundle}")
+    return "\n".join(lines) + "\n"
+
+
+def certificate_bundle() -> Path | None:
+    """The bundle that pip uses here: a local certificate authority is in it, if there is one."""
+    candidates = [_pip_settings().get("cert"), *map(os.environ.get, ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))]
+    return next((Path(path) for path in (*candidates, BUNDLE) if path and Path(path).is_file()), None)
+
+
+@functools.cache
+def _pip_settings() -> dict[str, str]:
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    return dict(re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", done.stdout, re.MULTILINE))
+
+
+def key() -> str:
+    """Changes when the image would: with the recipe, the pip settings, or the certificates."""
+    bundle = certificate_bundle()
+    digest = hashlib.sha256(f"{recipe_hash()}\n{pip_config(BUNDLE if bundle else None)}".encode())
+    digest.update(bundle.read_bytes() if bundle else b"")
+    return digest.hexdigest()[:12]
+
+
+def write_context(directory: Path, image: str | None) -> None:
+    """Write a Dockerfile and all it copies to *directory*, on *image* or, without one, on the stand-in.
+
+    Raises:
+        TestBaseError: the stand-in can't be built here.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    bundle = certificate_bundle()
+    lines = [f"FROM {image or 'scratch'}"]
+    if image is None:
+        shutil.copyfile(rootfs_tar(), directory / "base.tar")
+        lines.append("ADD base.tar /")
+    lines.append("COPY pip.conf /etc/pip.conf")
+    (directory / "pip.conf").write_text(pip_config(BUNDLE if bundle else None))
+    if bundle is not None:
+        lines.append(f"COPY ca.crt {BUNDLE}")
+        shutil.copyfile(bundle, directory / "ca.crt")
+    (directory / "Dockerfile").write_text("\n".join(lines) + '\nCMD ["bash"]\n')
 
 
 def main() -> int:
-    """Build the base, print the tar's path, and import it where asked to."""
-    parser = argparse.ArgumentParser(description="Build a stand-in base image with debootstrap (tests only).")
-    parser.add_argument("--tag", metavar="NAME", help="import into docker or podman under this name")
+    """Print the key, or write the build context."""
+    parser = argparse.ArgumentParser(description="Make a stand-in base image with debootstrap (tests only).")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--key", action="store_true", help="print a name for what would be built")
+    action.add_argument("--context", metavar="DIR", type=Path, help="write a build context to DIR")
+    parser.add_argument(
+        "--from", metavar="IMAGE", dest="image", help="put the settings on this image, not the stand-in"
+    )
     args = parser.parse_args()
+    if args.key:
+        print(key())
+        return 0
     try:
-        tar = rootfs_tar()
+        write_context(args.context, args.image)
     except TestBaseError as error:
         print(f"testbase: {error}", file=sys.stderr)
         return 1
-    print(tar)
-    if args.tag:
-        available = engines()
-        if not available:
-            print("testbase: neither docker nor podman answers here", file=sys.stderr)
-            return 1
-        return subprocess.run([available[0], "import", str(tar), args.tag], check=False).returncode
     return 0
 
 

@@ -16,12 +16,11 @@ ENGINE_SECONDS = 600  # the very first run makes the base image
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything that uses containers runs on one xdist worker: one engine, and images are built once."""
+    """Mark what uses containers, and give it the time that the very first run needs."""
     for item in items:
         if HERE in item.path.parents and "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.podman)
-            item.add_marker(pytest.mark.xdist_group("engine"))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(ENGINE_SECONDS))
 

@@ -266,40 +266,38 @@ class Engine:
 
     def _ensure_base(self) -> None:
         """Have the base image in our store under the Dockerfile's name: cached, pulled, or made by debootstrap."""
-        settings = _pip_settings(self._directory)
-        recipe = "\n".join((self.base, settings.config, hashlib.sha256(settings.bundle or b"").hexdigest(), "1"))
+        recipe = f"{self.base} {self._test_base('--key')}"
         tag = f"localhost/keylease-e2e:base-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
         with locked(self.store.lock):
             if self.podman("image", "exists", tag, check=False).exit_code != 0:
-                self._make_base(tag, settings)
+                self._make_base(tag)
             for name in (self.base, JOB_IMAGE):
                 self.podman("tag", tag, name)
 
-    def _make_base(self, tag: str, settings: "PipSettings") -> None:
+    def _make_base(self, tag: str) -> None:
         raw = "localhost/keylease-e2e:raw"
+        context = self._directory / "base"
         pulled = self.podman("pull", "--quiet", self.base, check=False, timeout=180)
         if pulled.exit_code == 0:
             self.podman("tag", self.base, raw)
+            self._test_base("--context", str(context), "--from", raw)
         else:
-            tool = REPOSITORY / "tools/testbase.py"
-            environment = {**os.environ, "KEYLEASE_CACHE_DIR": str(CACHE)}
-            made = subprocess.run([sys.executable, tool], env=environment, capture_output=True, text=True, check=False)
-            if made.returncode:
-                raise NoEngineError(
-                    f"no base image: {self.base} can't be pulled ({pulled.log.strip().splitlines()[-1]}) and"
-                    f" {made.stderr.strip()}"
-                )
-            self.podman("import", "--quiet", made.stdout.strip(), raw)
-        context = self._directory / "base"
-        context.mkdir()
-        lines = [f"FROM {raw}"]
-        (context / "pip.conf").write_text(settings.config)
-        lines.append("COPY pip.conf /etc/pip.conf")
-        if settings.bundle is not None:
-            (context / "ca.crt").write_bytes(settings.bundle)
-            lines.append("COPY ca.crt /etc/ssl/certs/ca-certificates.crt")
-        (context / "Dockerfile").write_text("\n".join(lines) + "\n")
+            reason = (pulled.log.strip().splitlines() or ["no reason given"])[-1]
+            try:
+                self._test_base("--context", str(context))
+            except NoEngineError as error:
+                raise NoEngineError(f"no base image: {self.base} can't be pulled ({reason}); {error}") from None
         self.podman("build", "--quiet", "--tag", tag, str(context))
+        shutil.rmtree(context)
+
+    @staticmethod
+    def _test_base(*args: str) -> str:
+        environment = {**os.environ, "KEYLEASE_CACHE_DIR": str(CACHE)}
+        command = [sys.executable, str(REPOSITORY / "tools/testbase.py"), *args]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NoEngineError(done.stderr.strip())
+        return done.stdout.strip()
 
     def _serve(self) -> None:
         log = (self._directory / "service.log").open("wb")
@@ -349,36 +347,6 @@ class Engine:
         if check and result.exit_code:
             raise AssertionError(f"{' '.join(command[:8])} … failed ({result.exit_code}):\n{result.log[-3000:]}")
         return result
-
-
-@dataclass(frozen=True)
-class PipSettings:
-    """What pip must know inside a build: a pip.conf, and a certificate bundle if the machine has its own."""
-
-    config: str
-    bundle: bytes | None
-
-
-def _pip_settings(directory: Path) -> PipSettings:
-    """Carry this machine's pip settings (index, proxy, certificates) over to the test-only base image.
-
-    Settings that name local files are left out, but for the bundle, which is copied.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, cwd=directory
-    )
-    settings = dict(re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", done.stdout, re.MULTILINE))
-    candidates = [settings.pop("cert", None), *map(os.environ.get, ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))]
-    candidates.append("/etc/ssl/certs/ca-certificates.crt")
-    bundle = next((Path(path) for path in candidates if path and Path(path).is_file()), None)
-    lines = ["[global]"]
-    for name in ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout"):
-        values = [value for value in settings.get(name, "").split() if not value.startswith(("file:", "/"))]
-        if values:
-            lines.append(f"{name.removeprefix('default-')} = {' '.join(values)}")
-    if bundle is not None:
-        lines.append("cert = /etc/ssl/certs/ca-certificates.crt")
-    return PipSettings("\n".join(lines) + "\n", None if bundle is None else bundle.read_bytes())
 
 
 def _plain_environment() -> dict[str, str]:

@@ -157,7 +157,7 @@ class RunnerJob:
 
         done = self.engine.podman(*command, check=False)
         log = self._read_log(done.log)
-        pairs = {name: _pairs(files[name]) for name in ("env", "output", "state")}
+        pairs = {name: read_pairs(files[name]) for name in ("env", "output", "state")}
         blocked = [name for name, _ in pairs["env"] if name.upper() in BLOCKED_ENV]
         result = StepResult(
             exit_code=done.exit_code,
@@ -277,7 +277,7 @@ def _evaluate(text: str, known: Mapping[str, str]) -> str:
     return re.sub(r"\$\{\{(.*?)\}\}", value, text)
 
 
-def _pairs(path: Path) -> list[tuple[str, str]]:
+def read_pairs(path: Path) -> list[tuple[str, str]]:
     """EnvFileKeyValuePairs: `NAME=VALUE` lines and `NAME<<DELIMITER` blocks, LF only, exact to the last line end."""
     text = path.read_bytes().decode("utf-8-sig", errors="replace")
     pairs: list[tuple[str, str]] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.engine import Engine
-from tests.e2e.runner import RunnerError, RunnerJob, _pairs
+from tests.e2e.runner import RunnerError, RunnerJob, read_pairs
 
 # A stand-in for the action's own code, so that these tests judge the engine and not Keylease.
 PROBE = """
@@ -140,7 +140,7 @@ def test_environment_files_are_read_as_the_runner_reads_them(
     """Cases of actions/runner's own SetEnvFileCommandL0.cs, and the borders between the two forms."""
     path = tmp_path / "file"
     path.write_bytes(text.encode())
-    assert _pairs(path) == pairs
+    assert read_pairs(path) == pairs
 
 
 @pytest.mark.parametrize("text", ["A", "A<<", "<<E\nE\n", "A<<E\nv\n", "A<<E\nv"])
@@ -148,4 +148,4 @@ def test_environment_files_are_refused_as_the_runner_refuses_them(tmp_path: Path
     path = tmp_path / "file"
     path.write_text(text)
     with pytest.raises(RunnerError):
-        _pairs(path)
+        read_pairs(path)
