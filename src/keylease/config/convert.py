@@ -34,11 +34,11 @@ def fields_of(struct: type) -> dict[str, Any]:
     return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
 
 
-def is_a(hint: Any, wanted: type) -> bool:
+def is_a(hint: Any, wanted: Any) -> bool:
     """Whether `wanted` is `hint` or one of its alternatives."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(is_a(part, wanted) for part in typing.get_args(hint))
-    return hint is wanted
+    return bool(hint == wanted)
 
 
 def struct(node: Node, wanted: type[T], source: str, path: str, given: Mapping[str, Any] | None = None) -> T:
@@ -57,9 +57,8 @@ def struct(node: Node, wanted: type[T], source: str, path: str, given: Mapping[s
                 values[key] = seconds(child.value)
             except ValueError as error:
                 raise fail(source, node.lines[key], _join(path, key), f"must be a number of seconds: {error}") from None
-        if isinstance(child.value, dict) and not is_a(hint, str):
-            continue
-        if isinstance(child.value, dict):  # msgspec does not say which entry of a mapping of texts is wrong
+        if isinstance(child.value, dict) and is_a(hint, dict[str, str]):
+            # msgspec does not say which entry of a mapping is wrong.
             for name, item in child.value.items():
                 if not isinstance(item.value, str):
                     where = f"{_join(path, key)}.{shown(name)}"

@@ -168,7 +168,7 @@ class _File:
         if "type" not in settings:
             raise self._fail(node.line, f"{path}.type", "is missing", f"add `type:` with one of: {known}")
         kind = settings["type"].value
-        if kind not in EXCHANGERS:
+        if not isinstance(kind, str) or kind not in EXCHANGERS:
             near = nearest(str(kind), EXCHANGERS)
             raise self._fail(
                 node.lines["type"],
@@ -177,7 +177,7 @@ class _File:
                 f"use one of: {known}",
                 f"did you mean {near!r}?" if near else "",
             )
-        return str(kind)
+        return kind
 
     def _fail(self, line: int | None, key: str, problem: str, change: str = "", cause: str = "") -> UsageError:
         return fail(self._source, line, key, problem, change, cause)

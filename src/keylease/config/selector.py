@@ -14,7 +14,7 @@ _STEP = re.compile(
 )
 
 # What makes a bare step an expression in JSONata; a field that really has such a name is written in quotes.
-_EXPRESSION = re.compile(r"[(){}$&?^%*!~=<>,';|]")
+_EXPRESSION = re.compile(r"[(){}$&?^*!~=<>,';|]")
 
 SYNTAX = 'write field, outer.inner, list[0] or "name.with.dots"; other JSONata is not supported'
 

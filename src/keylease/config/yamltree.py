@@ -8,6 +8,7 @@ second documents: none of them is needed to configure anything, each has surpris
 Values are not quoted in messages: a file is no place for secrets, which does not keep them out of it.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -259,8 +260,8 @@ class _Composer:
         if kind == "int":
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         if kind == "float":
-            number = float(text)
-            if number != number or number in (float("inf"), float("-inf")):
+            number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+            if not math.isfinite(number):
                 raise self._fail(line, path, "is not a number that can be used here")
             return number
         return text
