@@ -36,6 +36,15 @@ def test_a_token_about_to_expire_is_fetched_anew(issuer: OIDCIssuer, lifetime: i
     assert len(issuer.token_requests()) == requests
 
 
+def test_a_fresh_token_is_asked_for_and_kept(issuer: OIDCIssuer) -> None:
+    tokens = source(issuer.github_env())
+    first = tokens.token("a")
+    second = tokens.token("a", fresh=True)
+    assert second.jwt != first.jwt
+    assert tokens.token("a") is second
+    assert len(issuer.token_requests()) == 2
+
+
 def test_a_failure_is_not_kept(issuer: OIDCIssuer) -> None:
     tokens = source(issuer.github_env())
     issuer.answer_next({"value": ""})
