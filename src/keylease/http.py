@@ -7,8 +7,6 @@ host, read a body of any size, take passwords from ``~/.netrc`` (which would rep
 import contextlib
 import email.utils
 import random
-import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +17,13 @@ import requests
 import requests.adapters
 import requests.utils
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from keylease import __version__
-from keylease.errors import DeadlineError, UnreachableError, UsageError
+from keylease.deadline import Deadline, deadline_error
+from keylease.errors import UnreachableError, UsageError
+from keylease.transport import Adapter, Attempt, AttemptTimeoutError, current, watchdog
+
+__all__ = ["Deadline", "HttpFactory", "HttpSettings", "Session", "deadline_error"]
 
 Env = Mapping[str, str]
 
@@ -35,47 +35,6 @@ MAX_BODY = 16 * 1024 * 1024
 
 _CHUNK = 64 * 1024
 _SAME_ORIGIN_REDIRECTS = 3
-
-
-class Deadline:
-    """A moment on the monotonic clock that nothing of this run may outlive.
-
-    reserve: seconds of `seconds` kept back for giving back what was taken when the rest runs out.
-    """
-
-    def __init__(self, seconds: float, reserve: float = 0.0) -> None:
-        self.seconds = seconds
-        self.reserve = reserve
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin anew: a command run by `exec` goes on for as long as it likes, each renewal has the full time."""
-        self._at = time.monotonic() + self.seconds - self.reserve
-
-    @classmethod
-    def with_reserve(cls, seconds: float) -> "Deadline":
-        """A fifth of the time, 10 s at most, is kept back for giving back."""
-        return cls(seconds, min(10.0, seconds / 5))
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left, never below zero."""
-        return max(0.0, self._at - time.monotonic())
-
-    def check(self, doing: str) -> None:
-        """Raise :class:`DeadlineError` when the time is up."""
-        if self.remaining <= 0:
-            raise deadline_error(doing, self.seconds)
-
-
-def deadline_error(doing: str, seconds: float) -> DeadlineError:
-    """The error for a step that ran out of time while `doing` something."""
-    return DeadlineError(
-        f"{doing}: not done within the step's deadline of {seconds:g} s",
-        cause="the server is slow, or unreachable from this runner",
-        change="raise `deadline` (seconds for the whole step) if the server is known to be slow",
-        docs="deadline",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,115 +58,8 @@ class HttpSettings:
     max_body: int = MAX_BODY
 
 
-class _AttemptTimeoutError(OSError):
-    """One attempt took longer than it may."""
-
-
 class _TooLargeError(OSError):
     """The answer is larger than we are ready to read."""
-
-
-class _Watchdog:
-    """Cuts the connection of an attempt that outlives its time.
-
-    Socket timeouts restart with every byte: a server that drips one byte a second would hold us for ever.
-    One daemon thread serves all attempts of the process.
-    """
-
-    def __init__(self) -> None:
-        self._wake = threading.Condition()
-        self._attempts: dict[object, tuple[float, _Attempt]] = {}
-        self._running = False
-
-    def add(self, attempt: "_Attempt", until: float) -> None:
-        with self._wake:
-            idle = not self._attempts or until < min(at for at, _ in self._attempts.values())
-            self._attempts[attempt] = (until, attempt)
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="keylease-http-watchdog", daemon=True).start()
-            elif idle:
-                self._wake.notify()
-
-    def discard(self, attempt: "_Attempt") -> None:
-        with self._wake:
-            self._attempts.pop(attempt, None)
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                now = time.monotonic()
-                for key in [key for key, (at, _) in self._attempts.items() if at <= now]:
-                    self._attempts.pop(key)[1].cut()
-                nearest = min((at for at, _ in self._attempts.values()), default=None)
-                self._wake.wait(None if nearest is None else max(0.0, nearest - now))
-
-
-_watchdog = _Watchdog()
-_current = threading.local()
-
-
-class _Attempt:
-    """One request on the wire, and the connection that carries it."""
-
-    def __init__(self) -> None:
-        self.connection: HTTPConnection | None = None
-        self.timed_out = False
-
-    def cut(self) -> None:
-        self.timed_out = True
-        sock = getattr(self.connection, "sock", None)
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-
-class _Connection(HTTPConnection):
-    def connect(self) -> None:
-        _claim(self)
-        super().connect()
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _claim(self)
-        super().request(*args, **kwargs)
-
-
-class _SecureConnection(HTTPSConnection):
-    def connect(self) -> None:
-        _claim(self)
-        super().connect()
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _claim(self)
-        super().request(*args, **kwargs)
-
-
-def _claim(connection: HTTPConnection) -> None:
-    attempt: _Attempt | None = getattr(_current, "attempt", None)
-    if attempt is not None:
-        attempt.connection = connection
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
 
 
 @dataclass(slots=True)
@@ -242,7 +94,7 @@ class Session(requests.Session):
                 _must_exist(name, "client certificate", path)
             key = settings.client_key
             self.cert = (settings.client_certificate, key) if key else settings.client_certificate
-        adapter = _Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+        adapter = Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -272,19 +124,19 @@ class Session(requests.Session):
         for name in ("timeout", "allow_redirects", "stream", "verify", "cert", "proxies"):
             kwargs.pop(name, None)
         timeout = min(self._settings.timeout, self._deadline.remaining)
-        attempt = _Attempt()
-        _current.attempt = attempt
-        _watchdog.add(attempt, time.monotonic() + timeout)
+        attempt = Attempt()
+        current.attempt = attempt
+        watchdog.add(attempt, time.monotonic() + timeout)
         try:
             response = self._follow(method, url, timeout, kwargs)
             return _Outcome(response, retry_after=_retry_after(response))
         except (requests.RequestException, OSError, ValueError) as error:
             if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
                 raise
-            return _Outcome(error=_AttemptTimeoutError() if attempt.timed_out else error)
+            return _Outcome(error=AttemptTimeoutError() if attempt.timed_out else error)
         finally:
-            _watchdog.discard(attempt)
-            _current.attempt = None
+            watchdog.discard(attempt)
+            current.attempt = None
 
     def _follow(self, method: str, url: str, timeout: float, kwargs: dict[str, Any]) -> requests.Response:
         for _ in range(_SAME_ORIGIN_REDIRECTS + 1):
@@ -432,7 +284,7 @@ def _explain(error: Exception, settings: HttpSettings) -> tuple[str, str, str, s
             "",
             "garbage",
         )
-    if isinstance(error, _AttemptTimeoutError | requests.exceptions.Timeout):
+    if isinstance(error, AttemptTimeoutError | requests.exceptions.Timeout):
         return (
             f"no complete answer within {settings.timeout:g} s",
             "a firewall drops packets, or overload",

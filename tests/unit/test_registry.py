@@ -13,7 +13,9 @@ from keylease.registry import EXCHANGERS, IDENTITIES, MANAGERS, Registry
 
 
 @pytest.mark.parametrize(
-    ("registry", "base"), [(IDENTITIES, Identity), (EXCHANGERS, Exchanger), (MANAGERS, Manager)], ids=str
+    ("registry", "base"),
+    [(IDENTITIES, Identity), (EXCHANGERS, Exchanger), (MANAGERS, Manager)],
+    ids=["identities", "exchangers", "managers"],
 )
 def test_every_entry_loads_and_keeps_the_contract(registry: Registry[object], base: type) -> None:
     for name in registry:
