@@ -1,0 +1,120 @@
+"""The published JSON Schema: up to date, valid, and of one mind with the code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from keylease import config
+from keylease.config import schema
+from keylease.errors import UsageError
+
+ROOT = Path(__file__).parents[3]
+PUBLISHED = ROOT / "src/keylease/config/keylease.schema.json"
+EXAMPLES = sorted((ROOT / "examples").rglob("keylease*.yml"))
+ENV = {"VAULT_ADDR": "https://vault.example.com"}
+
+PROVIDER = "version: 1\nproviders:\n  v: {type: vault, url: https://v.example.com}\n"
+
+
+def check(path: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(PUBLISHED), str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_it_is_up_to_date() -> None:
+    assert PUBLISHED.read_text(encoding="utf-8") == schema.json_text(), (
+        f"run: keylease schema > {PUBLISHED.relative_to(ROOT)}"
+    )
+
+
+def test_it_is_a_schema_and_says_what_things_are() -> None:
+    found = schema.json_schema()
+    Draft202012Validator.check_schema(found)
+    assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    bare = [
+        f"{part}.{key}"
+        for part, definition in found["$defs"].items()
+        for key, value in definition["properties"].items()
+        if "description" not in value
+    ]
+    assert bare in ([], ["VaultSettings.method"])
+
+
+def test_there_are_examples() -> None:
+    assert {"keylease.yml", "keylease-complete.yml"} <= {path.name for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_fits_and_loads(path: Path) -> None:
+    done = check(path)
+    assert done.returncode == 0, done.stdout
+    plan = config.load_file(path, ENV)
+    assert plan.providers
+    assert plan.deliveries
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: {}\n",
+        "version: 2\n",
+        "version: 1\nzzz: 1\n",
+        "version: 1\nleases: {}\n",
+        "version: 1\nsettings: {deadline: soon}\n",
+        "version: 1\nsettings: {deadline: 0}\n",
+        "version: 1\nsettings: {retries: 1.5}\n",
+        "version: 1\nsettings: {revoke: 'true'}\n",
+        "version: 1\nproviders: {'v v': {type: vault}}\n",
+        "version: 1\nproviders: {v: {url: https://v.example.com}}\n",
+        "version: 1\nproviders: {v: {type: vualt}}\n",
+        "version: 1\nproviders: {v: {type: vault, urll: x}}\n",
+        "version: 1\nproviders: {v: {type: vault, url: 1}}\n",
+        "version: 1\nproviders: {v: {type: vault, method: jwtt}}\n",
+        "version: 1\nproviders: {v: {type: vault, token: written-here}}\n",
+        PROVIDER + "leases: [x]\n",
+        PROVIDER + "leases: [{env: A}]\n",
+        PROVIDER + "leases: [{use: v, secret: 'vault://a/b#c'}]\n",
+        PROVIDER + "leases: [{secret: 'vault://a/b#c', env: [A]}]\n",
+        PROVIDER + "leases: [{secret: 'vault://a/b', env: {A: 1}}]\n",
+        PROVIDER + "leases: [{secret: 'vault://a/b', env: {}}]\n",
+        PROVIDER + "leases: [{secret: 'vault://a/b#c', env: A, decode: rot13}]\n",
+        PROVIDER + "leases: [{secret: 'vault://a/b#c', env: A, version: 0}]\n",
+    ],
+)
+def test_what_it_refuses_the_code_refuses_too(text: str) -> None:
+    import yaml
+
+    errors = list(Draft202012Validator(schema.json_schema()).iter_errors(yaml.safe_load(text)))
+    assert errors
+    with pytest.raises(UsageError):
+        config.load_text(text, "k.yml", ENV)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\n",
+        "version: 1\nsettings: {deadline: 1.5, timeout: 1h30m}\n",
+        PROVIDER + "leases: [{use: v, rename: {VAULT_TOKEN: T}}]\n",
+        PROVIDER
+        + "leases: [{secret: 'vault://a/b', env: {A: b}, output: {a: b}, kv: 2, with: {a: [1]}}]\n"[:-19]
+        + "}]\n",
+        PROVIDER + "  w: {type: vault, url: https://w.example.com, token: {secret: 'vault://a/b#c', provider: v}}\n",
+    ],
+)
+def test_what_the_code_takes_it_takes_too(text: str) -> None:
+    import yaml
+
+    config.load_text(text, "k.yml", ENV)
+    assert list(Draft202012Validator(schema.json_schema()).iter_errors(yaml.safe_load(text))) == []
+
+
+def test_it_is_json() -> None:
+    assert json.loads(schema.json_text())["properties"]["version"] == {
+        "const": 1,
+        "description": "Version of this format.",
+    }
