@@ -182,10 +182,12 @@ class StateFile:
             return []
         except OSError as error:
             raise _not_private(self.path, error.strerror or "it can't be opened") from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _check_private(self.path, status, stat.S_ISREG)
-            data = file.read(MAX_STATE + 1)
+        try:
+            _check_private(self.path, os.fstat(descriptor), stat.S_ISREG)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(MAX_STATE + 1)
+        finally:
+            os.close(descriptor)
         if len(data) > MAX_STATE:
             raise _not_private(self.path, f"it has more than {MAX_STATE} bytes")
         # A file that is there but empty was cut off: one line that parse() then refuses.
