@@ -141,7 +141,7 @@ def test_a_refusal_is_final_and_fast(misbehaving: Misbehaving, seeded: Seeded, c
     misbehaving.on("/token", reply(code, json=body))
     start = time.monotonic()
     error = failure({**JOB, URL: f"{misbehaving.url}/token?x=1", TOKEN: seeded.new("request")})
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 2
     assert isinstance(error, IdentityError)
     assert str(code) in error.summary
     assert error.detail == {"status": code}
@@ -236,7 +236,7 @@ def pull(head: object, base: str = "acme/trainer") -> dict[str, object]:
 def test_a_missing_permission_shows_the_yaml() -> None:
     start = time.monotonic()
     error = failure(JOB)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 2
     assert "permissions:\n  id-token: write\n" in error.change
     assert "'train' of acme/trainer/.github/workflows/train.yml" in error.cause
     assert "reusable workflow" in error.change
