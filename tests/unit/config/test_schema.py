@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from keylease import config
 from keylease.config import schema
@@ -100,9 +100,7 @@ def test_what_it_refuses_the_code_refuses_too(text: str) -> None:
         "version: 1\n",
         "version: 1\nsettings: {deadline: 1.5, timeout: 1h30m}\n",
         PROVIDER + "leases: [{use: v, rename: {VAULT_TOKEN: T}}]\n",
-        PROVIDER
-        + "leases: [{secret: 'vault://a/b', env: {A: b}, output: {a: b}, kv: 2, with: {a: [1]}}]\n"[:-19]
-        + "}]\n",
+        PROVIDER + "leases: [{secret: 'vault://a/b', env: {A: b}, output: {a: b}, kv: 2, required: false}]\n",
         PROVIDER + "  w: {type: vault, url: https://w.example.com, token: {secret: 'vault://a/b#c', provider: v}}\n",
     ],
 )
