@@ -120,9 +120,9 @@ class _Command:
         plan = self._plan()
         context = self._context(plan)
         run = LeaseRun(plan, context, self._tokens(context, plan))
-        taken = run.take()
         files = SecretFiles(Places(self.env), warn=lambda text: self.log.warning("%s", text))
         try:
+            taken = run.take()
             check_exports(taken.exports, plan.allow_names)
             exports = [_filed(export, files) for export in taken.exports]
             for warning in taken.warnings:

@@ -43,15 +43,19 @@ class GitHubStore(Store):
         self._outputs = GitHubOutputs(env, stream)
         self._outputs.scrub = masker.scrub
         self._state = StateFile(default_path(env))
+        self._revocations: Sequence[Revocation] = ()
         self.note = "end them with `keylease revoke` in a step with `if: always()`"
 
     def remember(self, revocations: Sequence[Revocation]) -> None:
         """See the base class."""
+        self._revocations = revocations
         self._state.save(revocations)
 
     def deliver(self, exports: Sequence[Export], plan: Plan) -> None:
         """See the base class."""
-        self._outputs.deliver(exports, plan.allow_names)
+        files = self._outputs.deliver(exports, plan.allow_names)
+        if files:
+            self._state.save(self._revocations, files)
 
     def forget(self) -> None:
         """See the base class."""

@@ -98,8 +98,10 @@ class LeaseRun:
         return self._taken
 
     def abandon(self) -> None:
-        """Give back all that was taken; failures are warnings with the expiry in them."""
+        """Give back all that was taken, once; failures are warnings with the expiry in them."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             revocations = self._taken.revocations
         give_back(revocations, self._context)
