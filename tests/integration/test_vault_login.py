@@ -402,6 +402,7 @@ def test_kubernetes(trust: Trust, misbehaving: Misbehaving, ca: ThrowawayCA, uni
         "apiVersion": "authentication.k8s.io/v1",
         "status": {
             "authenticated": True,
+            "audiences": ["https://kubernetes.default.svc"],
             "user": {
                 "username": "system:serviceaccount:ci:runner",
                 "uid": "8f3b",
