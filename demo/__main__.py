@@ -24,7 +24,7 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, _: FrameType | None) -> None:
     # Only once: a second Ctrl-C must not cut the cleaning up short.
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)

@@ -5,6 +5,7 @@ Here the same step is an ordinary process of this machine, so the demo needs no 
 the same inside and outside.
 """
 
+import itertools
 import subprocess
 import sys
 import time
@@ -52,7 +53,7 @@ class ProcessEngine:
 
 
 def _values(arguments: tuple[str, ...], option: str) -> Iterator[tuple[str, str]]:
-    for flag, value in zip(arguments, arguments[1:], strict=False):
+    for flag, value in itertools.pairwise(arguments):
         if flag == option:
             name, _, text = value.partition("=")
             yield name, text

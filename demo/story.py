@@ -46,6 +46,11 @@ steps:
 """
 
 
+def _key_text() -> str:
+    body = "\n".join(base64.b64encode(secrets.token_bytes(48)).decode() for _ in range(4))
+    return f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
 @dataclass
 class Seeds:
     """What lies in the vault. Random, so that nobody can print it by knowing it."""
@@ -53,7 +58,7 @@ class Seeds:
     token: str = field(default_factory=lambda: f"mlf-{secrets.token_urlsafe(24)}", repr=False)
     user: str = field(default_factory=lambda: f"robot-{secrets.token_hex(4)}", repr=False)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    key: str = field(default_factory=lambda: _key_text(), repr=False)
+    key: str = field(default_factory=_key_text, repr=False)
 
     def values(self) -> dict[str, str]:
         """Variable that each value ends up in → value."""
@@ -63,11 +68,6 @@ class Seeds:
             "REGISTRY_PASSWORD": self.password,
             "DEPLOY_KEY": self.key,
         }
-
-
-def _key_text() -> str:
-    body = "\n".join(base64.b64encode(secrets.token_bytes(48)).decode() for _ in range(4))
-    return f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
 
 
 class Story:
