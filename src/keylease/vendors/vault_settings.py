@@ -29,6 +29,7 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     url: the server's address. Falls back to ``BAO_ADDR``, ``VAULT_ADDR``.
     role: of the auth method; empty takes the mount's `default_role` (jwt only).
+    method: how to log in; `jwt` with the job's identity token.
     mount: of the auth method; by default it is called as the method.
     audience: the `aud` of the identity token; by default the origin of `url` (``https://vault.example.com``), so
         that a token meant for this server is good nowhere else.
@@ -42,7 +43,6 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     role_id, secret_id, secret_id_env, secret_id_file: for method `approle`.
     kubernetes_token_file: for method `kubernetes`; read anew at each login, since Kubernetes rotates it.
     unwrap: what `token` or `secret_id` holds is a response-wrapping token with the real one inside.
-    export_token: also hand the Vault token to the job (as ``use:`` does).
     wrap_ttl: hand it over response-wrapped, to be unwrapped once within this time.
     """
 
@@ -66,7 +66,6 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     secret_id_file: str | None = None
     kubernetes_token_file: str | None = None
     unwrap: bool = False
-    export_token: bool = False
     wrap_ttl: str | None = None
 
     def __repr__(self) -> str:
