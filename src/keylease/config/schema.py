@@ -73,7 +73,7 @@ def json_text() -> str:
     """The schema as the file that is published with the package."""
     import json
 
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(json_schema(), indent=2) + "\n"
 
 
 def _one_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
