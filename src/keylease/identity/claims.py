@@ -71,9 +71,13 @@ def _bytes(part: str, what: str) -> bytes:
     if not _SEGMENT.fullmatch(part):
         raise MalformedError(f"its {what} is not base64url")
     try:
-        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except (binascii.Error, ValueError):
         raise MalformedError(f"its {what} is not base64url") from None
+    # One spelling per content: bits that encode nothing must be zero (RFC 4648 §3.5), as PyJWT demands too.
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != part.encode():
+        raise MalformedError(f"its {what} is not base64url: its last character is wrong, maybe it was cut off")
+    return data
 
 
 def _json_object(part: str, what: str) -> dict[str, Any]:

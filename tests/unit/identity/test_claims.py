@@ -93,6 +93,7 @@ def test_an_empty_audience_takes_what_the_platform_gave() -> None:
         (token_text(header={"alg": "NonE"}), "it is not signed"),
         (token_text(signature=""), "it is not signed"),
         (token_text(signature="a+b/"), "its signature is not base64url"),
+        (token_text(signature="c2lnbmF0dXJ"), "its last character is wrong"),
         ("$VAULT_ID_TOKEN", "a variable's name that nobody replaced"),
         ("${VAULT_ID_TOKEN}", "a variable's name that nobody replaced"),
         ("${{ steps.x.outputs.token }}", "a variable's name that nobody replaced"),
