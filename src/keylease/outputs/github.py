@@ -39,16 +39,24 @@ class GitHubOutputs:
 
     env: the step's variables. stream: standard output, for commands and messages alike (the runner reads standard
     error apart, so that a message there could overtake its mask). host_paths: given in the container action.
+    remember: told of the files before they hold a byte; by default they go to the post step's state.
     scrub: set it to the masker's own, which is made later since it needs :meth:`announce`.
     """
 
-    def __init__(self, env: Env, stream: TextIO, host_paths: HostPaths | None = None) -> None:
+    def __init__(
+        self,
+        env: Env,
+        stream: TextIO,
+        host_paths: HostPaths | None = None,
+        remember: Callable[[Sequence[Written]], None] | None = None,
+    ) -> None:
         self._env = env
         self._stream = stream
         self._host = host_paths
         self._lock = threading.Lock()
         self._files: SecretFiles | None = None
         self._revocations: Sequence[Revocation] = ()
+        self._remember = remember or (lambda _: self.save_state(self._revocations))
         self.scrub: Callable[[str], str] = lambda text: text
 
     def in_container(self, host_paths: HostPaths) -> None:
@@ -149,7 +157,7 @@ class GitHubOutputs:
     def _secret_files(self) -> SecretFiles:
         if self._files is None:
             places = Places(self._env, self._host)
-            self._files = SecretFiles(places, lambda _: self.save_state(self._revocations), self.warning)
+            self._files = SecretFiles(places, self._remember, self.warning)
         return self._files
 
     def _command_file(self, variable: str, purpose: str) -> str:

@@ -312,6 +312,14 @@ def test_files_are_in_the_state_before_they_hold_a_byte(step: Step, monkeypatch:
     assert sizes == [0]
 
 
+def test_a_step_without_a_post_step_remembers_its_files_elsewhere(step: Step) -> None:
+    del step.env["GITHUB_STATE"]
+    told: list[int] = []
+    outputs = GitHubOutputs(step.env, io.StringIO(), remember=lambda files: told.append(len(files)))
+    outputs.deliver([export("A", "content", file="a.txt"), export("B", "content", file="b.txt")])
+    assert told == [1, 2]
+
+
 def test_no_state_variable_is_too_large_to_start_the_post_step(step: Step) -> None:
     leases = [Revocation("vault", f"l{n}", {}, Secret(f"token-{n}"), n % 2 == 0) for n in range(4)]
     for lease in leases:
