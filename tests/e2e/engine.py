@@ -116,7 +116,7 @@ class Engine:
             # What a changed source file leaves behind: untagged layers of older builds. Not the new ones: they are
             # the cache, and another worker may be building.
             with locked(self._store.lock):
-                self.podman("image", "prune", "--force", "--filter", "until=24h", check=False)
+                self.podman("image", "prune", "--force", "--filter", "until=2h", check=False)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
@@ -260,7 +260,9 @@ class Engine:
             "XDG_CONFIG_HOME": str(scratch),
             "XDG_CACHE_HOME": str(scratch / "cache"),
         }
-        return self._run(command, environment, check=False, timeout=timeout, directory=workspace)
+        # One at a time: act names its containers after workflow and job, and removes those it finds of the same name.
+        with locked(CACHE / "act.lock"):
+            return self._run(command, environment, check=False, timeout=timeout, directory=workspace)
 
     # -- set-up ---------------------------------------------------------------------------------------------------
 

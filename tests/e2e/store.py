@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Host network: the tests' servers listen on loopback. File locks and an own tmp_dir: shared-memory locks are one pool
-# for all of a user's podmans. The ulimits: podman's default asks for more than a container may raise to.
+# for all of a user's podmans. The ulimits: podman's default asks for more than a container may raise to. The delay:
+# after each `exec` podman would keep a process for five minutes.
 CONTAINERS_CONF = """\
 [containers]
 netns = "host"
@@ -23,6 +24,7 @@ log_driver = "k8s-file"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
+exit_command_delay = 2
 tmp_dir = "{run}/libpod"
 """
 STORAGE_CONF = """\
