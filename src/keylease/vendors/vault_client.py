@@ -25,6 +25,7 @@ RETRIED = TRANSIENT | {412}
 
 _MAX_MESSAGES = 5
 _MAX_MESSAGE = 400
+_MAX_TEXT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +213,10 @@ class VaultClient:
         """Allow-listed sentences of an answer (its ``errors`` or ``warnings``) as they may be shown."""
         if not isinstance(value, list):
             return ()
-        texts = [line for item in value if isinstance(item, str) for line in _sentences(item)]
-        return tuple(self.context.masker.scrub(text) for text in texts[:_MAX_MESSAGES])
+        scrub = self.context.masker.scrub
+        texts = [item for item in value[:_MAX_MESSAGES] if isinstance(item, str) and len(item) <= _MAX_TEXT]
+        # Hidden first and cut to length after: half of a token would not be recognised any more.
+        return tuple(line for text in texts for line in _sentences(scrub(text)))[:_MAX_MESSAGES]
 
     def _open(self, retries: int) -> Session:
         c = self.connection
