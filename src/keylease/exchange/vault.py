@@ -59,12 +59,18 @@ class VaultExchanger(Exchanger):
         try:
             lease.fields = {**self._handed_over(client, lease)}
         except BaseException:
-            # The token is ours already: nobody else would end it.
-            if lease.revocation:
-                type(self).revoke(lease.revocation, self.context.for_revocation())
+            # The token is ours already, and nobody else would end it.
+            self._give_back(lease)
             raise
         lease.warnings[:0] = connection.warnings(self.context)
         return lease
+
+    def _give_back(self, lease: Lease) -> None:
+        assert lease.revocation is not None
+        try:
+            type(self).revoke(lease.revocation, self.context.for_revocation())
+        except KeyleaseError as error:  # what went wrong before is the story to tell
+            self.context.log.warning("%s", error.summary)
 
     def _login(self, client: "VaultClient", token: IdentityToken | None) -> "Answer":
         s = self.settings

@@ -14,7 +14,7 @@ import requests
 from hvac.adapters import RawAdapter
 
 from keylease.context import Context
-from keylease.errors import UnreachableError
+from keylease.errors import UnreachableError, UsageError
 from keylease.http import TRANSIENT, HttpSettings, Session
 from keylease.secret import Secret
 from keylease.vendors.vault_settings import VaultSettings, is_cleartext, skips_verification
@@ -56,8 +56,6 @@ class Connection:
             variable = next((name for name, value in context.env.items() if value.strip() == key.strip()), None)
             key = None
             if variable is None:
-                from keylease.errors import UsageError
-
                 raise UsageError(
                     "Vault: `client_key` is written out as text",
                     cause="a private key in a file that goes into git is no secret any more",

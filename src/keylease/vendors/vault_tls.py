@@ -3,7 +3,6 @@
 import base64
 import binascii
 import os
-import shutil
 import weakref
 
 _BEGIN = "-----BEGIN "
@@ -40,6 +39,7 @@ class PemFiles:
         if text is None:
             return value
         if self._directory is None:
+            import shutil
             import tempfile
 
             self._directory = tempfile.mkdtemp(prefix="keylease-tls-")
