@@ -1,0 +1,1 @@
+"""Programs that do the same job, to be measured beside ours."""
