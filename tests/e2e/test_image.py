@@ -263,9 +263,9 @@ def test_same_sources_give_the_same_layers(engine: Engine, tmp_path: Path) -> No
     second = tmp_path / "second"
     shutil.copytree(first, second, copy_function=shutil.copyfile)  # a checkout has other times than the first
     layers = []
-    for number, source in enumerate((first, second)):
-        tag = f"localhost/keylease-e2e:twice-{number}"
-        engine.podman("build", "--quiet", "--no-cache", "--tag", tag, str(source))
+    for source, options in ((first, []), (second, ["--no-cache"])):
+        tag = f"localhost/keylease-e2e:{source.name}"
+        engine.podman("build", "--quiet", *options, "--tag", tag, str(source))
         try:
             layers.append(engine.podman("image", "inspect", "--format", "{{.RootFS.Layers}}", tag).log)
         finally:
