@@ -11,11 +11,11 @@ import pytest
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.exchange.vault import VaultExchanger
-from tests.fakes.github_oidc import OIDCIssuer
+from tests.fakes.github_oidc import OIDCIssuer, github_claims, gitlab_claims
 from tests.fakes.misbehaving import Misbehaving, Proxy, reply
 from tests.integration.vault_job import Job, new_context, revoke_elsewhere
 from tests.leaks import Seeded
-from tests.servers.openbao import SELF_POLICY, OpenBao
+from tests.servers.openbao import OpenBao
 from tests.servers.process import package_directory
 from tests.servers.tls import ThrowawayCA
 from tests.servers.trust import Trust
@@ -164,8 +164,53 @@ def test_hostile_claims_in_a_refusal_are_one_printable_line(trust: Trust) -> Non
 # The advice works.
 
 
-def test_the_role_that_is_advised_lets_this_job_in_and_no_other(trust: Trust, tmp_path: Path) -> None:
-    job = Job(trust, role="advised-ci")
+CIRCLECI = {
+    "sub": "org/1/project/2/user/3",
+    "oidc.circleci.com/project-id": "2",
+    "oidc.circleci.com/vcs-origin": "github.com/acme/trainer",
+    "oidc.circleci.com/vcs-ref": "refs/heads/main",
+    "oidc.circleci.com/job-id": "4",
+}
+BITBUCKET = {
+    "sub": "{r}:{s}",
+    "workspaceUuid": "{w}",
+    "repositoryUuid": "{r}",
+    "branchName": "main",
+    "pipelineUuid": "{p}",
+    "stepUuid": "{s}",
+}
+BUILDKITE = {
+    "sub": "organization:acme:pipeline:train:ref:refs/heads/main:commit:1:step:x",
+    "organization_id": "o-1",
+    "organization_slug": "acme",
+    "pipeline_id": "p-1",
+    "pipeline_slug": "train",
+    "build_branch": "main",
+    "build_number": 7,
+    "job_id": "j-1",
+}
+
+
+@pytest.mark.parametrize(
+    ("claims", "others"),
+    [
+        (github_claims(), [{"ref": "refs/heads/x"}, {"repository_id": "1"}, {"repository_owner_id": "1"}]),
+        (github_claims(environment="prod"), [{"environment": "dev"}, {"repository_id": "1"}]),
+        (github_claims(ref="refs/heads/it's $(touch x)"), [{"ref": "refs/heads/main"}]),
+        (gitlab_claims(), [{"ref": "x"}, {"ref_type": "tag"}, {"project_id": "1"}, {"ref_protected": "false"}]),
+        (CIRCLECI, [{"oidc.circleci.com/project-id": "1"}, {"oidc.circleci.com/vcs-ref": "refs/heads/x"}]),
+        (BITBUCKET, [{"repositoryUuid": "{x}"}, {"branchName": "x"}]),
+        (BUILDKITE, [{"pipeline_id": "x"}, {"build_branch": "x"}]),
+        ({"sub": "job:1"}, [{"sub": "job:2"}, {"sub": "job:11"}]),
+    ],
+    ids=["github", "github environment", "odd branch", "gitlab", "circleci", "bitbucket", "buildkite", "unknown"],
+)
+def test_the_role_that_is_advised_lets_this_job_in_and_no_other(
+    trust: Trust, unique: Unique, tmp_path: Path, claims: dict[str, Any], others: list[dict[str, Any]]
+) -> None:
+    """Pasted as it is into a shell, with the real `bao`."""
+    trust.issuer.claims = claims
+    job = Job(trust, role=unique("advised"))
     advice = refused(job).change.partition("create it:\n")[2]
     done = subprocess.run(
         ["sh", "-e", "-c", advice],
@@ -175,15 +220,17 @@ def test_the_role_that_is_advised_lets_this_job_in_and_no_other(trust: Trust, tm
             "BAO_TOKEN": trust.bao.token,
             "HOME": str(tmp_path),
         },
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
     lease = job.exchange()
-    for other in ({"ref": "refs/heads/other"}, {"repository_id": "1"}, {"repository_owner_id": "1"}):
-        assert "does not match" in refused(job, **other).summary
+    for other in others:
+        assert "claim" in refused(job, **other).summary
     # The self policy is enough to end it.
     assert lease.revocation is not None
     revoke_elsewhere(lease.revocation)
@@ -513,6 +560,10 @@ def test_a_client_certificate_is_shown(trust: Trust, ca: ThrowawayCA, tmp_path: 
         assert len(server.requests) == before + 1
 
 
-def test_the_exchanger_is_the_registered_one() -> None:
-    assert VaultExchanger.kind == "vault"
-    assert "revoke-self" in SELF_POLICY
+def test_a_secret_id_and_a_role_id_that_were_read_elsewhere(trust: Trust, unique: Unique) -> None:
+    mount, role_id, secrets = approle(trust, unique)
+    job = Job(trust, method="approle", mount=mount, role="")
+    seal = job.context.seal
+    needs = {"secret_id": seal(trust.bao.write(secrets)["data"]["secret_id"], "x"), "role_id": seal(role_id, "y")}
+    settings = VaultExchanger.with_needs(job.exchanger().settings, needs)
+    assert VaultExchanger("vault", settings, job.context).exchange(None).expires_at
