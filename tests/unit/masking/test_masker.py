@@ -112,6 +112,14 @@ def test_secrets_that_overlap_leave_nothing_standing() -> None:
     assert masker.scrub("x alpha-beta-gamma y") == "x *** y"
 
 
+def test_what_is_sealed_later_is_hidden_from_then_on() -> None:
+    masker = Masker()
+    masker.seal("first-value", "a")
+    assert masker.scrub("first-value second-value") == "*** second-value"
+    masker.seal("second-value", "b")
+    assert masker.scrub("first-value second-value") == "*** ***"
+
+
 def test_scrub_takes_any_text() -> None:
     masker = Masker()
     masker.seal("hunter22", "a")

@@ -4,7 +4,7 @@ import itertools
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keylease.masking import Redactor
@@ -37,13 +37,34 @@ def chunked(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 # Two letters make overlapping, nested and self-overlapping occurrences the rule, not the exception.
-few = st.lists(st.sampled_from(b"ab"), min_size=1, max_size=9).map(bytes)
-text = st.lists(st.sampled_from(b"ab\n"), max_size=60).map(bytes)
+few = st.lists(st.sampled_from(b"ab"), min_size=2, max_size=9).map(bytes)
+text = st.lists(st.sampled_from(b"aabb\n"), min_size=4, max_size=60).map(bytes)
 
 
-@given(patterns=st.lists(few, max_size=5), data=text, cuts=st.lists(st.integers(0, 200), max_size=12))
+@settings(max_examples=300)
+@given(patterns=st.lists(few, max_size=4), data=text, cuts=st.lists(st.integers(0, 200), max_size=12))
 def test_any_chunking_gives_what_the_definition_gives(patterns: list[bytes], data: bytes, cuts: list[int]) -> None:
     assert run(patterns, chunked(data, cuts)) == defined(patterns, data)
+
+
+def words(longest: int) -> list[bytes]:
+    return [bytes(letters) for n in range(1, longest + 1) for letters in itertools.product(b"ab", repeat=n)]
+
+
+def test_every_short_text_with_every_short_pattern() -> None:
+    for pattern, data in itertools.product(words(4), words(8)):
+        expected = defined([pattern], data)
+        assert run([pattern], [data]) == expected, (pattern, data)
+        assert run([pattern], [data[n : n + 1] for n in range(len(data))]) == expected, (pattern, data)
+
+
+def test_every_pair_of_patterns_with_every_cut() -> None:
+    for pair in itertools.combinations(words(3), 2):
+        for letters in itertools.product(b"ab", repeat=7):
+            data = bytes(letters)
+            expected = defined(list(pair), data)
+            for cut in range(len(data)):
+                assert run(list(pair), [data[:cut], data[cut:]]) == expected, (pair, data, cut)
 
 
 @given(
