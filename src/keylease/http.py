@@ -6,6 +6,7 @@ host, read a body of any size, take passwords from ``~/.netrc`` (which would rep
 
 import contextlib
 import email.utils
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -217,10 +218,11 @@ def _verify(name: str, settings: HttpSettings, env: Env) -> bool | str:
         return False
     if settings.ca_certificate:
         return _must_exist(name, "CA certificate", settings.ca_certificate)
-    # A runner behind a corporate CA names its bundle in one of these, as it does for curl and requests.
+    # A runner behind a corporate CA names its bundle in one of these, as it does for curl and requests. In the
+    # action's container the path may name a file of the host: then the built-in bundle decides, no less strictly.
     for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
-        if env.get(variable):
-            return _must_exist(name, variable, env[variable])
+        if os.path.isfile(env.get(variable, "")):
+            return env[variable]
     return True
 
 

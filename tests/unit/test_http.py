@@ -151,6 +151,12 @@ def test_a_ca_from_the_settings_or_the_environment_is_used(
             assert made.request("GET", f"{unknown_ca.url}/v1/x").status_code == 200
 
 
+def test_a_bundle_of_the_environment_that_is_not_here_is_passed_over(unknown_ca: Misbehaving) -> None:
+    """In the container it may name a file of the host; an unknown CA stays unknown."""
+    with pytest.raises(UnreachableError, match="certificate is not trusted"):
+        session(env={"SSL_CERT_FILE": "/nowhere/ca.pem"}).request("GET", f"{unknown_ca.url}/v1/x")
+
+
 def test_a_missing_ca_file_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"can.t read the CA certificate ./nowhere/ca\.pem"):
         session(ca_certificate="/nowhere/ca.pem")
