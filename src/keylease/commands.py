@@ -157,8 +157,7 @@ class _Command:
             self.log.warning("%s lives until %s", item.revocation.label, until(item.revocation))
         if failed:
             # What could not be revoked can be tried again.
-            file.delete()
-            file.save([item.revocation for item in failed])
+            file.replace([item.revocation for item in failed])
         else:
             file.delete()
         self.log.info("revoked %s of %s leases", len(state.revocations) - len(failed), len(state.revocations))

@@ -166,6 +166,11 @@ class StateFile:
             text = "\n".join([ours[0], *self._earlier, *ours[1:]]) + "\n"
             write_private(str(self.path), text.encode("ascii"))
 
+    def replace(self, revocations: Sequence[Revocation]) -> None:
+        """Write these leases and nothing else, all at once: what is left after revoking."""
+        self._earlier = []
+        self.save(revocations)
+
     def load(self, seal: Seal) -> State:
         """What was saved; nothing if there is no file. Raises :class:`UsageError` if it is damaged or not private."""
         lines = self._read()

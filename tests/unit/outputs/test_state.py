@@ -207,3 +207,12 @@ def test_the_default_place_is_outside_the_workspace_where_the_platform_has_one(t
     assert default_path({"TMPDIR": rest["TMPDIR"], **gitlab}).parent.parent == tmp_path / "tmp"
     with pytest.raises(UsageError, match="can't be made"):
         default_path({"TMPDIR": str(tmp_path / "none")})
+
+
+def test_replacing_leaves_nothing_of_before(tmp_path: Path) -> None:
+    """After revoking, only what could not be revoked is kept."""
+    path = tmp_path / "state"
+    StateFile(path).save([Revocation("vault", "one", {}, None), Revocation("vault", "two", {}, None)])
+    file = StateFile(path)
+    file.replace([Revocation("vault", "two", {}, None)])
+    assert [item.label for item in StateFile(path).load(Masker().seal).revocations] == ["two"]
