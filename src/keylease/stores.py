@@ -40,7 +40,7 @@ class GitHubStore(Store):
     """
 
     def __init__(self, env: Env, masker: Masker, stream: TextIO) -> None:
-        self._outputs = GitHubOutputs(env, stream)
+        self._outputs = GitHubOutputs(env, stream, remember=lambda files: self._state.save(self._revocations, files))
         self._outputs.scrub = masker.scrub
         self._state = StateFile(default_path(env))
         self._revocations: Sequence[Revocation] = ()
@@ -53,9 +53,7 @@ class GitHubStore(Store):
 
     def deliver(self, exports: Sequence[Export], plan: Plan) -> None:
         """See the base class."""
-        files = self._outputs.deliver(exports, plan.allow_names)
-        if files:
-            self._state.save(self._revocations, files)
+        self._outputs.deliver(exports, plan.allow_names)
 
     def forget(self) -> None:
         """See the base class."""
