@@ -65,9 +65,10 @@ class _Step:
             self.outputs.in_container(HostPaths.parse(options.host_paths))
         context = Context(self.env, self.masker, Deadline.with_reserve(plan.deadline), self.log)
         tokens = IdentitySource(context, plan.identity_variables)
-        run = LeaseRun(plan, context, tokens, self.outputs.save_state if plan.revoke else lambda _: None)
-        taken = run.take()
+        remember = self.outputs.save_state if plan.revoke else lambda _: None
+        run = LeaseRun(plan, context, tokens, remember, self.signals.hold)
         try:
+            taken = run.take()
             self.outputs.deliver(taken.exports, plan.allow_names)
         except BaseException:
             run.abandon()
@@ -89,13 +90,13 @@ class _Step:
     def revoke(self) -> int:
         from keylease.pipelines.revoke import revoke, until
 
+        self.signals.hold()  # a second cancel must not leave a lease alive
         state = self.outputs.load_state(self.masker.seal)
         for problem in delete_files(state.files):
             self.outputs.warning(problem)
         if not state.revocations:
             return ExitCode.OK
         context = Context(self.env, self.masker, Deadline(REVOKE_DEADLINE), self.log)
-        self.signals.holding = True  # a second cancel must not leave a lease alive
         failed = revoke(state.revocations, context)
         for item in failed:
             self.outputs.warning(f"{item.error.summary}. {item.revocation.label} lives until {until(item.revocation)}")

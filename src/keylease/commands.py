@@ -88,13 +88,12 @@ class _Command:
         plan = self._plan()
         context = self._context(plan)
         store = self._store(plan, form)
-        run = LeaseRun(plan, context, self._tokens(context, plan), store.remember)
-        taken = run.take()
+        run = LeaseRun(plan, context, self._tokens(context, plan), store.remember, self.signals.hold)
         try:
+            taken = run.take()
             store.deliver(taken.exports, plan)
         except BaseException:
-            run.abandon()
-            store.forget()
+            store.forget(run.abandon())
             raise
         for warning in taken.warnings:
             self.log.warning("%s", warning)
@@ -119,7 +118,7 @@ class _Command:
             return missing
         plan = self._plan()
         context = self._context(plan)
-        run = LeaseRun(plan, context, self._tokens(context, plan))
+        run = LeaseRun(plan, context, self._tokens(context, plan), hold=self.signals.hold)
         files = SecretFiles(Places(self.env), warn=lambda text: self.log.warning("%s", text))
         try:
             taken = run.take()

@@ -29,8 +29,8 @@ class Store(ABC):
         """Hand over everything, or nothing."""
 
     @abstractmethod
-    def forget(self) -> None:
-        """Everything was given back: nothing is left to revoke."""
+    def forget(self, left: Sequence[Revocation]) -> None:
+        """All was given back but what is `left`, which a later `keylease revoke` can try again."""
 
 
 class GitHubStore(Store):
@@ -55,9 +55,10 @@ class GitHubStore(Store):
         """See the base class."""
         self._outputs.deliver(exports, plan.allow_names)
 
-    def forget(self) -> None:
+    def forget(self, left: Sequence[Revocation]) -> None:
         """See the base class."""
-        self._state.save([])
+        if self._revocations:
+            self._state.save(left)
 
 
 class TextStore(Store):
@@ -96,8 +97,9 @@ class TextStore(Store):
         else:
             console.emit(sys.stdout, text)
 
-    def forget(self) -> None:
+    def forget(self, left: Sequence[Revocation]) -> None:
         """See the base class."""
         self._files.discard()
-        self._revocations = ()
-        self._save()
+        if self._revocations:
+            self._revocations = left
+            self._save()

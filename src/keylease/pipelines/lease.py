@@ -32,6 +32,9 @@ from keylease.secret import Secret
 T = TypeVar("T")
 R = TypeVar("R")
 
+LATECOMERS = 2.0
+"""Seconds that a run which is given up waits for requests under way: a login may be answered just now."""
+
 
 class TokenSource(Protocol):
     """Where identity tokens come from (:class:`keylease.identity.source.IdentitySource`)."""
@@ -61,6 +64,7 @@ class LeaseRun:
     plan: what to do. tokens: the job's identity.
     remember: told of all revocations as soon as one exists, and again when one has grown, so that a job killed
         at any moment can still be cleaned up by the next step.
+    hold: called before anything is given back: from then on no signal may interrupt.
     """
 
     def __init__(
@@ -69,16 +73,21 @@ class LeaseRun:
         context: Context,
         tokens: TokenSource,
         remember: Callable[[Sequence[Revocation]], None] = lambda _: None,
+        hold: Callable[[], None] = lambda: None,
     ) -> None:
         self._plan = plan
         self._context = context
         self._tokens = tokens
         self._remember = remember
+        self._hold = hold
         self._taken = Taken()
         self._leases: dict[str, Lease] = {}
         self._managers: dict[tuple[str, str], Manager] = {}
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._busy = 0
         self._closed = False
+        self._left: list[Revocation] = []
 
     def take(self) -> Taken:
         """Log in everywhere, read everything, and assemble the exports in the order asked.
@@ -97,14 +106,27 @@ class LeaseRun:
             raise
         return self._taken
 
-    def abandon(self) -> None:
-        """Give back all that was taken, once; failures are warnings with the expiry in them."""
+    def abandon(self) -> list[Revocation]:
+        """Give back all that was taken, once; failures are warnings with the expiry in them, and returned.
+
+        A signal or the deadline can end a run with requests under way: what they still obtain is given back too.
+        """
+        self._hold()
         with self._lock:
             if self._closed:
-                return
+                return self._left
             self._closed = True
+            self._wait_for_latecomers(0.2)
             revocations = self._taken.revocations
-        give_back(revocations, self._context)
+        self._left = [item.revocation for item in give_back(revocations, self._context)]
+        with self._lock:
+            self._wait_for_latecomers(0.0)
+        return self._left
+
+    def _wait_for_latecomers(self, least: float) -> None:
+        # After the deadline nothing is under way but what was answered at the last moment.
+        seconds = min(LATECOMERS, max(least, self._context.deadline.remaining))
+        self._idle.wait_for(lambda: self._busy == 0, seconds)
 
     def _check(self) -> None:
         exchangers: dict[str, type[Exchanger]] = {
@@ -211,7 +233,19 @@ class LeaseRun:
         return documents
 
     def _each(self, work: Callable[[T], R], items: Sequence[T], doing: str) -> None:
-        results = parallel(work, items, self._context.deadline, doing)
+        def one(item: T) -> R:
+            with self._lock:
+                if self._closed:
+                    raise KeyleaseError(f"{doing}: given up")
+                self._busy += 1
+            try:
+                return work(item)
+            finally:
+                with self._lock:
+                    self._busy -= 1
+                    self._idle.notify_all()
+
+        results = parallel(one, items, self._context.deadline, doing)
         failures = [result for result in results if isinstance(result, Exception)]
         for failure in failures:
             if not isinstance(failure, KeyleaseError):

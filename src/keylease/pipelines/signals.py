@@ -31,6 +31,10 @@ class Signals:
         self.holding = False
         self.received: int | None = None
 
+    def hold(self) -> None:
+        """Raise nothing from now on: what is being done must not be left half-way."""
+        self.holding = True
+
     @contextmanager
     def caught(self) -> Iterator["Signals"]:
         """Install the handlers for the block."""
