@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.engine import Engine
+from tests.e2e.site import _site_server, site
 from tests.e2e.store import NoEngineError
+
+__all__ = ["_site_server", "engine", "pytest_collection_modifyitems", "site"]
 
 HERE = Path(__file__).parent
 # Read now: the environment is scrubbed before the tests run.
@@ -16,8 +19,10 @@ ENGINE_SECONDS = 600  # the very first run makes the base image
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses containers, and give it the time that the very first run needs."""
+    """Mark the tests here, and give those with containers the time that the very first run needs."""
     for item in items:
+        if HERE in item.path.parents and "site" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.e2e)
         if HERE in item.path.parents and "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.podman)

@@ -76,6 +76,7 @@ class RunnerJob:
         image: the container image; the action's own by default.
         action: path of the action.yml to take inputs, args and entry points from; the repository's by default.
         options: further `podman run` options (`--read-only`).
+        read_only: mount points that can't be written.
     """
 
     engine: "Engine"
@@ -88,6 +89,7 @@ class RunnerJob:
     event: dict[str, Any] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)
     masks: list[str] = field(default_factory=list)
+    read_only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         name = self.repository.rpartition("/")[2]
@@ -151,7 +153,7 @@ class RunnerJob:
         command += ["--network", "host"]  # the runner: the job's own network; the tests' servers are on loopback
         command += ["-v", f"{self.engine.socket}:/var/run/docker.sock"]
         for host, inside in self.mounts:
-            command += ["-v", f"{host}:{inside}"]
+            command += ["-v", f"{host}:{inside}{':ro' if inside in self.read_only else ''}"]
         command += [*self.options, *options, self.image or self.engine.action_image()]
         command += [_evaluate(str(argument), _inputs_context(values)) for argument in runs.get("args") or ()]
 
