@@ -146,6 +146,9 @@ class _Command:
         self.signals.holding = True
         file = StateFile(self.options.state or default_path(self.env))
         state = file.load(self.masker.seal)
+        if not state.revocations and not state.files:
+            self.log.info("nothing to revoke: there is nothing in the state %s", file.path)
+            return ExitCode.OK
         problems = delete_files(state.files)
         for problem in problems:
             self.log.warning("%s", problem)
@@ -154,11 +157,7 @@ class _Command:
         for item in failed:
             self.log.warning("%s", item.error.summary)
             self.log.warning("%s lives until %s", item.revocation.label, until(item.revocation))
-        if failed:
-            # What could not be revoked can be tried again.
-            file.replace([item.revocation for item in failed])
-        else:
-            file.delete()
+        file.finish([item.revocation for item in failed])  # what could not be revoked can be tried again
         self.log.info("revoked %s of %s leases", len(state.revocations) - len(failed), len(state.revocations))
         strict = self.options.strict or any(item.revocation.strict for item in failed)
         return ExitCode.PARTIAL if failed and strict else ExitCode.OK

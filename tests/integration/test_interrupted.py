@@ -27,7 +27,9 @@ def stopped_at(path: str, words: list[str], server: Misbehaving, env: dict[str, 
     )
     until = time.monotonic() + 20
     while not any(request.path == path for request in server.requests):
-        assert time.monotonic() < until, "it never got so far"
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"it never got so far: {process.communicate()[1]}")
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)

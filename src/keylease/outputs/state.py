@@ -10,12 +10,15 @@ whole in one line, so that a platform which prints its state in a debug log stil
 """
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,12 @@ MAX_STATE = 16 * 1024 * 1024
 """Bytes of a state file that are read at most."""
 
 _CHILDREN_PER_LINE = 200
+
+_JOB = ("CI_JOB_ID", "BUILD_TAG", "WORKSPACE", "BUILDKITE_JOB_ID", "GITHUB_RUN_ID", "GITHUB_JOB", "RUNNER_NAME")
+"""Variables that together tell a job from every other one on the machine at the same time."""
+
+LOCK_PATIENCE = 5.0
+"""Seconds to wait for another process of the job that writes the state."""
 
 
 @dataclass(slots=True)
@@ -144,41 +153,51 @@ def _require(condition: bool) -> None:
 class StateFile:
     """The state of a job on a platform without a state channel: a file that only its owner can read.
 
-    Several ``keylease lease`` of one job share it: what an earlier one left is kept until :meth:`delete`.
+    Several ``keylease lease`` of one job share it, also side by side: each replaces its own lines and keeps the rest.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock = threading.Lock()
-        self._earlier: list[str] | None = None
+        self._ours: list[str] = []
 
     def save(self, revocations: Sequence[Revocation], files: Sequence[Written] = ()) -> None:
-        """Write all of this process's leases and files, and those that were there before it.
+        """Write all of this process's leases and files in the place of what it saved or loaded before.
 
         Raises :class:`UsageError` if the place is not private or can't be written.
         """
-        with self._lock:
-            if self._earlier is None:
-                lines = self._read()
-                parse(lines, _no_seal, str(self.path)) if lines else None
-                self._earlier = lines[1:]
-            ours = dump(revocations, files)
-            text = "\n".join([ours[0], *self._earlier, *ours[1:]]) + "\n"
+        with self._lock, _locked(self.path.parent):
+            first, *ours = dump(revocations, files)
+            text = "\n".join([first, *self._others(), *ours]) + "\n"
             write_private(str(self.path), text.encode("ascii"))
+            self._ours = ours
 
-    def replace(self, revocations: Sequence[Revocation]) -> None:
-        """Write these leases and nothing else, all at once: what is left after revoking."""
-        self._earlier = []
-        self.save(revocations)
+    def finish(self, left: Sequence[Revocation]) -> None:
+        """After revoking what was loaded: keep what is `left` and what others saved meanwhile; no file for nothing."""
+        with self._lock, _locked(self.path.parent):
+            first, *ours = dump(left)
+            lines = [*self._others(), *ours]
+            if lines:
+                write_private(str(self.path), ("\n".join([first, *lines]) + "\n").encode("ascii"))
+            else:
+                self.path.unlink(missing_ok=True)
+            self._ours = ours
+
+    def _others(self) -> list[str]:
+        lines = self._read()
+        parse(lines, _no_seal, str(self.path)) if lines else None
+        others, size = lines[1:], len(self._ours)
+        for at in range(len(others) - size + 1):
+            if others[at : at + size] == self._ours:
+                return others[:at] + others[at + size :]
+        return others
 
     def load(self, seal: Seal) -> State:
         """What was saved; nothing if there is no file. Raises :class:`UsageError` if it is damaged or not private."""
         lines = self._read()
-        return parse(lines, seal, str(self.path)) if lines else State()
-
-    def delete(self) -> None:
-        """Remove the file; no error if it is gone."""
-        self.path.unlink(missing_ok=True)
+        state = parse(lines, seal, str(self.path)) if lines else State()
+        self._ours = lines[1:]
+        return state
 
     def _read(self) -> list[str]:
         try:
@@ -199,6 +218,29 @@ class StateFile:
         return data.decode("ascii", "replace").removesuffix("\n").split("\n")
 
 
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other processes of the job from writing in between, as far as strangers don't block the directory."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # reading or writing the file tells it better
+        yield
+        return
+    try:
+        until = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() < until:
+                    time.sleep(0.01)
+                    continue
+            break
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _no_seal(value: str | bytes, label: str) -> Any:  # noqa: ARG001  # only the shape is looked at
     return None
 
@@ -206,12 +248,15 @@ def _no_seal(value: str | bytes, label: str) -> Any:  # noqa: ARG001  # only the
 def default_path(env: Env) -> Path:
     """Where the state of this job lies if nobody says: outside the workspace, private, one file per job.
 
-    Jenkins' WORKSPACE_TMP, GitLab's CI_PROJECT_DIR.tmp (shared by a job's script and after_script), XDG_RUNTIME_DIR,
-    then TMPDIR. The directory in it, ``keylease-UID``, is made with mode 0700; raises :class:`UsageError` if somebody
+    GitHub's RUNNER_TEMP (each runner's own: several jobs of one run may share a machine), Jenkins' WORKSPACE_TMP,
+    GitLab's CI_PROJECT_DIR.tmp (shared by a job's script and after_script), XDG_RUNTIME_DIR, then TMPDIR. The
+    directory in it, ``keylease-UID``, is made with mode 0700; raises :class:`UsageError` if somebody
     else made it.
     """
     gitlab = env.get("CI_PROJECT_DIR", "") + ".tmp"
-    candidates = [env.get("WORKSPACE_TMP"), gitlab if len(gitlab) > 4 else None, env.get("XDG_RUNTIME_DIR")]
+    github = env.get("RUNNER_TEMP") if env.get("GITHUB_ACTIONS") == "true" else None
+    jenkins = env.get("WORKSPACE_TMP")
+    candidates = [github, jenkins, gitlab if len(gitlab) > 4 else None, env.get("XDG_RUNTIME_DIR")]
     base = next((Path(c) for c in candidates if c and Path(c).is_dir()), Path(env.get("TMPDIR") or "/tmp"))  # noqa: S108
     directory = base / f"keylease-{os.geteuid()}"
     try:
@@ -225,7 +270,7 @@ def default_path(env: Env) -> Path:
             docs="state",
         ) from None
     _check_private(directory, directory.lstat(), stat.S_ISDIR)
-    job = [env.get(name, "") for name in ("CI_JOB_ID", "BUILD_TAG", "WORKSPACE", "BUILDKITE_JOB_ID", "GITHUB_RUN_ID")]
+    job = [env.get(name, "") for name in _JOB]
     identity = "\0".join(job if any(job) else ["", os.getcwd()])
     return directory / f"{hashlib.sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.state"
 

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,11 @@ def test_the_file_is_private_and_tokens_are_sealed_when_read(tmp_path: Path, see
     loaded = StateFile(path).load(Masker(announced.append).seal)
     assert loaded.revocations == [lease(token)]
     assert announced == [token]
-    StateFile(path).delete()
-    StateFile(path).delete()
+    for _ in range(2):
+        file = StateFile(path)
+        file.load(seal)
+        file.finish([])
+        assert not path.exists()
     assert StateFile(path).load(seal) == state.State()
 
 
@@ -209,10 +213,62 @@ def test_the_default_place_is_outside_the_workspace_where_the_platform_has_one(t
         default_path({"TMPDIR": str(tmp_path / "none")})
 
 
-def test_replacing_leaves_nothing_of_before(tmp_path: Path) -> None:
-    """After revoking, only what could not be revoked is kept."""
+def labels(path: Path) -> list[str]:
+    return [item.label for item in StateFile(path).load(Masker().seal).revocations]
+
+
+def named(*labels: str) -> list[Revocation]:
+    return [Revocation("vault", label, {}, None) for label in labels]
+
+
+def test_after_revoking_only_what_is_left_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    StateFile(path).save([Revocation("vault", "one", {}, None), Revocation("vault", "two", {}, None)])
+    StateFile(path).save(named("one", "two"))
     file = StateFile(path)
-    file.replace([Revocation("vault", "two", {}, None)])
-    assert [item.label for item in StateFile(path).load(Masker().seal).revocations] == ["two"]
+    file.load(Masker().seal)
+    file.finish(named("two"))
+    assert labels(path) == ["two"]
+
+
+def test_leases_taken_side_by_side_keep_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    one, two = StateFile(path), StateFile(path)
+    one.save(named("one"))
+    two.save(named("two"))
+    one.save(named("one", "one's other"))
+    two.save(named("two"))
+    assert sorted(labels(path)) == ["one", "one's other", "two"]
+    one.save([])
+    assert labels(path) == ["two"]
+
+
+def test_what_is_leased_while_others_are_revoked_stays_in_the_state(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    StateFile(path).save(named("one"))
+    revoking = StateFile(path)
+    revoking.load(Masker().seal)
+    StateFile(path).save(named("two"))
+    revoking.finish([])
+    assert labels(path) == ["two"]
+
+
+def test_many_threads_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    names = [f"lease {n}" for n in range(16)]
+    threads = [threading.Thread(target=StateFile(path).save, args=(named(name),)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(labels(path)) == sorted(names)
+
+
+def test_jobs_of_one_github_run_on_one_machine_have_states_of_their_own(tmp_path: Path) -> None:
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "7", "TMPDIR": str(tmp_path)}
+    places = set()
+    for job, runner in (("build", "a"), ("deploy", "a"), ("deploy", "b")):
+        (tmp_path / runner).mkdir(exist_ok=True)
+        env = {**github, "GITHUB_JOB": job, "RUNNER_NAME": runner, "RUNNER_TEMP": str(tmp_path / runner)}
+        places.add(default_path(env))
+        assert default_path(env).parent.parent == tmp_path / runner
+    assert len(places) == 3
