@@ -2,44 +2,63 @@
 
 from collections.abc import Iterable
 
+from keylease.masking.scanner import AutomatonScanner, PlainScanner, Scanner
+
 REPLACEMENT = "***"
 
-_HEAD = 4  # bytes of a pattern searched for at C speed before the whole is compared
+def scanner_for(patterns: Iterable[bytes], *, short: bool = False) -> Scanner:
+    """The engine for these patterns. short: for a few kilobytes of text, where nothing built would pay off."""
+    chosen = [p for p in patterns if p]
+    return PlainScanner(chosen) if short or len(chosen) <= 2 else AutomatonScanner(chosen)
 
 
 class Redactor:
     """Bytes in, bytes out; any chunking gives the same output, and what holds no pattern passes unchanged.
 
-    patterns: what to hide. Every byte that lies within any occurrence of any pattern is hidden: occurrences that
-    overlap or touch become one replacement, so no part of one is left standing beside another.
+    patterns: what to hide, or a scanner for it (which several redactors may share). Every byte that lies within any
+    occurrence of any pattern is hidden: occurrences that overlap or touch become one replacement, so no part of one
+    is left standing beside another.
 
     Only what may still become an occurrence is held back (less than the longest pattern), so a prompt without a
-    newline is shown at once. One search per pattern over each chunk.
+    newline is shown at once. Memory does not grow with the stream.
     """
 
-    def __init__(self, patterns: Iterable[bytes], replacement: bytes = REPLACEMENT.encode()) -> None:
-        self._patterns = sorted({p for p in patterns if p})
+    def __init__(self, patterns: Iterable[bytes] | Scanner, replacement: bytes = REPLACEMENT.encode()) -> None:
+        self._scanner = patterns if isinstance(patterns, Scanner) else scanner_for(patterns)
         self._replacement = replacement
-        self._heads = [(p, p[:_HEAD]) for p in self._patterns if len(p) > _HEAD]
-        self._short_heads = {p[:n] for p in self._patterns for n in range(1, min(_HEAD, len(p)))}
         self._pending = b""
         self._hidden = 0  # leading bytes of _pending that belong to a replacement already written
         self._touching = False  # the last thing written was a replacement
+        self.count = 0
+        """Replacements written so far."""
 
     def feed(self, chunk: bytes) -> bytes:
         """What of the stream so far can be shown."""
         if not chunk:
             return b""
-        data = self._pending + chunk
-        return self._show(data, self._first_undecided(data))
+        data = self._pending + chunk if self._pending else chunk
+        occurrences = self._scanner.occurrences(data)
+        end = self._scanner.undecided(data)
+        if not occurrences and not self._hidden:
+            # The common case by far: nothing to hide, maybe a tail to hold back.
+            if end == len(data):
+                self._pending = b""
+                self._touching = False
+                return data
+            self._pending = data[end:]
+            if end:
+                self._touching = False
+            return data[:end]
+        return self._show(data, occurrences, end)
 
     def flush(self) -> bytes:
         """The rest, at the end of the stream. The redactor can then be used for another stream."""
-        shown = self._show(self._pending, len(self._pending))
+        data = self._pending
+        shown = self._show(data, self._scanner.occurrences(data), len(data))
         self._touching = False
         return shown
 
-    def _show(self, data: bytes, end: int) -> bytes:
+    def _show(self, data: bytes, occurrences: list[tuple[int, int]], end: int) -> bytes:
         """Write what is decided, ``data[:end]``; keep the rest.
 
         An occurrence may begin before `end` and reach beyond it: the bytes beyond are hidden already, but may
@@ -47,7 +66,7 @@ class Redactor:
         """
         out: list[bytes] = []
         shown = self._hidden
-        for start, stop in self._occurrences(data):
+        for start, stop in occurrences:
             if start >= end:
                 break
             if start > shown:
@@ -56,6 +75,7 @@ class Redactor:
             if not self._touching:
                 out.append(self._replacement)
                 self._touching = True
+                self.count += 1
             shown = max(shown, stop)
         if shown < end:
             out.append(data[shown:end])
@@ -64,33 +84,3 @@ class Redactor:
         self._pending = data[end:]
         self._hidden = shown - end
         return b"".join(out)
-
-    def _occurrences(self, data: bytes) -> list[tuple[int, int]]:
-        """Enough occurrences, by start, to cover every byte that any occurrence covers."""
-        found: list[tuple[int, int]] = []
-        for pattern in self._patterns:
-            size = len(pattern)
-            at = data.find(pattern)
-            while at >= 0:
-                found.append((at, at + size))
-                # The last one that begins within or right behind this one covers all between the two.
-                last = data.rfind(pattern, at + 1, at + 2 * size)
-                at = last if last >= 0 else data.find(pattern, at + size)
-        found.sort()
-        return found
-
-    def _first_undecided(self, data: bytes) -> int:
-        """Where the longest tail of `data` begins that is the beginning of a pattern; the end if there is none."""
-        first = len(data)
-        for size in range(min(_HEAD - 1, len(data)), 0, -1):
-            if data[-size:] in self._short_heads:
-                first = len(data) - size
-                break
-        for pattern, head in self._heads:
-            at = data.find(head, max(0, len(data) - len(pattern) + 1))
-            while 0 <= at < first:
-                if pattern.startswith(data[at:]):
-                    first = at
-                    break
-                at = data.find(head, at + 1)
-        return first

@@ -1,5 +1,6 @@
 """The redactor, against a definition of it that is too simple to be wrong (and too slow to be used)."""
 
+import importlib.util
 import itertools
 import time
 
@@ -8,6 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keylease.masking import Redactor
+from keylease.masking.scanner import AutomatonScanner, HyperscanScanner, PlainScanner, Scanner
+
+ENGINES: list[type[Scanner]] = [PlainScanner, AutomatonScanner]
+if importlib.util.find_spec("hyperscan"):
+    ENGINES.append(HyperscanScanner)
+engines = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
 
 
 def defined(patterns: list[bytes], data: bytes, replacement: bytes = b"***") -> bytes:
@@ -26,8 +33,13 @@ def defined(patterns: list[bytes], data: bytes, replacement: bytes = b"***") -> 
     return bytes(out)
 
 
-def run(patterns: list[bytes], chunks: list[bytes], replacement: bytes = b"***") -> bytes:
-    redactor = Redactor(patterns, replacement)
+def run(
+    patterns: list[bytes],
+    chunks: list[bytes],
+    replacement: bytes = b"***",
+    engine: type[Scanner] = AutomatonScanner,
+) -> bytes:
+    redactor = Redactor(engine([p for p in patterns if p]), replacement)
     return b"".join([*(redactor.feed(chunk) for chunk in chunks), redactor.flush()])
 
 
@@ -41,21 +53,26 @@ few = st.lists(st.sampled_from(b"ab"), min_size=2, max_size=9).map(bytes)
 text = st.lists(st.sampled_from(b"aabb\n"), min_size=4, max_size=60).map(bytes)
 
 
+@engines
 @settings(max_examples=300)
 @given(patterns=st.lists(few, max_size=4), data=text, cuts=st.lists(st.integers(0, 200), max_size=12))
-def test_any_chunking_gives_what_the_definition_gives(patterns: list[bytes], data: bytes, cuts: list[int]) -> None:
-    assert run(patterns, chunked(data, cuts)) == defined(patterns, data)
+def test_any_chunking_gives_what_the_definition_gives(
+    engine: type[Scanner], patterns: list[bytes], data: bytes, cuts: list[int]
+) -> None:
+    assert run(patterns, chunked(data, cuts), engine=engine) == defined(patterns, data)
 
 
 def words(longest: int) -> list[bytes]:
     return [bytes(letters) for n in range(1, longest + 1) for letters in itertools.product(b"ab", repeat=n)]
 
 
-def test_every_short_text_with_every_short_pattern() -> None:
+@pytest.mark.parametrize("engine", [PlainScanner, AutomatonScanner])
+def test_every_short_text_with_every_short_pattern(engine: type[Scanner]) -> None:
     for pattern, data in itertools.product(words(4), words(8)):
         expected = defined([pattern], data)
-        assert run([pattern], [data]) == expected, (pattern, data)
-        assert run([pattern], [data[n : n + 1] for n in range(len(data))]) == expected, (pattern, data)
+        assert run([pattern], [data], engine=engine) == expected, (pattern, data)
+        letters = [data[n : n + 1] for n in range(len(data))]
+        assert run([pattern], letters, engine=engine) == expected, (pattern, data)
 
 
 def test_every_pair_of_patterns_with_every_cut() -> None:
@@ -67,15 +84,18 @@ def test_every_pair_of_patterns_with_every_cut() -> None:
                 assert run(list(pair), [data[:cut], data[cut:]]) == expected, (pair, data, cut)
 
 
+@engines
 @given(
     secrets=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5),
     between=st.lists(st.binary(max_size=30), min_size=1, max_size=8),
     cuts=st.lists(st.integers(0, 5000), max_size=20),
 )
-def test_no_random_secret_survives(secrets: list[bytes], between: list[bytes], cuts: list[int]) -> None:
+def test_no_random_secret_survives(
+    engine: type[Scanner], secrets: list[bytes], between: list[bytes], cuts: list[int]
+) -> None:
     data = b"".join(part + secrets[n % len(secrets)] for n, part in enumerate(between))
-    out = run(secrets, chunked(data, cuts), replacement=b"")
-    assert run(secrets, chunked(data, cuts)) == defined(secrets, data)
+    out = run(secrets, chunked(data, cuts), replacement=b"", engine=engine)
+    assert run(secrets, chunked(data, cuts), engine=engine) == defined(secrets, data)
     assert len(out) <= sum(map(len, between))
 
 

@@ -1,0 +1,194 @@
+"""Find all occurrences of many byte patterns at once: one interface, several engines.
+
+    PlainScanner      no dependency, nothing to build; for a few kilobytes such as our own messages
+    AutomatonScanner  ahocorasick-rs, for streams: about the speed of memory whatever the number of patterns
+    HyperscanScanner  Intel's Hyperscan/Vectorscan where installed (extra ``hyperscan``): faster still
+"""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+_HEAD = 4
+"""Bytes of a pattern that are searched for in a chunk's tail before the whole is compared."""
+
+_FEW = 8
+"""Heads up to which a search for each is faster than a call of the automaton."""
+
+_BLOCK = 4096
+
+LONG = 64 * 1024
+"""Bytes of a pattern from which it is searched for by itself: a file of its own, of which there are few."""
+
+SMALL = 1_000_000
+"""Bytes of all patterns together up to which the automaton is a table (DFA): about 100 secrets in all their forms.
+
+A table has a row per byte of the patterns and takes up to ten times as long to build and a hundred times the memory
+of the compact form, which is a third as fast.
+"""
+
+
+class Scanner(ABC):
+    """patterns: what to find; none is empty. Safe to share between threads once it is made."""
+
+    def __init__(self, patterns: Sequence[bytes]) -> None:
+        self.patterns = sorted(set(patterns))
+        self._tails = [
+            _Tail([p for p in self.patterns if b"\n" not in p], stops_at_newline=True),
+            _Tail([p for p in self.patterns if b"\n" in p], stops_at_newline=False),
+        ]
+
+    @abstractmethod
+    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        """(start, end) of enough occurrences, by start, to cover every byte that any occurrence covers."""
+
+    def undecided(self, data: bytes) -> int:
+        """Where the longest tail of `data` begins that is the beginning of a pattern; its length if there is none."""
+        return min(tail.begins(data) for tail in self._tails)
+
+
+class _Tail:
+    """Which end of a chunk may go on to become an occurrence.
+
+    A pattern without a newline can't reach across one, so that for most logs only the last, unfinished line is looked
+    at.
+    """
+
+    def __init__(self, patterns: list[bytes], *, stops_at_newline: bool) -> None:
+        self._patterns = patterns
+        self._stops_at_newline = stops_at_newline
+        self._longest = max(map(len, patterns), default=1)
+        self._short = {p[:n] for p in patterns for n in range(1, min(_HEAD, len(p)))}
+        heads = sorted({p[:_HEAD] for p in patterns if len(p) > _HEAD})
+        self._heads = _HeadFinder(heads)
+
+    def begins(self, data: bytes) -> int:
+        size = len(data)
+        if self._longest == 1 or not size:
+            return size
+        start = max(0, size - self._longest + 1)
+        if self._stops_at_newline:
+            start = max(start, data.rfind(b"\n", start) + 1)
+        for at in self._heads.starts(data, start):
+            tail = data[at:]
+            index = bisect_left(self._patterns, tail)
+            if index < len(self._patterns) and self._patterns[index].startswith(tail):
+                # A whole pattern is decided already, unless a longer one begins with it.
+                if len(self._patterns[index]) > len(tail):
+                    return at
+                following = index + 1
+                if following < len(self._patterns) and self._patterns[following].startswith(tail):
+                    return at
+        for length in range(min(_HEAD - 1, size - start), 0, -1):
+            if data[-length:] in self._short:
+                return size - length
+        return size
+
+
+class _HeadFinder:
+    """Positions in a tail at which a pattern's first bytes stand, in order."""
+
+    def __init__(self, heads: list[bytes]) -> None:
+        self._heads = heads
+        self._engine: Any = None
+
+    def starts(self, data: bytes, start: int) -> Iterator[int]:
+        if len(data) - start < _HEAD:
+            return
+        if len(self._heads) <= _FEW:
+            nearest = {head: data.find(head, start) for head in self._heads}
+            while nearest := {head: at for head, at in nearest.items() if at >= 0}:
+                head = min(nearest, key=nearest.__getitem__)
+                yield nearest[head]
+                nearest[head] = data.find(head, nearest[head] + 1)
+            return
+        if self._engine is None:
+            self._engine = _automaton(self._heads)
+        # All heads have one length: at each position at most one matches, and they come in order.
+        for block in range(start, len(data), _BLOCK):
+            part = data[block : block + _BLOCK + _HEAD - 1]
+            for _, at, _ in self._engine.find_matches_as_indexes(part, overlapping=True):
+                yield block + at
+
+
+def _automaton(patterns: Sequence[bytes]) -> Any:
+    import ahocorasick_rs
+
+    table = sum(map(len, patterns)) <= SMALL
+    kind = ahocorasick_rs.Implementation.DFA if table else ahocorasick_rs.Implementation.ContiguousNFA
+    return ahocorasick_rs.BytesAhoCorasick(list(patterns), ahocorasick_rs.MatchKind.Standard, kind)
+
+
+def _occurrences_of(pattern: bytes, data: bytes) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    size = len(pattern)
+    at = data.find(pattern)
+    while at >= 0:
+        found.append((at, at + size))
+        # The last one that begins within or right behind this one covers all between the two.
+        last = data.rfind(pattern, at + 1, at + 2 * size)
+        at = last if last >= 0 else data.find(pattern, at + size)
+    return found
+
+
+class PlainScanner(Scanner):
+    """One search per pattern."""
+
+    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        """See the base class."""
+        return sorted(found for pattern in self.patterns for found in _occurrences_of(pattern, data))
+
+
+class AutomatonScanner(Scanner):
+    """Aho-Corasick: one pass over the data for all patterns (https://github.com/G-Research/ahocorasick_rs)."""
+
+    def __init__(self, patterns: Sequence[bytes]) -> None:
+        super().__init__(patterns)
+        self._long = [p for p in self.patterns if len(p) >= LONG]
+        usual = [p for p in self.patterns if len(p) < LONG]
+        self._engine = _automaton(usual) if usual else None
+
+    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        """See the base class."""
+        matches = self._engine.find_matches_as_indexes(data, overlapping=True) if self._engine else ()
+        found = [(start, end) for _, start, end in matches]
+        for pattern in self._long:
+            found += _occurrences_of(pattern, data)
+        if len(found) > 1:
+            found.sort()  # the engine reports by end; the caller merges by start
+        return found
+
+
+class HyperscanScanner(Scanner):
+    """Hyperscan in block mode. Raises ImportError where it is not installed."""
+
+    def __init__(self, patterns: Sequence[bytes]) -> None:
+        super().__init__(patterns)
+        import hyperscan
+
+        self._engine: Any = None
+        if self.patterns:
+            self._engine = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            # Escaped byte by byte: the binding's pure literal API ends a pattern at a NUL.
+            self._engine.compile(
+                expressions=[b"".join(b"\\x%02x" % byte for byte in pattern) for pattern in self.patterns],
+                ids=list(range(len(self.patterns))),
+                elements=len(self.patterns),
+                flags=[hyperscan.HS_FLAG_DOTALL] * len(self.patterns),
+            )
+            self._scratch = hyperscan.Scratch(self._engine)
+            self._engine.scratch = self._scratch
+
+    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        """See the base class."""
+        found: list[tuple[int, int]] = []
+        if self._engine is not None:
+            sizes = [len(p) for p in self.patterns]
+
+            def matched(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+                found.append((end - sizes[number], end))
+
+            self._engine.scan(data, match_event_handler=matched)
+            found.sort()
+        return found
