@@ -1,13 +1,13 @@
 """Find all occurrences of many byte patterns at once: one interface, several engines.
 
-    PlainScanner      no dependency, nothing to build; for a few kilobytes such as our own messages
-    AutomatonScanner  ahocorasick-rs, for streams: about the speed of memory whatever the number of patterns
-    HyperscanScanner  Intel's Hyperscan/Vectorscan where installed (extra ``hyperscan``): faster still
+PlainScanner      no dependency, nothing to build; for a few kilobytes such as our own messages
+AutomatonScanner  ahocorasick-rs, for streams: about the speed of memory whatever the number of patterns
+HyperscanScanner  Intel's Hyperscan/Vectorscan where installed (extra ``hyperscan``): faster still
 """
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _HEAD = 4
@@ -34,10 +34,10 @@ class Scanner(ABC):
 
     def __init__(self, patterns: Sequence[bytes]) -> None:
         self.patterns = sorted(set(patterns))
-        self._tails = [
-            _Tail([p for p in self.patterns if b"\n" not in p], stops_at_newline=True),
-            _Tail([p for p in self.patterns if b"\n" in p], stops_at_newline=False),
-        ]
+        within = [p for p in self.patterns if b"\n" not in p]
+        across = [p for p in self.patterns if b"\n" in p]
+        self._within = _Tail(within, stops_at_newline=True)
+        self._across = _Tail(across, stops_at_newline=False) if across else None
 
     @abstractmethod
     def occurrences(self, data: bytes) -> list[tuple[int, int]]:
@@ -45,7 +45,9 @@ class Scanner(ABC):
 
     def undecided(self, data: bytes) -> int:
         """Where the longest tail of `data` begins that is the beginning of a pattern; its length if there is none."""
-        return min(tail.begins(data) for tail in self._tails)
+        if self._across is None:
+            return self._within.begins(data)
+        return min(self._within.begins(data), self._across.begins(data))
 
 
 class _Tail:
@@ -65,11 +67,11 @@ class _Tail:
 
     def begins(self, data: bytes) -> int:
         size = len(data)
-        if self._longest == 1 or not size:
-            return size
         start = max(0, size - self._longest + 1)
         if self._stops_at_newline:
             start = max(start, data.rfind(b"\n", start) + 1)
+        if start >= size:
+            return size
         for at in self._heads.starts(data, start):
             tail = data[at:]
             index = bisect_left(self._patterns, tail)
@@ -93,19 +95,26 @@ class _HeadFinder:
         self._heads = heads
         self._engine: Any = None
 
-    def starts(self, data: bytes, start: int) -> Iterator[int]:
-        if len(data) - start < _HEAD:
-            return
-        if len(self._heads) <= _FEW:
+    def starts(self, data: bytes, start: int) -> Iterable[int]:
+        size = len(data) - start
+        if size < _HEAD:
+            return ()
+        if self._engine is None and len(self._heads) > _FEW:
+            self._engine = _automaton(self._heads)
+        if self._engine is None or size > _BLOCK:
+            return self._searched(data, start)
+        # All heads have one length: at each position at most one matches, and they come in order.
+        return [start + at for _, at, _ in self._engine.find_matches_as_indexes(data[start:], overlapping=True)]
+
+    def _searched(self, data: bytes, start: int) -> Iterator[int]:
+        """The same bit by bit: the first position usually decides."""
+        if self._engine is None:
             nearest = {head: data.find(head, start) for head in self._heads}
             while nearest := {head: at for head, at in nearest.items() if at >= 0}:
                 head = min(nearest, key=nearest.__getitem__)
                 yield nearest[head]
                 nearest[head] = data.find(head, nearest[head] + 1)
             return
-        if self._engine is None:
-            self._engine = _automaton(self._heads)
-        # All heads have one length: at each position at most one matches, and they come in order.
         for block in range(start, len(data), _BLOCK):
             part = data[block : block + _BLOCK + _HEAD - 1]
             for _, at, _ in self._engine.find_matches_as_indexes(part, overlapping=True):
