@@ -135,10 +135,7 @@ def _one(case: Case, command: Command, world: World, launcher: Launcher) -> Samp
             # A failing peer is a result in that case only.
             raise BenchError(f"exit code {sample.code}")
     except BenchError as error:
-        shown = f"{job.out.read_text()[-1500:]}{job.err.read_text()[-1500:]}"
-        for value in world.values.values():
-            shown = shown.replace(value, "***")
-        raise BenchError(f"{case.name}: {command.name}: {error}\n{shown}") from None
+        raise BenchError(f"{case.name}: {command.name}: {error}\n{world.shown(job)}") from None
     finally:
         shutil.rmtree(job.directory)
     return sample

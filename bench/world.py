@@ -141,6 +141,14 @@ class World:
         env |= {f"INPUT_{name.replace(' ', '_').upper()}": value for name, value in given.items()}
         return Job(directory, env)
 
+    def shown(self, job: Job) -> str:
+        """The end of what a run printed, for the error: no mask commands, no values."""
+        lines = f"{job.out.read_text()}\n{job.err.read_text()}".splitlines()
+        text = "\n".join(line for line in lines if not line.startswith("::add-mask::"))[-3000:]
+        for value in self.values.values():
+            text = text.replace(value, "***")
+        return text
+
     def verify(self, job: Job, count: int) -> None:
         """Raises BenchError unless the run delivered and masked the first `count` values: else it is no lease."""
         wanted = {name: self.values[name] for _, name in _first(self.values, count)}
