@@ -1,5 +1,7 @@
 """The test bed itself: its servers are real and leave nothing behind, its faults are the faults they claim."""
 
+# long file: one place that proves every server and fault of the bed; its parts share fixtures and read in order.
+
 import http.client
 import os
 import socket

@@ -6,6 +6,7 @@ from keylease.masking.scanner import AutomatonScanner, PlainScanner, Scanner
 
 REPLACEMENT = "***"
 
+
 def scanner_for(patterns: Iterable[bytes], *, short: bool = False) -> Scanner:
     """The engine for these patterns. short: for a few kilobytes of text, where nothing built would pay off."""
     chosen = [p for p in patterns if p]
