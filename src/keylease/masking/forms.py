@@ -1,59 +1,90 @@
 """The forms in which a value can appear in a log, and which of them are safe to hide."""
 
-import base64
 import json
 import re
-from collections.abc import Iterator
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from keylease.masking import encodings
 
 MINIMUM = 4
-"""Characters. Shorter patterns hit innocent text so often that the log becomes unreadable."""
+"""Characters. Shorter texts hit innocent text so often that the log becomes unreadable: three letters stand in every
+second line, four of a random value by chance in one of a hundred thousand lines."""
 
-NEVER = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "none",
-        "undefined",
-        "default",
-        "test",
-        "prod",
-        "main",
-        "master",
-        "root",
-        "admin",
-        "user",
-        "http",
-        "https",
-        "localhost",
-        "begin",
-        "else",
-        "then",
-        "info",
-        "debug",
-        "warn",
-        "error",
-        "json",
-        "text",
-        "data",
-        "name",
-        "value",
-    ]
-)
-"""Words too common to hide, whoever calls them a secret (compared without case; shorter ones never reach it)."""
+MINIMUM_DIGITS = 6
+"""Characters of a text of digits alone: shorter ones are years, ports, times and sizes as well."""
+
+MINIMUM_ENCODED = 5
+"""Characters of base64: five random ones occur once in a billion places. Less is left of a value of four bytes at one
+of the three alignments, which is then not hidden."""
+
+PIECES_FROM = 32
+"""Characters of base64 from which on a value is also hidden piece by piece: a shorter one is rarely wrapped."""
+
+LONG = 512
+"""Bytes from which on a value is not looked for in encodings that are made for short ones: UTF-16 in base64 (commands
+for PowerShell), hexadecimal with separators."""
+
+LARGE = 16 * 1024
+"""Bytes (of a line: characters) from which on a value is looked for in the usual forms only: raw, JSON, URL, base64 as
+a whole. Megabytes in a hundred forms would take longer to prepare than the job to run."""
+
+NEVER = frozenset([
+    "true", "false", "null", "none", "undefined", "default", "test", "prod", "production", "staging", "main",
+    "master", "root", "admin", "user", "username", "password", "secret", "token", "http", "https", "localhost",
+    "begin", "else", "then", "info", "debug", "warn", "warning", "error", "json", "yaml", "text", "data", "name",
+    "value", "type", "string", "number", "object", "array", "bearer", "basic", "auth", "base64", "latest", "build",
+    "deploy", "docker", "github", "gitlab", "jenkins", "service_account", "authorized_user", "external_account",
+    "googleapis.com", "https://accounts.google.com/o/oauth2/auth", "https://oauth2.googleapis.com/token",
+    "https://www.googleapis.com/oauth2/v1/certs",
+])  # fmt: skip
+"""Words too common to hide, whoever calls them a secret (compared without case; shorter ones never reach it), and what
+stands in every service-account key."""
+
+_ARMOUR = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
+"""First and last line of a PEM block: no secret, and in every certificate that a log shows."""
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One byte pattern to hide. name: what it is, for tests and tables: ``raw``, ``base64``, ``URL`` …"""
+
+    pattern: bytes
+    name: str
+
+
+class Announcement(str):
+    """A text for a platform's masker, with the forms of it that the platform may not derive by itself.
+
+    forms: one line each.
+    """
+
+    __slots__ = ("forms",)
+    forms: tuple[Form, ...]
+
+    def __new__(cls, text: str, forms: Iterable[Form] = ()) -> Self:
+        made = super().__new__(cls, text)
+        made.forms = tuple(forms)
+        return made
+
+
+def announcement(text: str) -> Announcement:
+    """`text` with its own forms; not those of its lines and strings."""
+    return Announcement(text, filter(_is_announced, _whole(text.strip(), pieces=False)))
 
 
 def is_maskable(text: str) -> bool:
     """Whether hiding `text` everywhere leaves a readable log: not too short, too common, or mere punctuation."""
     bare = text.strip()
     return (
-        len(bare) >= MINIMUM
+        len(bare) >= (MINIMUM_DIGITS if bare.isdecimal() else MINIMUM)
         and bare.lower() not in NEVER
         and len(set(bare)) > 1  # 0000, xxxx
         and any(c.isalnum() for c in bare)
+        and not _ARMOUR.fullmatch(bare)
     )
 
 
@@ -95,23 +126,58 @@ def leaves_of(text: str) -> list[str]:
     return found
 
 
-def announcements(data: bytes) -> list[str]:
+def short_lines(data: bytes) -> tuple[int, int]:
+    """How many lines of a value of several can't be hidden by themselves, and how many there are.
+
+    They are still hidden beside the line before them. Brackets, PEM's first and last lines and the lines of a JSON
+    document (whose strings count instead) hold nothing to hide.
+    """
+    text = text_of(data)
+    if text is None or leaves_of(text):
+        return 0, 0
+    lines = lines_of(text)
+    return sum(map(_is_short, lines)), len(lines)
+
+
+def _is_short(line: str) -> bool:
+    return not is_maskable(line) and any(c.isalnum() for c in line) and not _ARMOUR.fullmatch(line)
+
+
+def announcements(data: bytes) -> list[Announcement]:
     """The texts that a platform's masker must be told for this value: itself, its lines, its JSON leaves.
 
-    Encoded forms are left to the platform, except for a binary value, which has no text of its own.
+    A binary value has no text of its own: the texts are its encodings.
     """
     text = text_of(data)
     if text is None:
-        return [form.decode("ascii") for form in _binary_forms(data)] if len(data) >= MINIMUM else []
-    texts = []
+        binary = list(_binary_forms(data)) if len(data) >= MINIMUM else []
+        return [Announcement(f.pattern.decode("ascii")) for f in binary if f.name not in ("raw", "base64 piece")]
+    texts: dict[str, Announcement] = {}
     for part in (text, *leaves_of(text)):
-        # With its white space for what encodes all of it, without for what prints it.
-        texts += [part, part.strip(), *lines_of(part)]
-    return [text for text in dict.fromkeys(texts) if is_maskable(text)]
+        bare = part.strip()
+        lines = lines_of(bare)
+        if is_maskable(bare):
+            # With its white space for what encodes all of it, without for what prints it.
+            texts.setdefault(part, Announcement(part))
+            known = texts[part] if part == bare else texts.setdefault(bare, Announcement(bare))
+            known.forms = tuple(form for form in _whole(bare, pieces=False) if _is_announced(form))
+        for line in filter(is_maskable, lines):
+            if line not in texts:
+                texts[line] = Announcement(line, filter(_is_announced, _line(line, pieces=False)))
+    return list(texts.values())
+
+
+def _is_announced(form: Form) -> bool:
+    return form.name not in ("raw", "line", "base64 piece") and b"\n" not in form.pattern and b"\r" not in form.pattern
 
 
 def forms(data: bytes) -> Iterator[bytes]:
-    """Every byte pattern to hide for the value `data`: raw, lines, JSON leaves; each also escaped and encoded.
+    """Every byte pattern to hide for the value `data`, once each."""
+    return iter(dict.fromkeys(form.pattern for form in named_forms(data)))
+
+
+def named_forms(data: bytes) -> Iterator[Form]:
+    """Every form to hide: raw, lines, JSON leaves; each also escaped and encoded. The same pattern may come twice.
 
     White space around a value is no secret and is not hidden: a pattern that began with a newline would hold
     back the end of every line.
@@ -119,33 +185,120 @@ def forms(data: bytes) -> Iterator[bytes]:
     text = text_of(data)
     if text is None:
         if len(data) >= MINIMUM:
-            yield data
             yield from _binary_forms(data)
         return
-    for part in announcements(data):
+    leaves = leaves_of(text)
+    for part in (text, *leaves):
         bare = part.strip()
-        raw = bare.encode("utf-8")
-        yield raw
-        yield json.dumps(bare)[1:-1].encode("ascii")
-        yield json.dumps(bare, ensure_ascii=False)[1:-1].encode("utf-8")
-        yield quote(bare, safe="").encode("ascii")
-        yield from _binary_forms(raw)
+        lines = lines_of(bare)
+        is_document = bool(leaves) and part is text
+        if is_maskable(bare):
+            yield from _whole(bare, pieces=not is_document)
+        for line in filter(is_maskable, lines):
+            yield from _line(line, pieces=not is_document and len(bare) < LARGE)
+        yield from _joined(lines)
 
 
-def _binary_forms(data: bytes) -> Iterator[bytes]:
-    yield from base64_forms(data)
-    yield data.hex().encode("ascii")
+def _whole(bare: str, *, pieces: bool) -> Iterator[Form]:
+    """The forms of a value, JSON leaf or document as a whole."""
+    lines = lines_of(bare)
+    if not lines:
+        yield Form(bare.encode("utf-8"), "raw")
+        yield from _escaped(bare)
+    elif any(map(_is_short, lines)):
+        # Otherwise there is nothing between the lines, which are hidden one by one, that needs hiding.
+        for end in ("\n", "\r\n"):  # how the same text is written after passing Windows, or coming from there
+            yield from _escaped(end.join(_NEWLINE.split(bare)))
+    data = bare.encode("utf-8")
+    yield from _base64(data, pieces=pieces and not lines)
+    yield from _encoded(data)
+    written = json.dumps(bare)[1:-1]
+    if written != bare:
+        for core in encodings.base64_cores(written.encode("ascii")):
+            yield from _checked([core], "base64 of JSON")
+    if len(bare) <= LONG:
+        for core in encodings.base64_cores(bare.encode("utf-16-le")):
+            yield from _checked([core], "base64 of UTF-16")
 
 
-def base64_forms(data: bytes) -> Iterator[bytes]:
-    """`data` in base64, standard and URL-safe, at each of the three places where it may start in a larger text.
+def _line(line: str, *, pieces: bool) -> Iterator[Form]:
+    """The forms of one line of a value of several."""
+    data = line.encode("utf-8")
+    yield Form(data, "line")
+    yield from _escaped(line)
+    yield from _base64(data, pieces=pieces)
 
-    Characters that also encode neighbouring bytes are uncertain and left out.
+
+def _joined(lines: list[str]) -> Iterator[Form]:
+    """Lines too short to be hidden by themselves, with the line before (or behind) them.
+
+    Only with the usual separators: patterns with a newline cost the search more.
     """
-    for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + data)
-        core = encoded[(0, 2, 3)[offset] : (len(data) + offset) * 8 // 6]
-        if len(core) > MINIMUM:
-            yield core
-            if b"+" in core or b"/" in core:
-                yield core.translate(bytes.maketrans(b"+/", b"-_"))
+    at = 0
+    while at < len(lines):
+        if not _is_short(lines[at]):
+            at += 1
+            continue
+        start, end = at, at + 1
+        while end < len(lines) and _is_short(lines[end]):
+            end += 1
+        at = end
+        joined = lines[max(0, start - 1) : end] if start else lines[start : end + 1]
+        if not is_maskable("".join(joined)):
+            continue
+        for between in ("\n", "\r\n", " ", "", "\\n", "\\r\\n"):
+            form = between.join(joined)
+            if between.startswith("\\"):
+                form = between.join(json.dumps(line)[1:-1] for line in joined)
+            if is_maskable(form):
+                yield Form(form.encode("utf-8"), "line")
+
+
+def _escaped(text: str) -> Iterator[Form]:
+    found = encodings.escapes(text) if len(text) < LARGE else encodings.usual_escapes(text)
+    for name, form in found:
+        # With a newline left in it, it is no more than its lines, which are there already.
+        if form != text and "\n" not in form and "\r" not in form and is_maskable(form):
+            yield Form(form.encode("utf-8"), name)
+
+
+def _binary_forms(data: bytes) -> Iterator[Form]:
+    yield Form(data, "raw")
+    yield from _base64(data, pieces=True)
+    yield from _encoded(data)
+    bare = repr(data).lstrip("b")[1:-1]
+    yield Form(bare.encode("ascii"), "Python")
+
+
+def _encoded(data: bytes) -> Iterator[Form]:
+    """What encodes all of a value, besides base64 of it."""
+    yield from _checked(encodings.hexadecimal(data)[: 2 if len(data) > LONG else None], "hex")
+    if len(data) >= LARGE:
+        return
+    encoded = encodings.base64_cores(data)[0]
+    for width in (64, 76):
+        if len(encoded) > width:
+            yield from _checked(encodings.rows(encoded, width), "base64, wrapped")
+    if len(data) > 30:
+        yield from _checked(encodings.rows(data.hex().encode("ascii"), 60), "hex, wrapped")
+    for core in encodings.base64_cores(data):
+        for inner in dict.fromkeys((core, encodings.url_safe(core))):
+            yield from _checked(encodings.base64_cores(inner), "base64 of base64")
+
+
+def _base64(data: bytes, *, pieces: bool) -> Iterator[Form]:
+    """Base64 and base64url at the three alignments; a long one in pieces, which cover the whole."""
+    for core in encodings.base64_cores(data):
+        for form in dict.fromkeys((core, encodings.url_safe(core))):
+            cut = encodings.pieces(form) if pieces and len(form) >= PIECES_FROM and len(data) < LARGE else []
+            # Not a run of zeros, of spaces …
+            good = [piece for piece in cut if len(set(piece)) > encodings.PIECE // 2]
+            yield from (Form(piece, "base64 piece") for piece in good)
+            if not good or len(good) < len(cut):
+                yield from _checked([form], "base64")
+
+
+def _checked(patterns: Iterable[bytes], name: str) -> Iterator[Form]:
+    for pattern in patterns:
+        if len(pattern) >= MINIMUM_ENCODED and len(set(pattern)) > 1 and pattern.decode("ascii").lower() not in NEVER:
+            yield Form(pattern, name)

@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable, Iterable
 
-from keylease.masking.forms import announcements, forms
-from keylease.masking.redactor import REPLACEMENT, Redactor
+from keylease.masking.forms import Announcement, announcements, forms, short_lines
+from keylease.masking.redactor import REPLACEMENT, Redactor, scanner_for
+from keylease.masking.scanner import Scanner
 from keylease.secret import Secret
 
 __all__ = ["REPLACEMENT", "Masker"]
@@ -14,17 +15,21 @@ class Masker:
     """Every secret value passes through :meth:`seal` the moment it comes into the process.
 
     announce: told of each text to mask, before the value can go anywhere else (GitHub: ``::add-mask::``);
-        called for the value, for each line of a multi-line value and each string inside a JSON value.
+        called for the value, for each line of a multi-line value and each string inside a JSON value. Each is an
+        :class:`Announcement`: a text that brings its encoded forms with it, for platforms that don't know them.
         What it raises, :meth:`seal` raises: a value that can't be masked doesn't go on.
     """
 
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self._announce = announce
         self._lock = threading.Lock()
-        self._known: dict[bytes, None] = {}
-        self._announced: set[str] = set()
+        self._known: set[bytes] = set()
+        self._fresh: list[bytes] = []  # known, but not yet among the patterns
+        self._patterns: dict[bytes, None] = {}
+        self._announced: dict[str, set[bytes]] = {}
         self._unmaskable: dict[str, None] = {}
-        self._patterns: list[bytes] | None = None
+        self._plain: set[bytes] = set()  # values as they are, for our own messages
+        self._scanner: Scanner | None = None
 
     def seal(self, value: str | bytes, label: str) -> Secret:
         """Register `value` and wrap it. `label` names it in reports: a reference or a variable."""
@@ -34,33 +39,67 @@ class Masker:
             if data in self._known:
                 return secret
             texts = announcements(data)
-            if not texts and data.strip():
-                self._unmaskable[label] = None
+            self._report(data, label, maskable=bool(texts))
             for text in texts:
-                if text not in self._announced:
-                    if self._announce:
-                        self._announce(text)
-                    self._announced.add(text)
-            self._known[data] = None
-            self._patterns = None
+                self._tell(text)
+            self._known.add(data)
+            self._fresh.append(data)
+            if texts:
+                self._plain.update(text.strip().encode("utf-8", "surrogatepass") for text in texts)
+                self._scanner = None
         return secret
+
+    def _tell(self, text: Announcement) -> None:
+        """Announce a text once, and again only with forms that it did not have as a line of another value."""
+        told = self._announced.get(text, set())
+        further = {form.pattern for form in text.forms} - told
+        if text in self._announced and not further:
+            return
+        if self._announce:
+            self._announce(text)
+        self._announced[text] = told | further
+
+    def _report(self, data: bytes, label: str, *, maskable: bool) -> None:
+        short, lines = short_lines(data)
+        if not maskable and data.strip():
+            self._unmaskable[label] = None
+        elif short:
+            self._unmaskable[f"{label} ({short} of its {lines} lines)"] = None
 
     @property
     def unmaskable(self) -> list[str]:
-        """Labels of values too short or too common to mask: masking them would wreck the log."""
+        """Labels of values too short or too common to mask: masking them would wreck the log.
+
+        Of a value whose lines are partly so: the label with their number. They are hidden beside their neighbours.
+        """
         with self._lock:
             return list(self._unmaskable)
 
     def patterns(self) -> Iterable[bytes]:
         """All byte patterns to hide, in every form; a snapshot."""
         with self._lock:
-            if self._patterns is None:
-                self._patterns = list({form: None for data in self._known for form in forms(data)})
+            self._refresh()
             return list(self._patterns)
 
+    def _refresh(self) -> None:
+        if self._fresh:
+            for data in self._fresh:
+                self._patterns.update(dict.fromkeys(forms(data)))
+            self._fresh = []
+
+    def _scanner_for_messages(self) -> Scanner:
+        with self._lock:
+            if self._scanner is None:
+                self._scanner = scanner_for(self._plain, short=True)
+            return self._scanner
+
     def scrub(self, text: str) -> str:
-        """`text` with every known value hidden; for our own messages: a server may echo what we sent."""
-        redactor = Redactor(self.patterns())
+        """`text` with every known value hidden, as it is; for our own messages: a server may echo what we sent.
+
+        Encoded forms are left to the platform's masks and to :class:`Redactor`: building them all for each message
+        would cost more than the lease.
+        """
+        redactor = Redactor(self._scanner_for_messages())
         data = redactor.feed(text.encode("utf-8", "surrogatepass")) + redactor.flush()
         try:
             return data.decode("utf-8", "surrogatepass")

@@ -4,7 +4,6 @@ The formats are those of actions/runner: FileCommandManager.cs, ActionCommand.cs
 at https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands.
 """
 
-import json
 import os
 import re
 import secrets
@@ -14,9 +13,9 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from keylease.errors import KeyleaseError, UsageError
-from keylease.masking.forms import base64_forms, is_maskable, lines_of
+from keylease.masking.forms import Announcement, announcement, is_maskable, lines_of
 from keylease.model import Env, Export, Revocation, Seal
-from keylease.outputs import console, state
+from keylease.outputs import console, masks, state
 from keylease.outputs.files import HostPaths, Places, SecretFiles, Written, delete_files
 from keylease.outputs.names import check_exports
 from keylease.outputs.report import Row, markdown
@@ -32,6 +31,9 @@ MAX_STATE_TOTAL = 1024 * 1024
 
 MAX_SUMMARY = 1024 * 1024
 """Bytes of a step's summary; the runner drops the whole of a larger one (CreateStepSummaryCommand)."""
+
+MAX_ENCODED_MASKS = 5000
+"""Masks of encoded forms in one step: the runner searches every later line of the job for each (docs/masking.md)."""
 
 
 class GitHubOutputs:
@@ -56,6 +58,7 @@ class GitHubOutputs:
         self._lock = threading.Lock()
         self._files: SecretFiles | None = None
         self._revocations: Sequence[Revocation] = ()
+        self._encoded_masks = 0
         self._remember = remember or (lambda _: self.save_state(self._revocations))
         self.scrub: Callable[[str], str] = lambda text: text
 
@@ -66,18 +69,25 @@ class GitHubOutputs:
     # -- the log --
 
     def announce(self, text: str) -> None:
-        """``::add-mask::``, written and flushed before this returns. Encoded forms are the runner's own work.
+        """``::add-mask::``, written and flushed before this returns, for `text` and those of its encoded forms that
+        the runner would not hide by itself.
 
         The runner also masks each line of a text of several lines, however short or common: a text with such a line
-        (``{`` of a JSON document) is announced in its one-line encodings instead, and its other lines are announced
+        (``{`` of a JSON document) is announced in its one-line encodings only, and its other lines are announced
         by the caller.
         """
-        texts = [text]
-        if not all(is_maskable(line) for line in lines_of(text)):
-            bare = text.strip()
-            texts = [json.dumps(bare)[1:-1], json.dumps(bare, ensure_ascii=False)[1:-1]]
-            texts += [form.decode("ascii") for form in base64_forms(bare.encode("utf-8"))]
-        self._write("".join(console.command("add-mask", each) + "\n" for each in dict.fromkeys(texts)))
+        announced = text if isinstance(text, Announcement) else announcement(text)
+        told: list[str] = [text] if all(is_maskable(line) for line in lines_of(text)) else []
+        further = masks.unknown_to_runner(told, announced.forms)
+        room = MAX_ENCODED_MASKS - self._encoded_masks
+        self._encoded_masks += len(further)
+        if 0 <= room < len(further):
+            self.warning(
+                f"GitHub: more than {MAX_ENCODED_MASKS} encoded forms of the values are to be masked: "
+                "those of the last values are not; each value itself is"
+            )
+        told += further[: max(room, 0)]
+        self._write("".join(console.command("add-mask", each) + "\n" for each in told))
 
     def error(self, error: KeyleaseError, *, debug: bool = False) -> None:
         """An annotation of one line for the error and each further one, and the whole story in the log."""
