@@ -176,6 +176,16 @@ def forms(data: bytes) -> Iterator[bytes]:
     return iter(dict.fromkeys(form.pattern for form in named_forms(data)))
 
 
+def plain_forms(data: bytes) -> Iterator[bytes]:
+    """What :func:`announcements` leaves out of the value as it is: binary data, short lines beside their neighbours."""
+    text = text_of(data)
+    if text is None:
+        yield from [data] if len(data) >= MINIMUM else []
+        return
+    for part in (text, *leaves_of(text)):
+        yield from (form.pattern for form in _joined(lines_of(part)))
+
+
 def named_forms(data: bytes) -> Iterator[Form]:
     """Every form to hide: raw, lines, JSON leaves; each also escaped and encoded. The same pattern may come twice.
 

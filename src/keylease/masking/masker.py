@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Iterable
 
-from keylease.masking.forms import Announcement, announcements, forms, short_lines
-from keylease.masking.redactor import REPLACEMENT, Redactor, scanner_for
+from keylease.masking.forms import Announcement, announcements, forms, plain_forms, short_lines
+from keylease.masking.redactor import REPLACEMENT, scanner_for
 from keylease.masking.scanner import Scanner
 from keylease.secret import Secret
 
@@ -28,7 +28,7 @@ class Masker:
         self._patterns: dict[bytes, None] = {}
         self._announced: dict[str, set[bytes]] = {}
         self._unmaskable: dict[str, None] = {}
-        self._plain: set[bytes] = set()  # values as they are, for our own messages
+        self._usual: set[bytes] = set()  # what our own messages are searched for
         self._scanner: Scanner | None = None
 
     def seal(self, value: str | bytes, label: str) -> Secret:
@@ -44,9 +44,10 @@ class Masker:
                 self._tell(text)
             self._known.add(data)
             self._fresh.append(data)
-            if texts:
-                self._plain.update(text.strip().encode("utf-8", "surrogatepass") for text in texts)
-                self._scanner = None
+            self._usual.update(plain_forms(data))
+            self._usual.update(text.strip().encode("utf-8") for text in texts)
+            self._usual.update(form.pattern for text in texts for form in text.forms)
+            self._scanner = None
         return secret
 
     def _tell(self, text: Announcement) -> None:
@@ -86,22 +87,32 @@ class Masker:
             for data in self._fresh:
                 self._patterns.update(dict.fromkeys(forms(data)))
             self._fresh = []
-
-    def _scanner_for_messages(self) -> Scanner:
-        with self._lock:
-            if self._scanner is None:
-                self._scanner = scanner_for(self._plain, short=True)
-            return self._scanner
+            self._scanner = None
 
     def scrub(self, text: str) -> str:
-        """`text` with every known value hidden, as it is; for our own messages: a server may echo what we sent.
+        """`text` with every known value hidden in all its forms."""
+        with self._lock:
+            self._refresh()
+            if self._scanner is None:
+                self._scanner = scanner_for(self._patterns, short=True)
+            scanner = self._scanner
+        return _hidden(text, scanner)
 
-        Encoded forms are left to the platform's masks and to :class:`Redactor`: building them all for each message
-        would cost more than the lease.
+    def scrub_plain(self, text: str) -> str:
+        """`text` with every known value hidden as it is, but for its encoded forms.
+
+        For our own few messages on GitHub, where the runner's masks follow: making all forms of all values would cost
+        more than the lease.
         """
-        redactor = Redactor(self._scanner_for_messages())
-        data = redactor.feed(text.encode("utf-8", "surrogatepass")) + redactor.flush()
-        try:
-            return data.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:  # a binary value ended within a character
-            return data.decode("utf-8", "replace")
+        with self._lock:
+            scanner = scanner_for(self._plain, short=True)
+        return _hidden(text, scanner)
+
+
+def _hidden(text: str, scanner: Scanner) -> str:
+    redactor = Redactor(scanner)
+    data = redactor.feed(text.encode("utf-8", "surrogatepass")) + redactor.flush()
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # a binary value ended within a character
+        return data.decode("utf-8", "replace")
