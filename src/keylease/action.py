@@ -82,8 +82,7 @@ class _Step:
         if options.summary:
             self.outputs.summary(rows)
         with self.outputs.group(f"Keylease: {len(taken.exports)} values delivered"):
-            for row in rows:
-                self.outputs.message("  ".join(filter(None, row.cells())))
+            self.outputs.message("\n".join("  ".join(filter(None, row.cells())) for row in rows))
         context.http.close()
         return ExitCode.OK
 

@@ -1,7 +1,6 @@
 """What every part of a run is handed: the clock, the masker, HTTP, the environment and the log."""
 
 import logging
-from dataclasses import dataclass, field
 
 from keylease.http import Deadline, HttpFactory
 from keylease.masking import Masker
@@ -11,18 +10,15 @@ MINIMUM_RESERVE = 3.0
 """Seconds that revoking may take at the least."""
 
 
-@dataclass(slots=True)
 class Context:
-    """Made once per run by cli.py or action.py. `env` is a snapshot of the process environment."""
+    """Made once per run by commands.py or action.py. `env` is a snapshot of the process environment."""
 
-    env: Env
-    masker: Masker
-    deadline: Deadline
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("keylease"))
-    http: HttpFactory = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.http = HttpFactory(self.deadline, self.env)
+    def __init__(self, env: Env, masker: Masker, deadline: Deadline, log: logging.Logger | None = None) -> None:
+        self.env = env
+        self.masker = masker
+        self.deadline = deadline
+        self.log = log or logging.getLogger("keylease")
+        self.http = HttpFactory(deadline, env)
 
     @property
     def seal(self) -> Seal:

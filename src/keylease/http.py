@@ -10,19 +10,22 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
-import requests.adapters
-import requests.utils
-import urllib3
+from msgspec import Struct, field
 
 from keylease import __version__
 from keylease.deadline import Deadline, deadline_error
 from keylease.errors import UnreachableError, UsageError
+from keylease.lean import lean_imports
 from keylease.transport import Adapter, Attempt, AttemptTimeoutError, current, watchdog
+
+with lean_imports():
+    import requests
+    import requests.adapters
+    import requests.utils
+    import urllib3
 
 __all__ = ["Deadline", "HttpFactory", "HttpSettings", "Session", "deadline_error"]
 
@@ -38,8 +41,7 @@ _CHUNK = 64 * 1024
 _SAME_ORIGIN_REDIRECTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
+class HttpSettings(Struct, frozen=True):
     """How to talk to one server.
 
     timeout: seconds that one attempt may take from connecting to the last byte of the answer.
@@ -63,8 +65,7 @@ class _TooLargeError(OSError):
     """The answer is larger than we are ready to read."""
 
 
-@dataclass(slots=True)
-class _Outcome:
+class _Outcome(Struct):
     response: requests.Response | None = None
     error: Exception | None = None
     retry_after: float | None = None
@@ -193,8 +194,7 @@ class Session(requests.Session):
         )
 
 
-@dataclass(slots=True)
-class HttpFactory:
+class HttpFactory(Struct):
     """Makes sessions that share one deadline and one environment."""
 
     deadline: Deadline

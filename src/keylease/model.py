@@ -1,11 +1,14 @@
-"""The nouns that all parts share. Plain data: no I/O, no provider's name."""
+"""The nouns that all parts share. Plain data: no I/O, no provider's name.
+
+msgspec's Struct, not dataclasses: thirty of those cost 20 ms to define, a sixth of a whole lease.
+"""
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from keylease.errors import NotFoundError, UsageError
 from keylease.secret import Secret
@@ -17,8 +20,7 @@ Seal = Callable[[str | bytes, str], Secret]
 """(value, label) → Secret, registered with the masker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where the user wrote something, for error messages: ``keylease.yml:12: leases[0].env``."""
 
     source: str = ""
@@ -30,8 +32,7 @@ class Origin:
         return f"{place}: {self.key}" if place and self.key else place or self.key
 
 
-@dataclass(frozen=True, slots=True)
-class IdentityToken:
+class IdentityToken(Struct, frozen=True):
     """The OIDC JWT that the CI platform minted for this job.
 
     claims: its payload, not verified by us (the provider verifies the signature).
@@ -52,8 +53,7 @@ class IdentityToken:
         return float(value) if isinstance(value, int | float) else None
 
 
-@dataclass(slots=True)
-class Revocation:
+class Revocation(Struct):
     """What it takes to end a lease from another process (the action's post step). The only state we keep.
 
     provider: the type in the registry. data: JSON-able settings (addresses, mounts; no values).
@@ -72,16 +72,13 @@ class Revocation:
     children: list[str] = field(default_factory=list)
     expires_at: float | None = None
     strict: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add_child(self, lease_id: str) -> None:
-        """Record a dynamic lease (called from several threads)."""
-        with self._lock:
-            self.children.append(lease_id)
+        """Record a dynamic lease (called from several threads: an append is one step)."""
+        self.children.append(lease_id)
 
 
-@dataclass(slots=True)
-class Renewal:
+class Renewal(Struct):
     """A credential that can be kept alive while a command runs.
 
     ttl: seconds granted last. expires_at: Unix time.
@@ -94,8 +91,7 @@ class Renewal:
     renew: Callable[[], float]
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Struct):
     """A short-lived credential that an exchanger obtained.
 
     provider: the name in the configuration. type: the registry's name.
@@ -125,8 +121,7 @@ def fingerprint(token: Secret) -> str:
     return hashlib.sha256(token.reveal_bytes()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """One request to a secrets manager. Equal requests are sent once, however many fields are wanted.
 
     provider: the name in the configuration of the provider whose lease is used.
@@ -160,8 +155,7 @@ def normalised(name: str) -> str:
     return re.sub(r"[^\w]", "", name.replace(".", "__"))
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """One line of what the user asked for: a value, and where it goes.
 
     selector: the steps from the top of the document down to the value: ``("data", "password")``; or a wildcard.
@@ -190,8 +184,7 @@ class Deliver:
         return self.selector in ("*", "**")
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """``use: provider``: take the lease and export the provider's own variables (renamed by `names`)."""
 
     provider: str
@@ -201,8 +194,7 @@ class Use:
     origin: Origin = field(default_factory=Origin)
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """A configured provider.
 
     settings: an instance of its exchanger's own `Settings`.
@@ -217,8 +209,7 @@ class Provider:
     origin: Origin = field(default_factory=Origin)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """All that one run is asked to do, checked: what config makes and pipelines carry out.
 
     deadline: seconds for the whole step. allow_names: protected variables the user allows by name.
@@ -325,8 +316,7 @@ def _listed(node: Any) -> str:
     return ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "") if names else "(none)"
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """A value on its way to the job.
 
     source: reference or provider it came from, for the report. expires_at: Unix time or None.
@@ -344,8 +334,7 @@ class Export:
     origin: Origin = field(default_factory=Origin)
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Struct, frozen=True):
     """The narrowest trust for this very job at one provider: what ``whoami`` prints and refusals show.
 
     title: what it is. text: copy-ready (a command, a policy). notes: what to know before using it.

@@ -6,9 +6,12 @@ import threading
 import time
 from typing import Any
 
-import requests.adapters
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from keylease.lean import lean_imports
+
+with lean_imports():
+    import requests.adapters
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class AttemptTimeoutError(OSError):

@@ -1,7 +1,8 @@
 """Put a plan together, and refuse what can't be done together, before anything is asked of anybody."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from keylease.config.values import nearest
 from keylease.errors import UsageError

@@ -7,9 +7,11 @@ its dashes into ``_`` as well, so both are looked at. An empty input is one that
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from keylease.config import lines, values
 from keylease.config.assemble import Assembler
@@ -92,8 +94,7 @@ _Decode = Literal["none", "base64", "hex"]
 _ENCODINGS: Mapping[str, _Decode] = {"utf8": "none", "base64": "base64", "hex": "hex"}
 
 
-@dataclass(frozen=True, slots=True)
-class ActionOptions:
+class ActionOptions(Struct, frozen=True):
     """What the action does besides the plan.
 
     summary: whether to write the table into the job summary. host_paths: the `host-paths` input as it came, empty

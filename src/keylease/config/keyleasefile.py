@@ -1,9 +1,10 @@
 """keylease.yml, from its text to a plan."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from keylease.config import yamltree
 from keylease.config.assemble import Assembler, located

@@ -1,8 +1,9 @@
 """``vault://mount/path#field``: which secret, and which value of it."""
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from keylease.config import selector
 from keylease.model import Wildcard
@@ -14,8 +15,7 @@ class BadReferenceError(ValueError):
     """A reference that is not one; the text says why, without quoting it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A reference taken apart; path and selector are percent-decoded (RFC 3986 §2.1)."""
 
     scheme: str

@@ -11,10 +11,10 @@ Values are not quoted in messages: a file is no place for secrets, which does no
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from keylease.errors import UsageError
 from keylease.model import Origin
@@ -50,8 +50,7 @@ _KINDS = {
 }
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A value and where it stands.
 
     value: str, int, float, bool, a list of nodes, or a dict of nodes by key. line: counted from 1.

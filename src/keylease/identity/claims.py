@@ -11,8 +11,9 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import IdentityError
@@ -33,8 +34,7 @@ class MalformedError(Exception):
     """The text is not a JWT. The message says why, without quoting it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Why a token can't be used. seconds: by how much, for `early` and `expired`. claim: the one at fault."""
 
     kind: Literal["malformed", "early", "expired", "audience"]

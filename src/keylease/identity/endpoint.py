@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from keylease.errors import IdentityError, UnreachableError
 from keylease.http import TRANSIENT, HttpSettings, Session
@@ -14,8 +15,7 @@ SETTINGS = HttpSettings(max_body=4 * MAX_TOKEN)
 """Retries with backoff on 5xx, 429 and connection faults, 10 s an attempt; an answer has one token in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A token endpoint and how its refusals are told.
 
     title: the platform. url_variable, token_variable: where its address and our credential for it come from.

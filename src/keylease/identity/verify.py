@@ -7,9 +7,10 @@ Not part of a lease: the provider checks the signature, and a check by the beare
 import ipaddress
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import IdentityError, UnreachableError, UsageError
@@ -24,8 +25,7 @@ MAX_KEYS = 1024 * 1024
 """Bytes of a discovery document or key set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """A good signature: whose, and with which key."""
 
     issuer: str

@@ -5,9 +5,10 @@ https://openbao.org/api-docs/secret/
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import NotFoundError, UsageError
@@ -29,8 +30,7 @@ unwrap_env: the variable that holds a wrapping token; the path is ``sys/wrapping
 UNWRAP = "sys/wrapping/unwrap"
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(Struct, frozen=True):
     """An API path (unquoted) to ask, and whether a KV v2 envelope is around the fields."""
 
     path: str

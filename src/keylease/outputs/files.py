@@ -6,7 +6,8 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from keylease.errors import UsageError
 from keylease.model import Env
@@ -16,8 +17,7 @@ _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A file that we made.
 
     path: as this process sees it, every symbolic link resolved. host_path: as the job's later steps see it.
@@ -33,8 +33,7 @@ class Written:
     directories: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HostPaths:
+class HostPaths(Struct, frozen=True):
     """Where the runner keeps, outside the container, what is mounted into it. Empty where nothing was said."""
 
     workspace: str = ""
@@ -151,8 +150,7 @@ def _is_within(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-@dataclass(slots=True)
-class SecretFiles:
+class SecretFiles(Struct):
     """Writes the secret files of one run.
 
     remember: told of all files as soon as one more exists, before there is a byte in it. warn: told of what could

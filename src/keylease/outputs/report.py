@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from keylease.model import Export, Lease
 from keylease.outputs.console import one_line
@@ -13,8 +14,7 @@ MAX_ROWS = 500
 """Rows of a summary. What is more is counted in its last line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One lease or value. expires_at: Unix time. fingerprint: SHA-256 of an issued token, never of a stored value."""
 
     what: str

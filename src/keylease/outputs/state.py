@@ -19,9 +19,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from keylease.errors import UsageError
 from keylease.model import Env, Revocation, Seal
@@ -40,8 +42,7 @@ LOCK_PATIENCE = 5.0
 """Seconds to wait for another process of the job that writes the state."""
 
 
-@dataclass(slots=True)
-class State:
+class State(Struct):
     """revocations: leases to end. files: files that we made and that must go."""
 
     revocations: list[Revocation] = field(default_factory=list)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
@@ -60,8 +61,9 @@ def run_command(
                 if stream is not None
             ]
             code = child.wait()
+            until = time.monotonic() + DRAIN
             for pump in pumps:
-                pump(DRAIN)
+                pump(max(0.0, until - time.monotonic()))
         finally:
             if child.poll() is None:
                 child.kill()

@@ -4,8 +4,10 @@ import base64
 import binascii
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError, NotFoundError, UsageError
@@ -43,8 +45,7 @@ class TokenSource(Protocol):
         """A token for `audience`, maybe one already fetched unless `fresh`."""
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(Struct):
     """What a run obtained, ready to be handed over."""
 
     exports: list[Export] = field(default_factory=list)

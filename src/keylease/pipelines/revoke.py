@@ -1,7 +1,8 @@
 """End leases: when the job does, or when a run fails half-way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError
@@ -10,8 +11,7 @@ from keylease.parallel import parallel
 from keylease.registry import EXCHANGERS
 
 
-@dataclass(frozen=True, slots=True)
-class NotRevoked:
+class NotRevoked(Struct, frozen=True):
     """A lease that may still be alive."""
 
     revocation: Revocation

@@ -1,7 +1,8 @@
 """What this job is, to a provider: its claims, and the narrowest trust for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError
@@ -10,8 +11,7 @@ from keylease.pipelines.lease import TokenSource
 from keylease.registry import EXCHANGERS
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """What to set up at one provider; `error` when no token could be had for its audience."""
 
     provider: str

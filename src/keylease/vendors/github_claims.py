@@ -11,8 +11,9 @@ https://github.blog/changelog/2026-04-23-immutable-subject-claims-for-github-act
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 ISSUER = "https://token.actions.githubusercontent.com"
 """`iss` of github.com. GitHub Enterprise Server: ``https://HOST/_services/token``."""
@@ -25,8 +26,7 @@ _DEFAULT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A `sub`, taken apart. form ``custom``: a template of the organisation's; only `text` is filled in.
 
     context: ``ref:refs/heads/main``, ``environment:prod`` or ``pull_request``.

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError, RefusedError
@@ -20,8 +21,7 @@ from keylease.vendors.vault_errors import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A secrets engine: its path without a slash at the end, its type, and for kv its version."""
 
     path: str
@@ -29,8 +29,7 @@ class Mount:
     version: int | None
 
 
-@dataclass(slots=True)
-class Mounts:
+class Mounts(Struct):
     """The mounts found so far. Several threads may ask for one at once; one of them asks the server.
 
     Mounts are never nested, so a known one that is a prefix of a path is the path's.
@@ -60,8 +59,7 @@ class Mounts:
         return mount
 
 
-@dataclass(slots=True)
-class VaultSession:
+class VaultSession(Struct):
     """What a lease hands to the manager. policies: the token's, as the login told (for messages)."""
 
     client: VaultClient

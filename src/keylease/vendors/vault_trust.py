@@ -9,8 +9,9 @@ Role: https://openbao.org/api-docs/auth/jwt/#create-update-role
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from keylease.model import Trust
 from keylease.vendors.github_claims import both_forms, is_github
@@ -24,8 +25,7 @@ _MAX_TTL = "1h"
 _LONGEST_CLAIM = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Platform:
+class _Platform(Struct, frozen=True):
     """Which claims of a platform identify a job for ever (ids), where it runs, and what to trace it by."""
 
     name: str

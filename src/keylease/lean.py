@@ -1,0 +1,71 @@
+"""Import `requests` without what this program never uses: a quarter of a lease's start-up otherwise.
+
+    charset_normalizer  guesses the encoding of text; every answer we read is JSON, which is UTF-8 (RFC 8259 §8.1)
+    urllib3.http2       asks importlib.metadata for the version of a package that is not installed
+    certifi             finds its own file through importlib.resources, zipfile and tempfile
+
+Each is out of the way only while `requests` is being imported, and only where that changes nothing but time:
+whoever imports them later gets the real ones.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_ENCODING_GUESSERS = ("chardet", "charset_normalizer")
+
+
+@contextmanager
+def lean_imports() -> Iterator[None]:
+    """For the first import of `requests`; does nothing if it is there already."""
+    if "requests" in sys.modules:
+        yield
+        return
+    put: dict[str, types.ModuleType | None] = {}
+    for name in _ENCODING_GUESSERS:
+        if name not in sys.modules:
+            put[name] = None
+    if "urllib3" not in sys.modules:
+        put |= _http2()
+    if "certifi" not in sys.modules:
+        put |= _certifi()
+    sys.modules.update(put)  # type: ignore[arg-type]  # None there means: not to be found
+    try:
+        with warnings.catch_warnings():
+            # requests warns that it can't guess encodings: that is the point.
+            warnings.filterwarnings("ignore", message="Unable to find acceptable character detection dependency")
+            yield
+    finally:
+        for name, module in put.items():
+            if sys.modules.get(name, put) is module:
+                del sys.modules[name]
+
+
+def _directory(package: str) -> str | None:
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return places[0] if len(places) == 1 else None
+
+
+def _http2() -> dict[str, types.ModuleType | None]:
+    """The package without its __init__, whose submodules are found all the same."""
+    directory = _directory("urllib3")
+    if directory is None:
+        return {}
+    module = types.ModuleType("urllib3.http2")
+    module.__path__ = [os.path.join(directory, "http2")]
+    return {"urllib3.http2": module}
+
+
+def _certifi() -> dict[str, types.ModuleType | None]:
+    directory = _directory("certifi")
+    bundle = os.path.join(directory, "cacert.pem") if directory else ""
+    if not os.path.isfile(bundle):
+        return {}  # a distribution's own certifi may point elsewhere
+    module = types.ModuleType("certifi")
+    module.where = lambda: bundle  # type: ignore[attr-defined]
+    return {"certifi": module}
