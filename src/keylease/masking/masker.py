@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from keylease.masking.forms import Announcement, announcements, forms, plain_forms, short_lines
-from keylease.masking.redactor import REPLACEMENT, scanner_for
+from keylease.masking.redactor import REPLACEMENT, Redactor, scanner_for
 from keylease.masking.scanner import Scanner
 from keylease.secret import Secret
 
@@ -28,7 +28,7 @@ class Masker:
         self._patterns: dict[bytes, None] = {}
         self._announced: dict[str, set[bytes]] = {}
         self._unmaskable: dict[str, None] = {}
-        self._usual: set[bytes] = set()  # what our own messages are searched for
+        self._plain: dict[bytes, None] = {}  # values as they are, their lines and JSON leaves
         self._scanner: Scanner | None = None
 
     def seal(self, value: str | bytes, label: str) -> Secret:
@@ -44,10 +44,8 @@ class Masker:
                 self._tell(text)
             self._known.add(data)
             self._fresh.append(data)
-            self._usual.update(plain_forms(data))
-            self._usual.update(text.strip().encode("utf-8") for text in texts)
-            self._usual.update(form.pattern for text in texts for form in text.forms)
-            self._scanner = None
+            self._plain |= dict.fromkeys(text.strip().encode("utf-8") for text in texts)
+            self._plain |= dict.fromkeys(plain_forms(data))
         return secret
 
     def _tell(self, text: Announcement) -> None:
@@ -87,25 +85,16 @@ class Masker:
             for data in self._fresh:
                 self._patterns.update(dict.fromkeys(forms(data)))
             self._fresh = []
-            self._scanner = None
 
     def scrub(self, text: str) -> str:
-        """`text` with every known value hidden in all its forms."""
-        with self._lock:
-            self._refresh()
-            if self._scanner is None:
-                self._scanner = scanner_for(self._patterns, short=True)
-            scanner = self._scanner
-        return _hidden(text, scanner)
+        """`text` with every known value hidden, as it is and in the forms that were announced.
 
-    def scrub_plain(self, text: str) -> str:
-        """`text` with every known value hidden as it is, but for its encoded forms.
-
-        For our own few messages on GitHub, where the runner's masks follow: making all forms of all values would cost
-        more than the lease.
+        For messages: making the rest of the forms for each new value would cost more than the lease.
         """
         with self._lock:
-            scanner = scanner_for(self._plain, short=True)
+            if self._scanner is None:
+                self._scanner = scanner_for(self._usual, short=True)
+            scanner = self._scanner
         return _hidden(text, scanner)
 
 
