@@ -28,7 +28,7 @@ class Masker:
         self._patterns: dict[bytes, None] = {}
         self._announced: dict[str, set[bytes]] = {}
         self._unmaskable: dict[str, None] = {}
-        self._plain: dict[bytes, None] = {}  # values as they are, their lines and JSON leaves
+        self._usual: set[bytes] = set()  # what our own messages are searched for
         self._scanner: Scanner | None = None
 
     def seal(self, value: str | bytes, label: str) -> Secret:
@@ -44,8 +44,10 @@ class Masker:
                 self._tell(text)
             self._known.add(data)
             self._fresh.append(data)
-            self._plain |= dict.fromkeys(text.strip().encode("utf-8") for text in texts)
-            self._plain |= dict.fromkeys(plain_forms(data))
+            self._usual.update(plain_forms(data))
+            self._usual.update(text.strip().encode("utf-8") for text in texts)
+            self._usual.update(form.pattern for text in texts for form in text.forms)
+            self._scanner = None
         return secret
 
     def _tell(self, text: Announcement) -> None:
