@@ -58,6 +58,7 @@ class Site:
         for accessor in self.accessors():
             self.bao.write("auth/token/revoke-accessor", accessor=accessor)
         self.bao.write("sys/leases/revoke-force/database")
+        self.dynamic()
         self.token = self.seeded.new("deploy-token")
         self.put("ci", {"token": self.token})
         self.grant()
@@ -66,6 +67,17 @@ class Site:
     def put(self, path: str, data: Mapping[str, Any]) -> None:
         """Write `secret/<path>`."""
         self.bao.write(f"secret/data/{path}", {"data": dict(data)})
+
+    def dynamic(self, ttl: str = "5m") -> None:
+        """Users of `database/creds/app` live this long, and can be renewed up to 30 min."""
+        self.bao.database_valkey("database", self.valkey, "app", ttl=ttl)
+
+    def flags(self, *secrets: str) -> list[str]:
+        """Flags of the command line: the server, the role, and what to read (`DEPLOY_TOKEN` if not given)."""
+        words = ["--url", self.bao.url, "--role", "deploy", "--audience", AUDIENCE]
+        for secret in secrets or ("secret/data/ci token | DEPLOY_TOKEN",):
+            words += ["--secret", secret]
+        return words
 
     def grant(self, *rules: str) -> None:
         """The role may read `secret/` and `database/creds/app`, and what these HCL rules say."""
