@@ -69,18 +69,22 @@ ENTRY_POINTS = {
 # -I: no PYTHON* variable, no user site, no script directory: an earlier step's PYTHONPATH runs nothing here.
 # -S: no site.py, hence no .pth file. -B: the image may be mounted read-only. utf8: whatever the locale says.
 # The OpenSSL variables load a library or write the session keys out; urllib3 reads SSLKEYLOGFILE despite -I.
+# No garbage collection: a lease makes none worth collecting, and each import would look for some (`exec` turns it on).
 # A script has no bytecode cache: keep this to what must happen before the first import.
 ENTRY_POINT = """\
 #!{prefix}/bin/python3 -ISBXutf8
+import gc
 import os
 import sys
 
+gc.disable()
 for name in ("OPENSSL_CONF", "OPENSSL_CONF_INCLUDE", "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSLKEYLOGFILE"):
     os.environ.pop(name, None)
 sys.path.append("{packages}")
+from keylease.leave import leave
 from {module} import {function}
 
-sys.exit({function}({arguments}))
+leave({function}({arguments}))
 """
 
 

@@ -2,7 +2,8 @@
 
     charset_normalizer  guesses the encoding of text; every answer we read is JSON, which is UTF-8 (RFC 8259 §8.1)
     urllib3.http2       asks importlib.metadata for the version of a package that is not installed
-    certifi             finds its own file through importlib.resources, zipfile and tempfile
+    certifi             finds its own file through importlib.resources and tempfile
+    zipfile             is for certificates inside a zip archive: loaded if anybody ever asks for one
 
 Each is out of the way only while `requests` is being imported, and only where that changes nothing but time:
 whoever imports them later gets the real ones.
@@ -13,7 +14,7 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _ENCODING_GUESSERS = ("chardet", "charset_normalizer")
@@ -34,6 +35,7 @@ def lean_imports() -> Iterator[None]:
     if "certifi" not in sys.modules:
         put |= _certifi()
     sys.modules.update(put)  # type: ignore[arg-type]  # None there means: not to be found
+    _load_later("zipfile")
     try:
         with warnings.catch_warnings():
             # requests warns that it can't guess encodings: that is the point.
@@ -42,6 +44,35 @@ def lean_imports() -> Iterator[None]:
     finally:
         for name, module in put.items():
             if sys.modules.get(name, put) is module:
+                del sys.modules[name]
+
+
+def _load_later(name: str) -> None:
+    """https://docs.python.org/3/library/importlib.html#implementing-lazy-imports"""
+    spec = importlib.util.find_spec(name) if name not in sys.modules else None
+    if spec is not None and spec.loader is not None:
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+@contextmanager
+def without_init(packages: Sequence[str]) -> Iterator[None]:
+    """Import modules of `packages` (outermost first) without running the packages' own ``__init__``."""
+    put: dict[str, types.ModuleType] = {}
+    for package in packages:
+        if package not in sys.modules:
+            parent, _, name = package.rpartition(".")
+            above = put.get(parent) or sys.modules.get(parent)
+            places = [os.path.join(place, name) for place in above.__path__] if above else [_directory(package) or ""]
+            put[package] = types.ModuleType(package)
+            put[package].__path__ = places
+    sys.modules.update(put)
+    try:
+        yield
+    finally:
+        for name, module in put.items():
+            if sys.modules.get(name) is module:
                 del sys.modules[name]
 
 

@@ -188,7 +188,7 @@ class VaultExchanger(Exchanger):
             return {"VAULT_TOKEN": token}
         # https://openbao.org/api-docs/system/wrapping-wrap/: `bao unwrap -field=token` gives it back, once.
         ttl = self.settings.wrap_ttl
-        answer = client.ask(lambda c: c.sys.wrap({"token": token.reveal()}, ttl=ttl))
+        answer = client.ask(lambda c: c.sys.wrapping.wrap({"token": token.reveal()}, ttl=ttl))
         wrapping = answer.section("wrap_info").get("token")
         if not answer.ok or not isinstance(wrapping, str):
             from keylease.vendors.vault_errors import refused_read

@@ -224,7 +224,7 @@ class VaultManager(Manager):
         return Document(label, data, expires_at=expires_at, renewal=renewal)
 
     def _renew(self, lease_id: str) -> float:
-        return granted(self._client, self._client.ask(lambda c: c.sys.renew_lease(lease_id)), RENEW_LEASE)
+        return granted(self._client, self._client.ask(lambda c: c.sys.lease.renew_lease(lease_id)), RENEW_LEASE)
 
     def _unwrapped(self, read: Read, variable: str) -> Document:
         value = self.context.env.get(variable, "").strip()

@@ -5,18 +5,17 @@ API: https://openbao.org/api-docs/ and https://developer.hashicorp.com/vault/api
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
-import hvac
 import msgspec
 import requests
-from hvac.adapters import RawAdapter
+from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import UnreachableError, UsageError
 from keylease.http import TRANSIENT, HttpSettings, Session
 from keylease.secret import Secret
+from keylease.vendors.vault_api import VaultApi, hvac_part
 from keylease.vendors.vault_settings import VaultSettings, is_cleartext, skips_verification
 from keylease.vendors.vault_tls import PemFiles, pem_text
 
@@ -28,8 +27,7 @@ _MAX_MESSAGE = 400
 _MAX_TEXT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """How to reach a server, in a form that can be kept for the process that revokes.
 
     ca_certificate, client_certificate: a path or PEM text. client_key: a path.
@@ -77,12 +75,12 @@ class Connection:
 
     def to_data(self) -> dict[str, Any]:
         """JSON-able, without any value in it."""
-        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) is not None}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Connection":
         """The reverse of :meth:`to_data`; unknown keys are those of another version and are left out."""
-        return cls(**{name: value for name, value in data.items() if name in cls.__slots__})
+        return cls(**{name: value for name, value in data.items() if name in cls.__struct_fields__})
 
     def warnings(self, context: Context) -> list[str]:
         """What is unsafe about this connection; to be said every time it is used."""
@@ -103,8 +101,7 @@ def _absolute(value: str | None) -> str | None:
     return os.path.abspath(value) if value and not pem_text(value) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the server said.
 
     errors, warnings: its own words, trimmed, printable and with every known value hidden.
@@ -121,6 +118,11 @@ class Answer:
     def ok(self) -> bool:
         """Whether the request was done."""
         return 200 <= self.status < 300
+
+    @property
+    def is_vaults(self) -> bool:
+        """Whether an error looks like the server's own (``{"errors": […]}``), not like one of a proxy before it."""
+        return isinstance(self.body.get("errors"), list)
 
     @property
     def said(self) -> str:
@@ -140,7 +142,7 @@ class Answer:
         return {"status": self.status, **shown}
 
 
-class _Adapter(RawAdapter):  # type: ignore[misc]  # hvac has no types
+class _Adapter(hvac_part("hvac.adapters", "RawAdapter")):  # type: ignore[misc]  # hvac has no types
     """hvac's raw adapter, with a token that lives in a :class:`Secret` and no headers of anybody else's."""
 
     secret: Secret | None = None
@@ -190,9 +192,11 @@ class VaultClient:
         """Whether our token still exists, whatever its policies allow.
 
         ``sys/internal/ui/mounts`` answers any live token (with what it may see, maybe nothing) and refuses a dead
-        one, also where the policies leave out ``auth/token/lookup-self``. Seen with OpenBao 2.7.
+        one, also where the policies leave out ``auth/token/lookup-self``. Seen with OpenBao 2.7. A 403 that is not
+        the server's own (a firewall's) tells nothing of the token.
         """
-        return self.get("sys/internal/ui/mounts").status != 403
+        answer = self.get("sys/internal/ui/mounts")
+        return answer.status != 403 or not answer.is_vaults
 
     def health(self) -> Mapping[str, Any]:
         """What ``sys/health`` says, asked once; empty when it says nothing. It is served in the root namespace only."""
@@ -238,20 +242,20 @@ class VaultClient:
         )
 
     def _hvac(self, session: Session, namespace: str | None, token: Secret | None) -> Any:
-        # Every argument is given: what is left out hvac takes from VAULT_* variables or ~/.vault-token by itself.
-        client = hvac.Client(
-            url=self.connection.url,
+        # hvac.Client would take what is left out from VAULT_* variables or ~/.vault-token; its adapter takes nothing.
+        adapter = _Adapter(
+            base_uri=self.connection.url,
             token="",
             cert=(),
             verify=self.connection.tls_verify,
+            timeout=self.connection.timeout,
             session=session,
             namespace=namespace,
             allow_redirects=False,
-            adapter=_Adapter,
             ignore_exceptions=True,
         )
-        client.adapter.secret = token
-        return client
+        adapter.secret = token
+        return VaultApi(adapter)
 
     def _answer(self, response: requests.Response) -> Answer:
         body: Any = {}

@@ -1,6 +1,7 @@
 """What a Vault or OpenBao answer that is not a success means, and what to change."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -34,6 +35,14 @@ def server_trouble(client: VaultClient, answer: Answer, doing: str) -> Unreachab
     url = client.connection.url
     if answer.status in _REDIRECTS:
         return _redirected(client, answer, doing)
+    if answer.status == 403 and not answer.is_vaults:
+        return UnreachableError(
+            f"Vault: {doing} was refused (403) by something in front of {url}",
+            cause="the answer is not the server's own: a firewall, a proxy or an address list keeps this runner out",
+            change="let this runner through, or correct `url`",
+            docs="garbage",
+            detail=answer.detail,
+        )
     if answer.status not in _STATES and answer.status < 500:
         return None
     health = client.health()
@@ -183,7 +192,8 @@ def _missing(answer: Answer, path: str, label: str) -> NotFoundError:
         gone = "destroyed" if metadata.get("destroyed") else "deleted"
         when = metadata.get("deletion_time")
         since = f" since {when}" if isinstance(when, str) and when and when.isprintable() else ""
-        undelete = f"`bao kv undelete -versions={int(metadata['version'])} {label.removeprefix('vault://')}`, or "
+        secret = shlex.quote(label.removeprefix("vault://"))
+        undelete = f"`bao kv undelete -versions={int(metadata['version'])} {secret}`, or "
         return NotFoundError(
             f"Vault: {label}: version {int(metadata['version'])} is {gone}{since}",
             cause="somebody deleted this version; older ones may still be there",

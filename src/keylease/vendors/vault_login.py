@@ -4,8 +4,9 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError
 from keylease.model import IdentityToken
@@ -16,8 +17,7 @@ from keylease.vendors.vault_settings import VaultSettings
 from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust, shown_claims
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(Struct, frozen=True):
     settings: VaultSettings
     claims: Mapping[str, Any]
     said: str
@@ -46,7 +46,7 @@ Explain = Callable[[_Attempt, re.Match[str]], tuple[str, str]]
 
 def _audience(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
     cause = f"role {a.role} does not have the token's `aud` in bound_audiences"
-    shown = f"bao read {a.where}/role/{a.settings.role or 'NAME'}"
+    shown = "bao read " + shlex.quote(f"{a.where}/role/{a.settings.role or 'NAME'}")
     return cause, f"set `audience:` to what the role expects ({shown}), or let the role expect this one:\n{a.trust()}"
 
 
@@ -91,7 +91,7 @@ def _signature(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
 
 def _configure(a: _Attempt) -> str:
     issuer = shlex.quote("".join(c for c in str(a.claims.get("iss", "ISSUER")) if c.isprintable()))
-    return f"bao write {a.where}/config oidc_discovery_url={issuer} bound_issuer={issuer}"
+    return f"bao write {shlex.quote(f'{a.where}/config')} oidc_discovery_url={issuer} bound_issuer={issuer}"
 
 
 def _unconfigured(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:

@@ -92,7 +92,7 @@ def unwrap(client: VaultClient, wrapping: Secret, label: str) -> Answer:
     https://openbao.org/docs/concepts/response-wrapping/
     """
     # The wrapping token authorises its own unwrapping: our policies need not allow it.
-    answer = client.ask_as(wrapping, lambda c: c.sys.unwrap())
+    answer = client.ask_as(wrapping, lambda c: c.sys.wrapping.unwrap())
     if answer.ok:
         return answer
     trouble = server_trouble(client, answer, "unwrapping")
