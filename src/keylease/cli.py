@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from keylease import __version__
 
+REPLACEMENT = "***"
+"""Stands for a value in output (masking.REPLACEMENT, which would take longer to import than `--help` to print)."""
+
 EPILOG = """\
 exit codes:
   0  done                              4  a provider refused (login, permission, no such secret)
@@ -52,11 +55,55 @@ def parser() -> argparse.ArgumentParser:
         [_source(), _common()],
         usage="keylease exec [options] -- COMMAND [ARGUMENT …]",
     )
+    output = run.add_argument_group("the command's output")
+    output.add_argument(
+        "--tty", action="store_true", help="give the command a terminal, so that it shows colours and progress"
+    )
+    output.add_argument(
+        "--mask-env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="hide this variable's value too; may be given again",
+    )
+    _replacement(output)
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command and its arguments")
 
     revoke = _command(commands, "revoke", "end the leases of an earlier `keylease lease`", [_common()])
     _state(revoke)
     revoke.add_argument("--strict", action="store_true", help="a lease that can't be revoked is an error (6)")
+
+    redact = _command(
+        commands,
+        "redact",
+        "hide known values, in every form, in standard input or files",
+        [_common()],
+        usage="keylease redact --env NAME [options] [FILE …]",
+    )
+    known = redact.add_argument_group("the values (at least one of these)")
+    known.add_argument(
+        "--env", action="append", default=[], metavar="NAME", help="the value of this variable; may be given again"
+    )
+    known.add_argument(
+        "--secrets-file",
+        action="append",
+        default=[],
+        dest="secrets_files",
+        metavar="FILE",
+        help="one value a line, or a JSON array or object of strings; may be given again",
+    )
+    known.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the leases' own tokens from a file of `lease --state` (not the values that were read)",
+    )
+    known.add_argument("--leases", action="store_true", help="the same from where `lease` keeps this job's state")
+    _replacement(redact)
+    redact.add_argument("--in-place", action="store_true", help="replace each FILE, all at once, by its clean text")
+    redact.add_argument("--stats", action="store_true", help="say on standard error how many values were hidden")
+    redact.add_argument("files", nargs="*", metavar="FILE", help="what to read (default: -, standard input)")
 
     whoami = _command(
         commands,
@@ -94,6 +141,15 @@ def _common() -> argparse.ArgumentParser:
 def _state(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--state", metavar="FILE", help="where `lease` notes what `revoke` must end (0600; default: one per job)"
+    )
+
+
+def _replacement(command: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    command.add_argument(
+        "--replace-with",
+        default=REPLACEMENT,
+        metavar="TEXT",
+        help=f"what stands for each value (default: {REPLACEMENT})",
     )
 
 

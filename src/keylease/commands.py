@@ -1,6 +1,7 @@
 """What the commands of the command line do. Returns exit codes; prints; never exits."""
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -68,6 +69,7 @@ class _Command:
         commands: dict[str, Callable[[], int]] = {
             "lease": self.lease,
             "exec": self.exec,
+            "redact": self.redact,
             "revoke": self.revoke,
             "whoami": self.whoami,
             "schema": self.schema,
@@ -104,12 +106,15 @@ class _Command:
 
     def exec(self) -> int:
         """`keylease exec -- COMMAND`."""
+        from keylease.config.known import seal_variables
         from keylease.outputs.files import Places, SecretFiles
         from keylease.outputs.names import check_exports
-        from keylease.pipelines.exec import child_environment, find_command, run_command
+        from keylease.pipelines.exec import Streams, child_environment, find_command, run_command
         from keylease.pipelines.lease import LeaseRun
         from keylease.pipelines.renew import Renewer
+        from keylease.redact import replacement_for
 
+        gc.enable()  # __main__ turned it off; this run may be a long one
         argv = self.options.argv
         if not argv:
             raise UsageError("exec: there is no command", change="keylease exec [options] -- COMMAND", docs="exec")
@@ -117,6 +122,7 @@ class _Command:
         if missing is not None:
             self.log.error("exec: %s: no such command; nothing was leased", argv[0])
             return missing
+        seal_variables(self.options.mask_env, self.env, self.masker.seal, "--mask-env")
         plan = self._plan()
         context = self._context(plan)
         run = LeaseRun(plan, context, self._tokens(context, plan), hold=self.signals.hold)
@@ -129,14 +135,27 @@ class _Command:
                 self.log.warning("%s", warning)
             self._report(taken.exports, "")
             environment = child_environment(self.env, exports, OURS)
+            streams = Streams(
+                out=sys.stdout.buffer,
+                err=sys.stderr.buffer,
+                replacement=replacement_for(self.options.replace_with, self.masker),
+                tty=self.options.tty,
+            )
             renewer = Renewer(taken.renewals, context)
-            return run_command(argv, environment, context, renewer, self.signals, sys.stdout.buffer, sys.stderr.buffer)
+            return run_command(argv, environment, context, renewer, self.signals, streams)
         finally:
             self.signals.holding = True
             for problem in files.discard():
                 self.log.warning("%s", problem)
             if plan.revoke:
                 run.abandon()
+
+    def redact(self) -> int:
+        """`keylease redact`."""
+        gc.enable()
+        from keylease.redact import redact
+
+        return redact(self.options, self.env, self.masker, self.log)
 
     def revoke(self) -> int:
         """`keylease revoke`."""

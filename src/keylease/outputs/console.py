@@ -4,10 +4,10 @@ import logging
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from keylease.masking import Masker
+from keylease.masking import LoggingFilter, Masker
 from keylease.model import Env, Origin
 
 LOGGER = "keylease"
@@ -96,23 +96,23 @@ def location(origin: Origin | None) -> dict[str, str]:
     return {"file": origin.source, "line": str(origin.line)}
 
 
-class _Scrub(logging.Filter):
-    """Makes every record safe, whoever logged it."""
-
-    def __init__(self, scrub: Callable[[str], str]) -> None:
-        super().__init__()
-        self._scrub = scrub
+class _Scrub(LoggingFilter):
+    """Makes every record safe to print too, whoever logged it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            text = f"{text}\n{record.exc_text}"
-        # Twice: a value can be broken up by an escape sequence that sanitize takes out.
-        record.msg = self._scrub(sanitize(self._scrub(text)))
-        record.args, record.exc_info, record.exc_text, record.stack_info = (), None, None, None
+        super().filter(record)
+        # One text: a formatter would add the traceback behind the workflow command.
+        record.msg = "\n".join(filter(None, (record.msg, record.exc_text)))
+        record.exc_text = record.stack_info = None
         return True
+
+    def clean_extra(self, value: object) -> object:
+        # The formatters below print an Origin only; text in its place would not be one.
+        return value if super().clean_extra(value) is value else None
+
+    def clean(self, text: str) -> str:
+        # Twice: a value can be broken up by an escape sequence that sanitize takes out.
+        return super().clean(sanitize(super().clean(text)))
 
 
 class GitHubFormatter(logging.Formatter):
@@ -150,6 +150,8 @@ class PlainFormatter(logging.Formatter):
 
 
 class _Handler(logging.Handler):
+    terminator = "\n"  # as in logging.StreamHandler; a terminal in raw mode needs CR LF
+
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream: TextIO | None = stream
@@ -157,7 +159,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if self._stream is not None:
-                emit(self._stream, self.format(record) + "\n")
+                emit(self._stream, (self.format(record) + "\n").replace("\n", self.terminator))
         except (OSError, ValueError):  # nobody reads our log any more; revoking must go on
             self._stream = None
 
@@ -179,7 +181,7 @@ def set_up_logging(
     for old in log.handlers[:]:
         log.removeHandler(old)
     handler = _Handler(stream)
-    handler.addFilter(_Scrub(masker.scrub))
+    handler.addFilter(_Scrub(masker))
     handler.setFormatter(GitHubFormatter() if github else PlainFormatter(colour=colour_wanted(stream, env)))
     log.addHandler(handler)
     log.propagate = False

@@ -3,26 +3,24 @@
 import os
 import shutil
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import IO
 
+import msgspec
+
 from keylease.context import Context
-from keylease.errors import UsageError
-from keylease.masking.redactor import Redactor
+from keylease.errors import ExitCode, UsageError
+from keylease.masking.redactor import REPLACEMENT, Redactor, scanner_for
 from keylease.model import Export
+from keylease.pipelines.output import Channel, Pump
 from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
+from keylease.pipelines.terminal import Terminal
 
 COMMAND_NOT_FOUND = 127
 COMMAND_NOT_EXECUTABLE = 126
 """Exit codes of a POSIX shell for the same two cases (POSIX.1-2024, XCU 2.8.2)."""
-
-DRAIN = 5.0
-"""Seconds to wait for output after the command has ended: a process it left behind may hold the pipe for ever."""
-
-_READ = 64 * 1024
 
 
 def find_command(argv: Sequence[str], path: str | None) -> int | None:
@@ -33,66 +31,91 @@ def find_command(argv: Sequence[str], path: str | None) -> int | None:
     return COMMAND_NOT_EXECUTABLE if has_directory and os.path.exists(argv[0]) else COMMAND_NOT_FOUND
 
 
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the command's output goes, and how.
+
+    replacement: stands for each value. tty: give the command a pseudo-terminal; `err` then stays unused, since a
+    terminal has one stream.
+    """
+
+    out: IO[bytes]
+    err: IO[bytes]
+    replacement: bytes = REPLACEMENT.encode()
+    tty: bool = False
+
+
 def run_command(
     argv: Sequence[str],
     environment: Mapping[str, str],
     context: Context,
     renewer: Renewer,
     signals: Signals,
-    out: IO[bytes],
-    err: IO[bytes],
+    streams: Streams,
 ) -> int:
-    """Start `argv`, pass its output through the masker, and return its exit code (128 + n for signal n)."""
-    patterns = list(context.masker.patterns())
-    signals.holding = True
-    with renewer:
-        try:
-            child = subprocess.Popen(argv, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        except FileNotFoundError:
-            return COMMAND_NOT_FOUND
-        except OSError as error:
-            context.log.error("exec: can't start %s: %s", argv[0], error.strerror)
-            return COMMAND_NOT_EXECUTABLE
-        signals.attach(child)
-        try:
-            pumps = [
-                _pump(stream, sink, Redactor(patterns))
-                for stream, sink in ((child.stdout, out), (child.stderr, err))
-                if stream is not None
-            ]
+    """Start `argv`, pass its output through the masker, and return its exit code (128 + n for signal n).
+
+    If hiding values fails, nothing more is shown, and the code is that of a defect unless the command failed itself.
+    """
+    scanner = scanner_for(context.masker.patterns())
+    terminal = None
+    try:
+        terminal = Terminal(environment) if streams.tty else None
+        signals.holding = True
+        sinks = [streams.out] if terminal else [streams.out, streams.err]
+        redactors = [Redactor(scanner, streams.replacement) for _ in sinks]
+        code, failure = _run(argv, environment, context, renewer, signals, sinks, redactors, terminal)
+    finally:
+        if terminal:
+            terminal.close()
+    if failure is not None:
+        context.log.error(
+            "exec: %s in hiding values: from there on the command's output was not shown; the command itself went on",
+            type(failure).__name__,
+        )
+        return code or ExitCode.INTERNAL
+    return code
+
+
+def _run(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    context: Context,
+    renewer: Renewer,
+    signals: Signals,
+    sinks: Sequence[IO[bytes]],
+    redactors: Sequence[Redactor],
+    terminal: Terminal | None,
+) -> tuple[int, Exception | None]:
+    how = terminal.popen_arguments() if terminal else {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    try:
+        child = subprocess.Popen(argv, env=dict(environment), **how)
+    except FileNotFoundError:
+        return COMMAND_NOT_FOUND, None
+    except OSError as error:
+        context.log.error("exec: can't start %s: %s", argv[0], error.strerror)
+        return COMMAND_NOT_EXECUTABLE, None
+    if terminal:
+        terminal.started()
+        sources = [os.dup(terminal.master)]
+    else:
+        # The channels close them, so they must not belong to the file objects as well.
+        sources = [os.dup(stream.fileno()) for stream in (child.stdout, child.stderr) if stream is not None]
+        for stream in (child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+    try:
+        signals.attach(child, terminal.interrupt if terminal and terminal.interactive else None)
+        pump = Pump([Channel(*each) for each in zip(sources, sinks, redactors, strict=True)])
+        with terminal.forwarding(context.log) if terminal else nullcontext(), renewer:
             code = child.wait()
-            until = time.monotonic() + DRAIN
-            for pump in pumps:
-                pump(max(0.0, until - time.monotonic()))
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-            signals.attach(None)
-    return 128 - code if code < 0 else code
-
-
-def _pump(source: IO[bytes], sink: IO[bytes], redactor: Redactor) -> Callable[[float], None]:
-    """Copy `source` to `sink` through the masker in a thread; returns what waits for its end so many seconds."""
-
-    def run() -> None:
-        broken = False
-        with source:
-            while True:
-                chunk = os.read(source.fileno(), _READ)
-                shown = redactor.feed(chunk) if chunk else redactor.flush()
-                if shown and not broken:
-                    try:
-                        sink.write(shown)
-                        sink.flush()
-                    except (BrokenPipeError, ValueError):
-                        broken = True  # keep reading: a full pipe would stop the command
-                if not chunk:
-                    return
-
-    thread = threading.Thread(target=run, name="keylease-output", daemon=True)
-    thread.start()
-    return thread.join
+            # What it wrote last belongs on our terminal before that is put back.
+            pump.finish(lambda: signals.received is not None)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        signals.attach(None)
+    return (128 - code if code < 0 else code), pump.failure
 
 
 def child_environment(base: Mapping[str, str], exports: Sequence[Export], drop: Sequence[str]) -> dict[str, str]:

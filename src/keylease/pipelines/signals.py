@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -28,6 +28,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[bytes] | None = None
+        self.interrupt: Callable[[int], bool] | None = None
         self.holding = False
         self.received: int | None = None
 
@@ -45,9 +46,12 @@ class Signals:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def attach(self, child: "subprocess.Popen[bytes] | None") -> None:
-        """From now on signals go to `child`; what came while it was being started is passed on now."""
-        self.child = child
+    def attach(self, child: "subprocess.Popen[bytes] | None", interrupt: Callable[[int], bool] | None = None) -> None:
+        """From now on signals go to `child`; what came while it was being started is passed on now.
+
+        interrupt: how to send SIGINT and SIGQUIT to a command that has a terminal of its own; True if it did.
+        """
+        self.child, self.interrupt = child, interrupt
         if child is not None and self.received is not None:
             child.send_signal(self.received)
 
@@ -56,8 +60,11 @@ class Signals:
         if signum in ENDING:
             self.received = self.received or signum
         if self.child is not None:
+            if signum in (signal.SIGINT, signal.SIGQUIT) and self.interrupt is not None and self.interrupt(signum):
+                return
             # The terminal sends Ctrl-C and Ctrl-\ to the whole foreground group: the command has it already.
-            if signum in (signal.SIGINT, signal.SIGQUIT) and sys.stdin is not None and sys.stdin.isatty():
+            from_terminal = self.interrupt is None and sys.stdin is not None and sys.stdin.isatty()
+            if signum in (signal.SIGINT, signal.SIGQUIT) and from_terminal:
                 return
             self.child.send_signal(signum)
         elif not self.holding and not again and self.received is not None:

@@ -11,7 +11,7 @@ import pytest
 from keylease.context import Context
 from keylease.errors import UsageError
 from keylease.model import Export, Origin
-from keylease.pipelines.exec import child_environment, find_command, run_command
+from keylease.pipelines.exec import Streams, child_environment, find_command, run_command
 from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
 from keylease.secret import Secret
@@ -21,7 +21,8 @@ from tests.leaks import Seeded
 def run(context: Context, *argv: str, env: dict[str, str] | None = None) -> tuple[int, bytes, bytes]:
     out, err = io.BytesIO(), io.BytesIO()
     environment = {"PATH": os.environ["PATH"], **(env or {})}
-    code = run_command(argv, environment, context, Renewer([], context), Signals(), out, err)
+    streams = Streams(out=out, err=err)
+    code = run_command(argv, environment, context, Renewer([], context), Signals(), streams)
     return code, out.getvalue(), err.getvalue()
 
 
@@ -51,7 +52,8 @@ def test_a_prompt_without_newline_appears_at_once(context: Context) -> None:
     out = Timed()
     start = time.monotonic()
     argv = ["sh", "-c", "printf 'Continue? '; sleep 1"]
-    run_command(argv, {"PATH": os.environ["PATH"]}, context, Renewer([], context), Signals(), out, io.BytesIO())
+    streams = Streams(out=out, err=io.BytesIO())
+    run_command(argv, {"PATH": os.environ["PATH"]}, context, Renewer([], context), Signals(), streams)
     assert out.first is not None
     assert out.first - start < 0.8
 
@@ -63,7 +65,7 @@ def test_a_megabyte_of_any_bytes_comes_through_unchanged(context: Context) -> No
 
 
 def test_a_process_left_behind_does_not_hold_us(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keylease.pipelines.exec.DRAIN", 0.3)
+    monkeypatch.setattr("keylease.pipelines.output.DRAIN", 0.3)
     start = time.monotonic()
     code, out, _ = run(context, "sh", "-c", "echo done; sleep 8 &")
     assert (code, out) == (0, b"done\n")

@@ -1,0 +1,118 @@
+"""Values to hide that are known already, and were not leased now: named variables, a file, the state of the job.
+
+Whatever is named must be there: a value that is silently missing would look like a clean log.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from keylease.errors import UsageError
+from keylease.model import Env, Seal
+
+MAX_FILE = 16 * 1024 * 1024
+"""Bytes of a secrets file."""
+
+_ASSIGNMENT = re.compile(rb"(?:export[ \t]+)?[A-Z_][A-Z0-9_]*=[^=]")
+
+
+def seal_variables(names: Iterable[str], env: Env, seal: Seal, option: str) -> None:
+    """Hide the values of these variables. Raises :class:`UsageError` if one is not set, or empty."""
+    for name in dict.fromkeys(names):
+        value = env.get(name)
+        if not value or not value.strip():
+            raise UsageError(
+                f"{option}: {name} is {'not set' if value is None else 'empty'}",
+                cause="nothing would be hidden for it; the log would look clean and not be",
+                change=f"set {name} for this command, or leave out `{option} {name}`",
+                docs="redact",
+            )
+        seal(value, name)
+
+
+def seal_file(path: str, seal: Seal, warn: Callable[[str], None]) -> None:
+    """Hide the values in a file: a JSON array or object of strings, or one value a line.
+
+    A text that begins with ``[`` or ``{`` is JSON. Lines are taken as they are, but for empty ones. Raises
+    :class:`UsageError`, without any of the text, if there is no value in it or if it looks like variables with values.
+    """
+    data = _read(path, warn)
+    count = 0
+    for label, value in _json(path, data) if data.lstrip()[:1] in (b"[", b"{") else _lines(path, data):
+        if not value.strip():
+            raise _wrong(path, f"{label} is empty")
+        seal(value, f"{path}: {label}")
+        count += 1
+    if not count:
+        raise _wrong(path, "there is no value in it")
+
+
+def seal_state(path: str, seal: Seal) -> None:
+    """Hide the tokens that ``keylease lease`` has noted for revoking; the values it read are not in there.
+
+    Raises :class:`UsageError` if there is no such file, no token in it, or if it is damaged or not private.
+    """
+    from keylease.outputs.state import StateFile
+
+    state = StateFile(path).load(seal)
+    if not any(item.token is not None for item in state.revocations):
+        raise UsageError(
+            f"--state: {path} is missing or holds no token",
+            cause="`keylease lease` was not run before in this job, or `keylease revoke` has ended its leases",
+            change="leave it out, or name the file that `keylease lease --state FILE` wrote",
+            docs="redact",
+        )
+
+
+def _read(path: str, warn: Callable[[str], None]) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            # `<(command)` of a shell is a pipe, and nobody else's.
+            if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077:
+                warn(f"{path}: others may read these secrets (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600")
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise _wrong(path, f"it can't be read: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise _wrong(path, f"it has more than {MAX_FILE} bytes")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _lines(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    lines = [(number, line.removesuffix(b"\r")) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
+    if lines and all(_ASSIGNMENT.match(line) for _, line in lines):
+        raise _wrong(path, "every line is NAME=value, and would be hidden as a whole only")
+    if any(line.startswith(b"-----BEGIN ") for _, line in lines):
+        raise _wrong(path, "a PEM text has several lines, which would be taken for one value each")
+    yield from ((f"line {number}", line) for number, line in lines)
+
+
+def _json(path: str, data: bytes) -> Iterator[tuple[str, str]]:
+    parsed = None
+    # Raised outside the handler: the decoder's exception holds the whole text, and chaining would keep it.
+    with suppress(ValueError, RecursionError):
+        parsed = json.loads(data)
+    if isinstance(parsed, dict):
+        items = [(f'"{key}"', value) for key, value in parsed.items()]
+    elif isinstance(parsed, list):
+        items = [(f"item {number}", value) for number, value in enumerate(parsed, 1)]
+    else:
+        raise _wrong(path, "it begins like JSON but is none")
+    for label, value in items:
+        if not isinstance(value, str):
+            raise _wrong(path, f"{label} is not a string")
+        yield label, value
+
+
+def _wrong(path: str, what: str) -> UsageError:
+    return UsageError(
+        f"--secrets-file: {path}: {what}",
+        cause="it holds one value a line, or a JSON array or object of strings",
+        change="""write it as JSON, such as `keylease lease --format json` does: {"NAME": "value"} or ["value"]""",
+        docs="redact",
+    )
