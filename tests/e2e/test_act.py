@@ -127,9 +127,15 @@ def test_the_example_runs_as_it_stands(engine: Engine, site: Site, tmp_path: Pat
     assert user not in done.log
 
 
-def test_the_readme_shows_the_example(seeded: object) -> None:
-    text = example("github/deploy.yml")
-    assert text[text.index("jobs:") :] in (REPOSITORY / "README.md").read_text()
+def test_the_readme_shows_what_the_tests_run() -> None:
+    """This workflow, and the examples of test_gitlab.py and test_jenkins.py."""
+    readme = (REPOSITORY / "README.md").read_text()
+    workflow = example("github/deploy.yml")
+    for text in (
+        workflow[workflow.index("jobs:") :],
+        *map(example, ("gitlab/.gitlab-ci.yml", "keylease.yml", "Jenkinsfile")),
+    ):
+        assert text in readme
 
 
 def test_delivers_variables_outputs_files_and_a_summary(engine: Engine, site: Site, tmp_path: Path) -> None:
