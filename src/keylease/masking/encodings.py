@@ -234,6 +234,19 @@ def base64_cores(data: bytes) -> list[bytes]:
     ]
 
 
+def base64_ends(data: bytes) -> list[bytes]:
+    """`data` at the same three places, where it ends the text and the last character is certain: with padding, without.
+
+    None for a place where no padding is needed: the core says it all.
+    """
+    found = []
+    for offset in range(3):
+        if (len(data) + offset) % 3:
+            whole = base64.b64encode(b"\0" * offset + data)[(0, 2, 3)[offset] :]
+            found += [whole, whole.rstrip(b"=")]
+    return found
+
+
 def url_safe(encoded: bytes) -> bytes:
     """Base64 in the alphabet of base64url."""
     return encoded.translate(_URL_SAFE)

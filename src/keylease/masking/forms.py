@@ -1,5 +1,6 @@
 """The forms in which a value can appear in a log, and which of them are safe to hide."""
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,8 @@ stands in every service-account key."""
 
 _ARMOUR = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 """First and last line of a PEM block: no secret, and in every certificate that a log shows."""
+
+_JSON_KEY = re.compile(r'^"(?:[^"\\]|\\.)*" *: *')
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
@@ -139,6 +142,14 @@ def short_lines(data: bytes) -> tuple[int, int]:
     return sum(map(_is_short, lines)), len(lines)
 
 
+def _hidden_lines(bare: str, *, is_document: bool) -> list[str]:
+    """The lines of a value that are hidden each by itself; of a JSON document those whose value alone would be."""
+    lines = [line for line in lines_of(bare) if is_maskable(line)]
+    if is_document:
+        return [line for line in lines if is_maskable(_JSON_KEY.sub("", line).strip(' ",[]{}'))]
+    return lines
+
+
 def _is_short(line: str) -> bool:
     return not is_maskable(line) and any(c.isalnum() for c in line) and not _ARMOUR.fullmatch(line)
 
@@ -153,15 +164,15 @@ def announcements(data: bytes) -> list[Announcement]:
         binary = list(_binary_forms(data)) if len(data) >= MINIMUM else []
         return [Announcement(f.pattern.decode("ascii")) for f in binary if f.name not in ("raw", "base64 piece")]
     texts: dict[str, Announcement] = {}
-    for part in (text, *leaves_of(text)):
+    leaves = leaves_of(text)
+    for part in (text, *leaves):
         bare = part.strip()
-        lines = lines_of(bare)
         if is_maskable(bare):
             # With its white space for what encodes all of it, without for what prints it.
             texts.setdefault(part, Announcement(part))
             known = texts[part] if part == bare else texts.setdefault(bare, Announcement(bare))
             known.forms = tuple(form for form in _whole(bare, pieces=False) if _is_announced(form))
-        for line in filter(is_maskable, lines):
+        for line in _hidden_lines(bare, is_document=bool(leaves) and part is text):
             if line not in texts:
                 texts[line] = Announcement(line, filter(_is_announced, _line(line, pieces=False)))
     return list(texts.values())
@@ -204,7 +215,7 @@ def named_forms(data: bytes) -> Iterator[Form]:
         is_document = bool(leaves) and part is text
         if is_maskable(bare):
             yield from _whole(bare, pieces=not is_document)
-        for line in filter(is_maskable, lines):
+        for line in _hidden_lines(bare, is_document=is_document):
             yield from _line(line, pieces=not is_document and len(bare) < LARGE)
         yield from _joined(lines)
 
@@ -221,6 +232,7 @@ def _whole(bare: str, *, pieces: bool) -> Iterator[Form]:
             yield from _escaped(end.join(_NEWLINE.split(bare)))
     data = bare.encode("utf-8")
     yield from _base64(data, pieces=pieces and not lines)
+    yield from _base64_ends(data, pieces=pieces and not lines)
     yield from _encoded(data)
     written = json.dumps(bare)[1:-1]
     if written != bare:
@@ -275,6 +287,7 @@ def _escaped(text: str) -> Iterator[Form]:
 def _binary_forms(data: bytes) -> Iterator[Form]:
     yield Form(data, "raw")
     yield from _base64(data, pieces=True)
+    yield from _base64_ends(data, pieces=True)
     yield from _encoded(data)
     bare = repr(data).lstrip("b")[1:-1]
     yield Form(bare.encode("ascii"), "Python")
@@ -291,9 +304,11 @@ def _encoded(data: bytes) -> Iterator[Form]:
             yield from _checked(encodings.rows(encoded, width), "base64, wrapped")
     if len(data) > 30:
         yield from _checked(encodings.rows(data.hex().encode("ascii"), 60), "hex, wrapped")
-    for core in encodings.base64_cores(data):
-        for inner in dict.fromkeys((core, encodings.url_safe(core))):
-            yield from _checked(encodings.base64_cores(inner), "base64 of base64")
+    cores = encodings.base64_cores(data)
+    alone = base64.b64encode(data)
+    for inner in dict.fromkeys(form for core in (*cores, alone) for form in (core, encodings.url_safe(core))):
+        yield from _checked(encodings.base64_cores(inner), "base64 of base64")
+    yield from _checked([base64.b64encode(alone)], "base64 of base64")
 
 
 def _base64(data: bytes, *, pieces: bool) -> Iterator[Form]:
@@ -306,6 +321,16 @@ def _base64(data: bytes, *, pieces: bool) -> Iterator[Form]:
             yield from (Form(piece, "base64 piece") for piece in good)
             if not good or len(good) < len(cut):
                 yield from _checked([form], "base64")
+
+
+def _base64_ends(data: bytes, *, pieces: bool) -> Iterator[Form]:
+    """What :func:`_base64` leaves of the last characters where the value ends the text."""
+    for whole in encodings.base64_ends(data):
+        for form in dict.fromkeys((whole, encodings.url_safe(whole))):
+            # What comes before is in the pieces.
+            in_pieces = pieces and len(form) >= PIECES_FROM and len(data) < LARGE
+            end = form[-encodings.PIECE - 2 :] if in_pieces else form
+            yield from _checked([end if len(set(end)) > encodings.PIECE // 2 else form], "base64 end")
 
 
 def _checked(patterns: Iterable[bytes], name: str) -> Iterator[Form]:
