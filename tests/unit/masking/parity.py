@@ -102,6 +102,8 @@ ROWS = [
     Row("`set -x` of bash", (PASSWORD,), lambda s: "+ : '" + s.replace("'", "'\\''") + "'\n",
         ("bash", 'exec 2>&1; set -x; : "$1"')),
     Row("shell, `'\"'\"'`", (PASSWORD,), shlex.quote, ("dash", "A=$1; export A; export -p | sed -n 's/^export A=//p'")),
+    Row("dash, quotes in a row", ("Zq9''x1W'''k8",), lambda s: "'" + re.sub("('+)", r"""'"\1"'""", s) + "'",
+        ("dash", "A=$1; export A; export -p | sed -n 's/^export A=//p'")),
     Row("shell, double quotes", (PASSWORD,), lambda s: '"' + re.sub(r'(["$`\\])', r"\\\1", s) + '"\n',
         ("bash", "A=$1; declare -p A | sed 's/^declare -- A=//'")),
     Row("bash `%q`", (PASSWORD,), lambda s: re.sub(r"""([^\w@%+=:./-])""", r"\\\1", s), ("bash", 'printf %q "$1"')),
