@@ -81,7 +81,9 @@ class _Step:
         rows = rows_of(taken.leases, taken.exports)
         if options.summary:
             self.outputs.summary(rows)
-        with self.outputs.group(f"Keylease: {len(taken.exports)} values delivered"):
+        with self.outputs.group(
+            f"Keylease: {'1 value' if len(taken.exports) == 1 else f'{len(taken.exports)} values'} delivered"
+        ):
             self.outputs.message("\n".join("  ".join(filter(None, row.cells())) for row in rows))
         context.http.close()
         return ExitCode.OK

@@ -1,12 +1,15 @@
 """The command line. The only module that talks in exit codes to a shell."""
 
 import argparse
+import difflib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from keylease import __version__
+from keylease.errors import ExitCode
 
 REPLACEMENT = "***"
 """Stands for a value in output (masking.REPLACEMENT, which would take longer to import than `--help` to print)."""
@@ -14,7 +17,7 @@ REPLACEMENT = "***"
 EPILOG = """\
 exit codes:
   0  done                              4  a provider refused (login, permission, no such secret)
-  1  findings, or drift under --check  5  a provider can't be reached, or the deadline passed
+  1  (reserved for audit findings)     5  a provider can't be reached, or the deadline passed
   2  usage or configuration            6  some items failed, each is named
   3  no usable identity token         70  a defect of keylease
   `keylease exec` ends with the command's own code once the command has started.
@@ -158,23 +161,34 @@ def _source(*, secrets: bool = True) -> argparse.ArgumentParser:
     file = source.add_argument_group("from a file")
     file.add_argument("--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)")
     flags = source.add_argument_group("or for one Vault or OpenBao")
-    flags.add_argument("--url", help="its address (default: VAULT_ADDR, BAO_ADDR)")
+    flags.add_argument("--url", help="its address (default: BAO_ADDR, then VAULT_ADDR)")
     flags.add_argument("--role", help="the role to log in to")
     flags.add_argument("--method", choices=("jwt", "approle", "kubernetes", "token"), help="default: jwt")
     flags.add_argument("--mount", help="where the auth method is mounted (default: the method's name)")
     flags.add_argument("--audience", help="the identity token's `aud`")
-    flags.add_argument("--namespace", help="default: VAULT_NAMESPACE, BAO_NAMESPACE")
-    flags.add_argument("--ca-certificate", metavar="FILE", help="PEM of the CA (default: VAULT_CACERT, BAO_CACERT)")
+    flags.add_argument("--namespace", help="default: BAO_NAMESPACE, then VAULT_NAMESPACE")
+    flags.add_argument(
+        "--ca-certificate", metavar="FILE", help="PEM of the CA (default: BAO_CACERT, then VAULT_CACERT)"
+    )
     if secrets:
         flags.add_argument(
             "--secret",
             action="append",
             dest="secrets",
-            metavar="'PATH KEY | NAME'",
+            metavar="'PATH FIELD | NAME'",
             help="what to read and the variable to set; may be given again",
         )
-    flags.add_argument("--deadline", metavar="SECONDS", help="for the whole step (default: 120)")
+    flags.add_argument("--deadline", metavar="TIME", help="for the whole step: seconds, or like 90s, 2m (default: 120)")
     return source
+
+
+def _refuse(root: argparse.ArgumentParser, command: str, word: str) -> NoReturn:
+    """Say what is not known in the command's own words: its usage, and what it may have meant."""
+    groups = [action for action in root._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    chosen: argparse.ArgumentParser = groups[0].choices[command]
+    near = difflib.get_close_matches(word.partition("=")[0], chosen._option_string_actions, 1)  # noqa: SLF001
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    chosen.error(f"unknown argument: {word}{hint}; see keylease {command} --help")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -184,7 +198,13 @@ def main(argv: Sequence[str]) -> int:
     if arguments[:1] == ["exec"] and "--" in arguments:
         cut = arguments.index("--")
         arguments, command = arguments[:cut], arguments[cut + 1 :]
-    options = parser().parse_args(arguments)
+    root = parser()
+    if not arguments or arguments == ["help"]:
+        print(root.format_help(), end="", file=sys.stdout if arguments else sys.stderr)
+        return ExitCode.OK if arguments else ExitCode.USAGE
+    options, unknown = root.parse_known_args(arguments)
+    if unknown:
+        _refuse(root, options.command, unknown[0])
     if options.command == "exec":
         options.argv = command or [word for word in options.argv if word != "--"]
     from keylease import commands

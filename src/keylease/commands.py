@@ -178,7 +178,8 @@ class _Command:
             self.log.warning("%s", item.error.summary)
             self.log.warning("%s lives until %s", item.revocation.label, until(item.revocation))
         file.finish([item.revocation for item in failed])  # what could not be revoked can be tried again
-        self.log.info("revoked %s of %s leases", len(state.revocations) - len(failed), len(state.revocations))
+        done, number = len(state.revocations) - len(failed), len(state.revocations)
+        self.log.info("revoked %s of %s %s", done, number, "lease" if number == 1 else "leases")
         strict = self.options.strict or any(item.revocation.strict for item in failed)
         return ExitCode.PARTIAL if failed and strict else ExitCode.OK
 
@@ -205,22 +206,32 @@ class _Command:
 
         o = self.options
         flags = {name: getattr(o, name, None) for name in FLAGS}
-        given = [name for name in FLAGS if flags[name]]
         secrets = getattr(o, "secrets", None)
-        if secrets:
-            given.append("secret")
+        given = [
+            f"--{name.replace('_', '-')}" for name in FLAGS if flags[name] and name not in BESIDE_A_FILE[o.command]
+        ]
+        given += ["--secret"] if secrets else []
         path = o.config or self.env.get("KEYLEASE_CONFIG")
-        # Flags name one provider: then a file that happens to lie about is not meant. --audience alone names none.
-        if not path and not given and Path(FILE_NAME).is_file():
+        # --url and --secret stand for a provider of their own: a file that happens to lie about is not meant.
+        if not path and not flags["url"] and not secrets and Path(FILE_NAME).is_file():
             path = FILE_NAME
-        if o.config and set(given) - {"audience"}:
-            listed = ", ".join("--" + name.replace("_", "-") for name in given)
+        if path and given and not (o.config is None and (flags["url"] or secrets)):
             raise UsageError(
-                f"--config can't go together with {listed}", change="use one of the two", docs="configuration"
+                f"{', '.join(given)} can't go together with {path}",
+                cause="the file says it already, and one of the two would be passed over",
+                change=f"write it into {path}, or give --url and all the rest as flags",
+                docs="configuration",
             )
-        if path and not set(given) - {"audience"}:
-            plan = load_file(path, self.env)
-        elif needed or set(given) - {"audience"} or self.env.get("VAULT_ADDR") or self.env.get("BAO_ADDR"):
+        if path and not flags["url"] and not secrets:
+            plan = self._with_deadline(load_file(path, self.env), flags["deadline"])
+        elif needed or given or self.env.get("VAULT_ADDR") or self.env.get("BAO_ADDR"):
+            if not (flags["url"] or self.env.get("BAO_ADDR") or self.env.get("VAULT_ADDR")):
+                raise UsageError(
+                    "there is nothing to lease from: no keylease.yml here, no --config, and no Vault's address",
+                    change="--url https://vault.example.com --role NAME --secret 'secret/data/ci FIELD | NAME'\n"
+                    "(BAO_ADDR or VAULT_ADDR will do for --url), or --config FILE",
+                    docs="configuration",
+                )
             plan = plan_from_flags(env=self.env, secrets=secrets, **flags)
         else:
             plan = Plan({})
@@ -230,15 +241,17 @@ class _Command:
                 change="--secret 'secret/data/ci npmToken | NPM_TOKEN', or a keylease.yml (--config FILE)",
                 docs="configuration",
             )
-        deadline = getattr(o, "deadline", None)
-        if deadline and path:
-            from keylease.config.values import seconds
-
-            try:
-                plan = replace(plan, deadline=seconds(deadline))
-            except ValueError as error:
-                raise UsageError(f"--deadline: must be a number of seconds: {error}", docs="configuration") from None
         return plan
+
+    def _with_deadline(self, plan: Plan, deadline: str | None) -> Plan:
+        if not deadline:
+            return plan
+        from keylease.config.values import seconds
+
+        try:
+            return replace(plan, deadline=seconds(deadline))
+        except ValueError as error:
+            raise UsageError(f"--deadline: must be {error}", docs="configuration") from None
 
     def _context(self, plan: Plan) -> Context:
         return Context(self.env, self.masker, Deadline.with_reserve(plan.deadline), self.log)
@@ -271,10 +284,14 @@ class _Command:
         for label in self.masker.unmaskable:
             self.log.warning("%s: the value is too short or too common to be masked; a log can show it", label)
         names = ", ".join(dict.fromkeys(export.name for export in exports))
-        self.log.info("%s values leased: %s%s", len(exports), names, f"; {note}" if note else "")
+        values = "1 value" if len(exports) == 1 else f"{len(exports)} values"
+        self.log.info("%s leased: %s%s", values, names, f"; {note}" if note else "")
 
 
 FLAGS = ("url", "role", "method", "mount", "audience", "namespace", "ca_certificate", "deadline")
+
+BESIDE_A_FILE = {"lease": {"deadline"}, "exec": {"deadline"}, "whoami": {"deadline", "audience"}}
+"""Flags that may stand beside a keylease.yml: they say nothing about a provider."""
 
 OURS = ("KEYLEASE_ID_TOKEN",)
 """Variables that a command run by `exec` has no use for: the job's identity is ours to exchange."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 def leave(code: int) -> NoReturn:
     """Run the exit handlers, flush, and end with `code`. Threads that are left are daemons: nobody waits for them."""
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way short of ending the interpreter
     try:
         sys.stdout.flush()
         sys.stderr.flush()

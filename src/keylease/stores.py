@@ -1,6 +1,7 @@
 """Where `keylease lease` puts what it leased: the job's own channels on GitHub, text elsewhere."""
 
 import logging
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TextIO, cast
 from keylease.masking import Masker
 from keylease.model import Env, Export, Plan, Revocation
 from keylease.outputs import console, shell
-from keylease.outputs.files import Places, SecretFiles, write_private
+from keylease.outputs.files import Places, SecretFiles, Written, write_private
 from keylease.outputs.github import GitHubOutputs
 from keylease.outputs.names import check_exports
 from keylease.outputs.state import StateFile, default_path
@@ -74,7 +75,8 @@ class TextStore(Store):
         self._revocations: Sequence[Revocation] = ()
         self._files = SecretFiles(Places(env), lambda _: self._save(), lambda text: log.warning("%s", text))
         if self._state:
-            self.note = "end them with `keylease revoke`" + (f" --state {state}" if state else "")
+            also = f", which deletes {output} too" if output and form != "gitlab-dotenv" else ""
+            self.note = "end them with `keylease revoke" + (f" --state {state}`" if state else "`") + also
 
     def remember(self, revocations: Sequence[Revocation]) -> None:
         """See the base class."""
@@ -94,6 +96,11 @@ class TextStore(Store):
             self._log.warning("%s", shell.GITLAB_WARNING)
         if self._output:
             write_private(self._output, text.encode("utf-8"))
+            if self._form != "gitlab-dotenv":  # that one is an artifact: it is there to outlive the job
+                status = os.stat(self._output)
+                path = os.path.realpath(self._output)
+                self._files.written.append(Written(path, self._output, "", status.st_dev, status.st_ino))
+                self._save()
         else:
             console.emit(sys.stdout, text)
 

@@ -149,7 +149,7 @@ def test_the_example_runs_as_it_stands(pipeline: Pipeline, site: Site) -> None:
     assert re.search(r"^deploy +> the value is <\*\*\*>$", done.stdout, re.MULTILINE)
     assert re.search(r"^deploy +> database says \+OK$", done.stdout, re.MULTILINE)
     assert "3 values leased: DEPLOY_TOKEN, DB_USERNAME, DB_PASSWORD" in done.stdout
-    assert "revoked 1 of 1 leases" in done.stdout
+    assert "revoked 1 of 1 lease" in done.stdout
     assert site.logins() == logins + 2
     assert site.nothing_alive()
     assert pipeline.left_behind() == []
@@ -160,7 +160,7 @@ def test_a_failing_script_is_cleaned_up_after(pipeline: Pipeline, site: Site) ->
     done = pipeline.run("announce")
     assert done.returncode != 0
     assert sha256(site.token) in done.stdout
-    assert "revoked 1 of 1 leases" in done.stdout
+    assert "revoked 1 of 1 lease" in done.stdout
     assert site.nothing_alive()
     assert pipeline.left_behind() == []
 

@@ -142,7 +142,7 @@ def test_the_shell_step_exports_revokes_and_traces_no_value(agent: Agent, site: 
     assert code == 0, log
     assert f"token sha256={sha256(site.token)}" in log
     assert "database says +OK" in log
-    assert "revoked 1 of 1 leases" in log
+    assert "revoked 1 of 1 lease" in log
     assert site.nothing_alive()
     assert agent.no_state()
 

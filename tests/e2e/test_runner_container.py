@@ -82,7 +82,7 @@ def test_what_main_leases_post_revokes(job: Job, site: Site) -> None:
 
     post = job.post()
     assert post.exit_code == 0, post.log
-    assert "Keylease: revoked 1 of 1 leases (1 dynamic secrets)" in post.log
+    assert "Keylease: revoked 1 of 1 tokens and 1 dynamic secret" in post.log
     assert site.nothing_alive()
     assert not site.valkey.login(main.env["DB_USERNAME"], main.env["DB_PASSWORD"])
 

@@ -56,7 +56,7 @@ def struct(node: Node, wanted: type[T], source: str, path: str, given: Mapping[s
             try:
                 values[key] = seconds(child.value)
             except ValueError as error:
-                raise fail(source, node.lines[key], _join(path, key), f"must be a number of seconds: {error}") from None
+                raise fail(source, node.lines[key], _join(path, key), f"must be {error}") from None
         if isinstance(child.value, dict) and is_a(hint, dict[str, str]):
             # msgspec does not say which entry of a mapping is wrong.
             for name, item in child.value.items():

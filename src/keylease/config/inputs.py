@@ -328,7 +328,7 @@ def _seconds(text: str, name: str) -> float:
     try:
         found = values.seconds(text)
     except ValueError as error:
-        raise _error(name, f"must be a number of seconds: {error}") from None
+        raise _error(name, f"must be {error}") from None
     if found <= 0:
         raise _error(name, "must be more than 0")
     return found

@@ -17,7 +17,7 @@ def seconds(text: str) -> float:
         return float(text)
     found = _DURATION.fullmatch(text) if 0 < len(text) <= 30 else None
     if not found:
-        raise ValueError("not a duration such as 90s, 2m or 1h30m")
+        raise ValueError("a duration: seconds, or like 90s, 2m or 1h30m")
     hours, minutes, secs, milliseconds = (float(found[unit] or 0) for unit in ("h", "m", "s", "ms"))
     return hours * 3600 + minutes * 60 + secs + milliseconds / 1000
 

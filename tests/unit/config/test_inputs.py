@@ -15,7 +15,7 @@ from tests.leaks import Seeded
 URL = {"INPUT_URL": "https://vault.example.com"}
 SECRETS = {"INPUT_SECRETS": "secret/data/ci key | A ;"}
 BASE = URL | SECRETS
-NO_DURATION = "must be a number of seconds: not a duration such as 90s, 2m or 1h30m"
+NO_DURATION = "must be a duration: seconds, or like 90s, 2m or 1h30m"
 
 
 def plan(**inputs: str) -> Plan:

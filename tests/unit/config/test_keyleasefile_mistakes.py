@@ -60,7 +60,7 @@ def test_the_document(text: str, summary: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "summary", "hint"),
     [
-        ("deadline: soon", "deadline: must be a number of seconds: not a duration such as 90s, 2m or 1h30m", ""),
+        ("deadline: soon", "deadline: must be a duration: seconds, or like 90s, 2m or 1h30m", ""),
         ("deadline: 0", "deadline: must be more than 0", ""),
         ("deadline: true", "deadline: must be a number, not true or false", ""),
         ("retries: 21", "retries: must be at most 20", ""),
