@@ -9,7 +9,7 @@ import pytest
 from keylease.errors import KeyleaseError, RefusedError, UnreachableError
 from keylease.model import Revocation
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy, drop, status
+from tests.fakes.misbehaving import Proxy, drop, reply, status
 from tests.integration.vault_job import Job, new_context, revoke_elsewhere
 from tests.servers.openbao import OpenBao
 from tests.servers.postgres import Postgres
@@ -176,3 +176,14 @@ def test_leases_are_revoked_side_by_side(trust: Trust, proxy: Proxy, valkey: Val
     started = time.monotonic()
     revoke_elsewhere(revocation_of(job))
     assert time.monotonic() - started < 2.5, "one after the other would take 3 s"
+
+
+def test_a_refusal_by_a_firewall_is_not_taken_for_gone(trust: Trust, proxy: Proxy) -> None:
+    """Whoever answers 403 to everything must not make a live token look revoked."""
+    job = Job(trust, url=proxy.url)
+    job.exchange()
+    page = reply(403, body=b"<html>Forbidden</html>", content_type="text/html")
+    proxy.fail("*", *[page] * 4)
+    with pytest.raises(UnreachableError, match="by something in front of"):
+        revoke_elsewhere(revocation_of(job))
+    assert trust.bao.token_lookup(job.vault_token) is not None
