@@ -6,8 +6,11 @@ host, read a body of any size, take passwords from ``~/.netrc`` (which would rep
 
 import contextlib
 import email.utils
+import http.cookiejar
 import os
 import random
+import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,6 +42,8 @@ MAX_BODY = 16 * 1024 * 1024
 
 _CHUNK = 64 * 1024
 _SAME_ORIGIN_REDIRECTS = 3
+
+_no_proxy_lock = threading.Lock()  # requests sets and deletes a variable of the process while it looks
 
 
 class HttpSettings(Struct, frozen=True):
@@ -85,6 +90,7 @@ class Session(requests.Session):
         self._deadline = deadline
         self._env = env
         self.trust_env = False
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self.headers["User-Agent"] = f"keylease/{__version__}"
         self.headers["Accept"] = "application/json"
         self.verify = _verify(name, settings, env)
@@ -174,9 +180,12 @@ class Session(requests.Session):
         env = self._env
         if not any(name.lower().endswith("_proxy") for name in env):
             return {}
-        no_proxy = env.get("no_proxy") or env.get("NO_PROXY")
-        if requests.utils.should_bypass_proxies(url, no_proxy or ""):
+        if _is_loopback(urlsplit(url).hostname or ""):
             return {}
+        no_proxy = env.get("no_proxy") or env.get("NO_PROXY")
+        with _no_proxy_lock:
+            if requests.utils.should_bypass_proxies(url, no_proxy or ""):
+                return {}
         schemes = ("http", "https", "all")
         found = {s: env.get(f"{s}_proxy") or env.get(f"{s.upper()}_PROXY") for s in schemes}
         return {scheme: proxy for scheme, proxy in found.items() if proxy}
@@ -241,6 +250,12 @@ def _must_exist(name: str, what: str, path: str) -> str:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _is_loopback(host: str) -> bool:
+    # What is sent to this machine must not leave it: a proxy would get it, in clear text where the URL is http. Go's
+    # clients, and so the CLIs of Vault and OpenBao, do the same.
+    return re.fullmatch(r"localhost|127(\.\d+){3}|::1", host) is not None
 
 
 def _shown(url: str) -> str:

@@ -198,3 +198,46 @@ def test_one_session_serves_threads_side_by_side(misbehaving: Misbehaving) -> No
         thread.join()
     assert answers == [200] * 8
     assert time.monotonic() - start < 1.2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_what_is_for_this_machine_goes_through_no_proxy(misbehaving: Misbehaving, host: str) -> None:
+    with pytest.raises(UnreachableError):
+        session(env={"HTTP_PROXY": misbehaving.url}, retries=0).request("GET", f"http://{host}:{free_port()}/v1/x")
+    assert misbehaving.requests == []
+
+
+def test_no_cookies_are_kept(misbehaving: Misbehaving) -> None:
+    misbehaving.on("/v1/x", reply(headers={"Set-Cookie": "id=1; Path=/"}))
+    made = session()
+    for _ in range(2):
+        made.request("GET", f"{misbehaving.url}/v1/x")
+    assert ["Cookie" in request.headers for request in misbehaving.requests] == [False, False]
+
+
+def test_threads_behind_a_proxy_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """requests looks at `no_proxy` by setting and deleting the process's own variable."""
+    inside: list[int] = []
+    crowded: list[int] = []
+
+    def look(url: str, no_proxy: str) -> bool:
+        inside.append(1)
+        time.sleep(0.02)
+        crowded.append(len(inside))
+        inside.pop()
+        return True
+
+    monkeypatch.setattr("requests.utils.should_bypass_proxies", look)
+    made = session(env={"HTTPS_PROXY": "http://127.0.0.1:9"}, retries=0)
+    url = "https://vault.invalid/v1/x"
+
+    def call() -> None:
+        with pytest.raises(UnreachableError):
+            made.get(url)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert crowded == [1] * 4
