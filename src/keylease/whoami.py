@@ -60,7 +60,7 @@ def _print_text(advices: Sequence[Advice], verified: Sequence[str | None], token
             emit(out, f"  signature good: {signature}\n")
         _print_claims(advice.token, tokens, shown, out)
         if advice.trust and advice.trust.text:
-            emit(out, f"\n  {advice.trust.title}: the narrowest trust for this job\n\n")
+            emit(out, f"\n  {one_line(advice.trust.title)}: the narrowest trust for this job\n\n")
             emit(out, sanitize(advice.trust.text) + "\n")
         for note in advice.trust.notes if advice.trust else ():
             emit(out, f"  note: {one_line(note)}\n")
@@ -97,7 +97,8 @@ def _print_json(advices: Sequence[Advice], verified: Sequence[str | None], token
             for advice, signature in zip(advices, verified, strict=True)
         ],
     }
-    emit(out, json.dumps(report, indent=2) + "\n")
+    # `##[` would be a workflow command wherever it stands in a line (see console.sanitize); in JSON it can be escaped.
+    emit(out, json.dumps(report, indent=2).replace("##", "#\\u0023") + "\n")
 
 
 def _error(error: KeyleaseError | None) -> dict[str, str] | None:
