@@ -12,7 +12,11 @@ from keylease.config.yamltree import Node, shown
 from keylease.errors import UsageError
 from keylease.model import Deliver, Origin, Read, Use, Wildcard
 
-_PLATFORM_VARIABLE = re.compile(r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM)_.*", re.DOTALL)
+_PLATFORM_VARIABLE = re.compile(
+    r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM|BUILDKITE|CIRCLE|BITBUCKET)_.*"
+    r"|GH_TOKEN|GH_ENTERPRISE_TOKEN|KEYLEASE_ID_TOKEN",
+    re.DOTALL,
+)
 
 
 def add_item(node: Node, source: str, path: str, assembler: Assembler) -> None:
