@@ -372,18 +372,23 @@ def _common_directory(git: str, places: Places) -> str:
     if not os.path.isdir(git):
         if not os.path.isfile(git):
             raise OSError
-        with open(git, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(10_000)
+        text = _text_of(git)
         if not text.startswith("gitdir: "):
             raise OSError
         where = places.to_here(text.removeprefix("gitdir: ").rstrip("\n"))
         git = os.path.join(os.path.dirname(git), where)
-    try:
-        with open(os.path.join(git, "commondir"), encoding="utf-8", errors="surrogateescape") as file:
-            git = os.path.join(git, places.to_here(file.read(10_000).rstrip("\n")))
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError):
+        git = os.path.join(git, places.to_here(_text_of(os.path.join(git, "commondir")).rstrip("\n")))
     return os.path.realpath(git, strict=True)
+
+
+def _text_of(path: str) -> str:
+    """The beginning of a regular file. A pipe that an earlier step put there would hold us for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError
+        return file.read(10_000)
 
 
 def _pattern(relative: str) -> bytes:

@@ -290,7 +290,9 @@ def test_an_exclude_file_without_a_last_newline_is_continued_on_a_new_line(job: 
     assert exclude.read_bytes() == b"*.log\n/a\n"
 
 
-@pytest.mark.parametrize("trap", ["symlink", "fifo", "directory", "outside", "garbage", "info-symlink"])
+@pytest.mark.parametrize(
+    "trap", ["symlink", "fifo", "directory", "outside", "garbage", "info-symlink", "commondir-fifo"]
+)
 def test_a_repository_that_cannot_be_used_is_a_warning(job: Job, trap: str) -> None:
     outside = job.root / "outside"
     (outside / "info").mkdir(parents=True)
@@ -299,6 +301,9 @@ def test_a_repository_that_cannot_be_used_is_a_warning(job: Job, trap: str) -> N
     dot_git = job.workspace / ".git"
     if trap in ("outside", "garbage"):
         dot_git.write_text(f"gitdir: {outside}\n" if trap == "outside" else "what?")
+    elif trap == "commondir-fifo":
+        dot_git.mkdir()
+        os.mkfifo(dot_git / "commondir")
     elif trap == "info-symlink":
         dot_git.mkdir()
         (dot_git / "info").symlink_to(outside / "info")
