@@ -57,4 +57,7 @@ def until(revocation: Revocation) -> str:
         return "its own expiry (unknown)"
     import time
 
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(revocation.expires_at))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(revocation.expires_at))
+    except (OverflowError, ValueError, OSError):  # a server may say anything
+        return "its own expiry (unknown)"

@@ -67,3 +67,7 @@ def test_advice_without_a_token_tells_why(world: World, context: Context) -> Non
     (one,) = advise(Plan({"one": Provider("one", "memory", MemorySettings())}), context, Broken())
     assert isinstance(one.error, KeyleaseError)
     assert one.trust is None
+
+
+def test_an_expiry_beyond_all_calendars_is_unknown() -> None:
+    assert until(revocation("a", 1e300)) == "its own expiry (unknown)"
