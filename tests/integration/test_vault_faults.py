@@ -289,3 +289,13 @@ def test_reading_survives_what_logging_in_does(trust: Trust, proxy: Proxy, seede
     proxy.always("/v1/kv-*", half)
     with pytest.raises(UnreachableError, match="is not JSON"):
         Job(trust, url=proxy.url).read(f"{trust.kv.mount}/ci")
+
+
+def test_a_page_that_says_404_is_no_missing_secret(trust: Trust, proxy: Proxy) -> None:
+    """A load balancer's page must not pass for a secret that may be missing (`required: false`)."""
+    job = Job(trust, url=proxy.url)
+    job.exchange()
+    page = reply(404, body=b"<html>404</html>", content_type="text/html")
+    proxy.fail(f"/v1/{trust.kv.api('ci')}", page)
+    with pytest.raises(UnreachableError, match="a 404 that is not the server's own"):
+        job.read(trust.kv.api("ci"), raw="true")

@@ -43,6 +43,15 @@ def server_trouble(client: VaultClient, answer: Answer, doing: str) -> Unreachab
             docs="garbage",
             detail=answer.detail,
         )
+    if answer.status == 404 and not answer.body:
+        # Or a load balancer without a server behind it would pass for a secret that is not there, which may be allowed.
+        return UnreachableError(
+            f"Vault: {doing} was answered with a 404 that is not the server's own",
+            cause=f"a proxy, a load balancer or another service answers at {url}",
+            change="correct `url`: the API's address without a path, unless a proxy maps one",
+            docs="garbage",
+            detail=answer.detail,
+        )
     if answer.status not in _STATES and answer.status < 500:
         return None
     health = client.health()
