@@ -316,13 +316,31 @@ def test_ssh_certificates(trust: Trust, unique: Unique) -> None:
     assert "PRIVATE KEY" in document.value(["private_key"], job.context.seal).reveal()
 
 
-def test_child_tokens(trust: Trust) -> None:
+def test_a_token_that_no_revocation_reaches_is_warned_about(
+    trust: Trust, seeded: Seeded, caplog: pytest.LogCaptureFixture
+) -> None:
+    trust.grant("auth/token/create-orphan", "update", "sudo")
+    parameters = {"ttl": "5m", "policies": [trust.policy], "no_default_policy": True}
+    document = Job(trust).read("auth/token/create-orphan", parameters)
+    assert document.expires_at is not None
+    assert "vault://auth/token/create-orphan: a token that does not end with ours is not revoked" in caplog.text
+    caplog.clear()
+    given = Job(trust, env={"MY_TOKEN": trust.bao.token}, method="token", token_env="MY_TOKEN")
+    given.lease = given.exchanger().exchange(None)
+    given.read("auth/token/create", parameters)
+    trust.kv.put("ci", {"x": seeded.new("x")})
+    given.read(trust.kv.api("ci"), wrap_ttl="1m", raw="true")
+    assert caplog.text.count("is not revoked at the end of the job") == 2
+
+
+def test_child_tokens(trust: Trust, caplog: pytest.LogCaptureFixture) -> None:
     """An answer in `auth` instead of `data`."""
     trust.grant("auth/token/create", "update")
     job = Job(trust)
     document = job.read("auth/token/create", {"ttl": "5m", "policies": [trust.policy], "no_default_policy": True})
     child = document.value(["client_token"], job.context.seal).reveal()
     assert trust.bao.token_lookup(child) is not None
+    assert "is not revoked" not in caplog.text
 
 
 def test_a_path_that_hands_out_nothing(trust: Trust) -> None:

@@ -187,7 +187,11 @@ class VaultManager(Manager):
 
     def _document(self, read: Read, answer: Answer, target: _Target) -> Document:
         label = str(read)
+        revocation = self.lease.revocation
+        given = revocation is not None and not revocation.own_token
         if answer.section("wrap_info"):
+            if given and not target.kv2:
+                self._not_revoked(label, "a lease that may be inside the response-wrapped answer")
             return _wrapped(label, answer.section("wrap_info"))
         data = answer.section("data")
         inner, metadata = data.get("data"), data.get("metadata")
@@ -199,6 +203,11 @@ class VaultManager(Manager):
             )
         if not data and answer.section("auth"):
             data = answer.section("auth")  # auth/token/create and logins: the issued token is the secret
+            # Only a child of our own token ends with it.
+            if given or data.get("orphan") is not False:
+                self._not_revoked(label, "a token that does not end with ours")
+            ttl = data.get("lease_duration")
+            return Document(label, data, expires_at=time.time() + ttl if isinstance(ttl, int) and ttl > 0 else None)
         if not data:
             raise NotFoundError(
                 f"Vault: {label}: the answer holds no data",
@@ -222,6 +231,11 @@ class VaultManager(Manager):
         if answer.body.get("renewable") is True and expires_at is not None:
             renewal = Renewal(label, granted_now, expires_at, lambda: self._renew(lease_id))
         return Document(label, data, expires_at=expires_at, renewal=renewal)
+
+    def _not_revoked(self, label: str, what: str) -> None:
+        self.context.log.warning(
+            "Vault: %s: %s is not revoked at the end of the job; give it a short life", label, what
+        )
 
     def _renew(self, lease_id: str) -> float:
         return granted(self._client, self._client.ask(lambda c: c.sys.lease.renew_lease(lease_id)), RENEW_LEASE)
