@@ -17,10 +17,11 @@ WAYS = {
     "GitHub Actions": "permissions: id-token: write on the job",
     "GitLab CI": "id_tokens: {VAULT_ID_TOKEN: {aud: https://vault.example.com}} in the job",
     "Jenkins": "the plugin oidc-provider, and in the pipeline:\n"
-    "withCredentials([string(credentialsId: 'vault-oidc', variable: 'KEYLEASE_ID_TOKEN')]) { sh 'keylease …' }",
+    "environment { KEYLEASE_ID_TOKEN_FILE = credentials('vault-id-token') }  // kind: OpenID Connect id token as file",
     "Kubernetes": "a projected serviceAccountToken with the audience, and\n"
     "KEYLEASE_ID_TOKEN_FILE=/var/run/secrets/tokens/vault",
-    "CircleCI": "nothing to do: every job has CIRCLE_OIDC_TOKEN_V2",
+    "CircleCI": "every job has CIRCLE_OIDC_TOKEN_V2, for the organisation's id: set `audience` to that, or make one:\n"
+    'export KEYLEASE_ID_TOKEN="$(circleci run oidc get --claims \'{"aud": "https://vault.example.com"}\')"',
     "Bitbucket Pipelines": "oidc: {audiences: [https://vault.example.com]} on the step",
     "Buildkite": "nothing to do: buildkite-agent makes the token; it must be in the step's PATH",
     "Azure DevOps": "env: {SYSTEM_ACCESSTOKEN: $(System.AccessToken)} on the step",
