@@ -105,10 +105,10 @@ def _run(
                 stream.close()
     try:
         signals.attach(child, terminal.interrupt if terminal and terminal.interactive else None)
-        pump = Pump([Channel(*each) for each in zip(sources, sinks, redactors, strict=True)])
         with terminal.forwarding(context.log) if terminal else nullcontext(), renewer:
+            # All of the output, the last of it too, belongs on our terminal while that is in raw mode.
+            pump = Pump([Channel(*each) for each in zip(sources, sinks, redactors, strict=True)])
             code = child.wait()
-            # What it wrote last belongs on our terminal before that is put back.
             pump.finish(lambda: signals.received is not None)
     finally:
         if child.poll() is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from keylease.masking.redactor import Redactor
+from keylease.pipelines.signals import start_beside
 
 DRAIN = 5.0
 """Seconds to wait for output after the command has ended: a process it left behind may hold the pipe for ever."""
@@ -92,7 +93,7 @@ class Pump:
         self._failure: Exception | None = None
         self._wake, self._woken = os.pipe()
         self._thread = threading.Thread(target=self._run, name="keylease-output", daemon=True)
-        self._thread.start()
+        start_beside(self._thread)
 
     @property
     def failure(self) -> Exception | None:

@@ -8,6 +8,7 @@ from typing import Self
 from keylease.context import Context
 from keylease.errors import KeyleaseError
 from keylease.model import Renewal
+from keylease.pipelines.signals import start_beside
 
 SAFETY = 2 / 3
 """The part of a lease's life after which it is renewed: two more tries fit in what is left."""
@@ -28,7 +29,7 @@ class Renewer:
 
     def __enter__(self) -> Self:
         if self._due:
-            self._thread.start()
+            start_beside(self._thread)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,11 +3,25 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 FORWARDED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def start_beside(thread: threading.Thread) -> None:
+    """Start a thread that leaves signals to the main one.
+
+    Python runs handlers in the main thread only, and does not wake it for a signal that the kernel gave to another
+    thread: it would be handled when the command has ended.
+    """
+    ours = signal.pthread_sigmask(signal.SIG_BLOCK, (*FORWARDED, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH))
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ours)
 
 
 class Interrupted(BaseException):

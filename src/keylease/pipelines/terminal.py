@@ -17,8 +17,9 @@ import threading
 import tty
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any
+
+from keylease.pipelines.signals import start_beside
 
 SIZE = (24, 80)
 """Rows and columns where there is no terminal to take them from (LINES and COLUMNS go before)."""
@@ -83,26 +84,23 @@ class Terminal:
         outer = self._outer
         saved = termios.tcgetattr(outer)
 
-        def raw() -> None:
+        def take(*_: object) -> None:
             if _in_foreground(outer):
                 tty.setraw(outer, termios.TCSADRAIN)
+            self._resize({})
 
         def stop(*_: object) -> None:
             termios.tcsetattr(outer, termios.TCSADRAIN, saved)
             os.kill(os.getpid(), signal.SIGSTOP)
+            take()
 
-        def resume(_signum: int, _frame: FrameType | None) -> None:
-            raw()
-            self._resize({})
-
-        handlers |= {signal.SIGTSTP: stop, signal.SIGCONT: resume}
+        handlers |= {signal.SIGTSTP: stop, signal.SIGCONT: take}
         ended, end = os.pipe()
         keys = threading.Thread(target=self._type, args=(outer, ended), name="keylease-keys", daemon=True)
         with _handling(handlers):
-            raw()
-            self._resize({})
+            take()
             try:
-                keys.start()
+                start_beside(keys)
                 _end_lines(log, "\r\n")
                 yield
             finally:
