@@ -35,7 +35,8 @@ class KeyleaseError(Exception):
 
     summary: one line, what failed, starting with the part's name; never a secret value.
     cause:   the likeliest reason, one or two lines.
-    change:  the exact thing to write or run (YAML, policy, role), may have several lines.
+    change:  the exact thing to write or run (YAML, policy, role), may have several lines. What follows its first blank
+             line is a block to paste.
     claims:  the identity token's claims that matter here; a value of None is shown as MISSING.
     docs:    the anchor in docs/errors.md.
     detail:  allow-listed facts for ``--debug`` (status, request id …), never a response body.
@@ -66,11 +67,16 @@ class KeyleaseError(Exception):
         """Set by a provider when the identity token expired on the way: a fresh one may pass."""
 
     def diagnostics(self, *, debug: bool = False) -> str:
-        """The whole story, as shown to people: the summary, then one labelled paragraph per fact."""
+        """The whole story, as shown to people: the summary, then one labelled paragraph per fact.
+
+        A block to paste comes last, between blank lines and not indented: a shell looks for the end of a heredoc in
+        the first column only.
+        """
+        change, block = _parted(self.change)
         rows = [("likely cause", self.cause)]
         if self.claims:
             rows.append(("your token", _claims_line(self.claims)))
-        rows += [("change", self.change), ("docs", self.docs)]
+        rows += [("change", change), ("docs", self.docs)]
         if debug:
             rows += [(f"debug {key}", str(value)) for key, value in self.detail.items()]
         lines = [self.summary]
@@ -79,7 +85,15 @@ class KeyleaseError(Exception):
                 first, *rest = text.splitlines()
                 lines.append(f"  {label:<14} {first}")
                 lines += [f"  {'':<14} {line}" for line in rest]
+        if block:
+            lines += ["", block, ""]
         return "\n".join(lines)
+
+
+def _parted(change: str) -> tuple[str, str]:
+    """(words for the labelled row, block to paste)."""
+    words, _, block = change.partition("\n\n")
+    return ("run the commands below", change) if "\n" in words and "<<" in words else (words, block)
 
 
 def _claims_line(claims: Mapping[str, object]) -> str:

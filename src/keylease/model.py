@@ -128,6 +128,8 @@ class Read(Struct, frozen=True):
     scheme: which manager (``vault``). path: what follows ``scheme://``, without the fragment.
     options: the manager's own settings, e.g. ``(("kv", "2"), ("version", "3"))``.
     parameters: body of a request that must be written to get an answer (pki, ssh, transit), or None to read.
+
+    ``("raw", "true")`` among the options is the line syntax: `path` is the provider's own, and is shown as written.
     """
 
     provider: str
@@ -137,7 +139,12 @@ class Read(Struct, frozen=True):
     parameters: tuple[tuple[str, Any], ...] | None = None
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.path}"
+        return self.path if self.raw else f"{self.scheme}://{self.path}"
+
+    @property
+    def raw(self) -> bool:
+        """Whether it was written as a line (``secret/data/ci key | NAME``), not as a reference."""
+        return ("raw", "true") in self.options
 
 
 Wildcard = Literal["*", "**"]
@@ -226,15 +233,21 @@ class Plan(Struct, frozen=True):
     strict_revoke: bool = False
     revoke: bool = True
 
+    def reads(self, provider: str) -> list[Read]:
+        """What is read with the lease of `provider`, each once."""
+        needs = [need for each in self.providers.values() for need in each.needs.values()]
+        return list(dict.fromkeys(d.read for d in [*needs, *self.deliveries] if d.read.provider == provider))
+
 
 class Document:
     """What a manager read: a tree of JSON, kept unprinted. Values leave it one by one, sealed.
 
-    version, created_at: of a stored secret, where the manager tells (Unix time).
+    raw: it was asked for by the line syntax, in which messages then show its fields.
+    version: of a stored secret, where the manager tells. expires_at: Unix time.
     renewal: of a dynamic secret.
     """
 
-    __slots__ = ("_data", "expires_at", "label", "renewal", "version")
+    __slots__ = ("_data", "expires_at", "label", "raw", "renewal", "version")
 
     def __init__(
         self,
@@ -244,9 +257,11 @@ class Document:
         version: str | None = None,
         expires_at: float | None = None,
         renewal: Renewal | None = None,
+        raw: bool = False,
     ) -> None:
         self.label = label
         self._data = data
+        self.raw = raw
         self.version = version
         self.expires_at = expires_at
         self.renewal = renewal
@@ -268,7 +283,7 @@ class Document:
             if len(self._data) != 1:
                 raise UsageError(
                     f"{self.label}: has {len(self._data)} fields; say which",
-                    change=f"{self.label}#FIELD with FIELD one of: {_listed(self._data)}",
+                    change=f"{self._any_field()} with FIELD one of: {_listed(self._data)}",
                     docs="field",
                 )
             selector = self.names()
@@ -285,10 +300,13 @@ class Document:
                 raise NotFoundError(
                     f"{self.label}: no field {'.'.join(selector)!r}",
                     cause=f"the fields {'under ' + repr(parent) if parent else 'there'} are: {_listed(node)}",
-                    change=f"use {self.label}#FIELD with one of these names",
+                    change=f"use {self._any_field()} with one of these names as FIELD",
                     docs="field",
                 )
-        return seal(text_of(node), f"{self.label}#{'.'.join(selector)}")
+        return seal(text_of(node), f"{self.label}{' ' if self.raw else '#'}{'.'.join(selector)}")
+
+    def _any_field(self) -> str:
+        return f"`{self.label} FIELD | NAME`" if self.raw else f"{self.label}#FIELD"
 
 
 def text_of(node: Any) -> str | bytes:

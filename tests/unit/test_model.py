@@ -6,7 +6,7 @@ import pytest
 
 from keylease.errors import NotFoundError, UsageError
 from keylease.masking import Masker
-from keylease.model import Document, Origin, fingerprint
+from keylease.model import Deliver, Document, Origin, Plan, Provider, Read, fingerprint
 from keylease.secret import Secret
 from tests.leaks import Seeded
 
@@ -46,6 +46,31 @@ def test_a_missing_field_lists_the_names_and_no_value(seeded: Seeded) -> None:
     with pytest.raises(NotFoundError, match=r"no field 'pass\.y'") as caught:
         value(data, "pass", "y")
     assert "plain value" in caught.value.cause
+
+
+def test_lines_are_answered_in_lines() -> None:
+    read = Read("vault", "vault", "kv/data/ci", (("raw", "true"),))
+    assert str(read) == "kv/data/ci"
+    assert str(Read("vault", "vault", "kv/ci")) == "vault://kv/ci"
+    document = Document(str(read), {"a": "1", "b": "2"}, raw=read.raw)
+    with pytest.raises(NotFoundError) as missing:
+        document.value(["c"], Masker().seal)
+    assert missing.value.change == "use `kv/data/ci FIELD | NAME` with one of these names as FIELD"
+    with pytest.raises(UsageError) as unnamed:
+        document.value(None, Masker().seal)
+    assert unnamed.value.change == "`kv/data/ci FIELD | NAME` with FIELD one of: a, b"
+    assert document.value(["a"], Masker().seal).reveal() == "1"
+
+
+def test_a_plan_tells_what_is_read_with_each_lease() -> None:
+    one, two = Read("a", "vault", "kv/one"), Read("b", "vault", "kv/two")
+    providers = {
+        "a": Provider("a", "vault", None),
+        "b": Provider("b", "vault", None, needs={"secret_id": Deliver(one, None, "")}),
+    }
+    plan = Plan(providers, deliveries=[Deliver(two, ("x",), "X"), Deliver(two, ("y",), "Y")])
+    assert plan.reads("a") == [one]
+    assert plan.reads("b") == [two]
 
 
 def test_no_field_named_needs_exactly_one() -> None:

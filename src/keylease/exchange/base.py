@@ -1,11 +1,11 @@
 """The contract of an exchanger."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from keylease.context import Context
-from keylease.model import Env, IdentityToken, Lease, Revocation, Trust
+from keylease.model import Env, IdentityToken, Lease, Read, Revocation, Trust
 from keylease.secret import Secret
 
 
@@ -14,15 +14,17 @@ class Exchanger(ABC):
 
     Settings: the provider's own configuration type, a msgspec Struct (``forbid_unknown_fields=True``); config
     fills it from keylease.yml or the action's inputs and then calls :meth:`complete`.
+    reads: what the run wants to read with the lease, for the trust to allow it and nothing else; empty: not known.
     """
 
     kind: ClassVar[str]
     Settings: ClassVar[Any]
 
-    def __init__(self, name: str, settings: Any, context: Context) -> None:
+    def __init__(self, name: str, settings: Any, context: Context, reads: Sequence[Read] = ()) -> None:
         self.name = name
         self.settings = settings
         self.context = context
+        self.reads = reads
 
     @classmethod
     @abstractmethod
@@ -60,4 +62,4 @@ class Exchanger(ABC):
 
     @abstractmethod
     def trust(self, claims: Mapping[str, Any]) -> Trust:
-        """The narrowest trust that lets exactly this job in. Never a wildcard."""
+        """The narrowest trust that lets exactly this job in, and read what `reads` says. Never a wildcard."""

@@ -109,7 +109,7 @@ class VaultExchanger(Exchanger):
                 raise self._no_token(auth)
             from keylease.vendors.vault_login import login_refused
 
-            raise login_refused(client, answer, self.settings, sent)
+            raise login_refused(client, answer, self.settings, sent, self.reads)
         secret = self.context.seal(value, f"{self.name}: Vault token")
         return self._lease(client, secret, auth, own=True)
 
@@ -272,14 +272,11 @@ class VaultExchanger(Exchanger):
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:
         """See the base class: a ready `bao write auth/MOUNT/role/ROLE`."""
-        from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust
+        from keylease.vendors.vault_trust import trust_for
 
         s = self.settings
-        if s.method == "kubernetes":
-            return kubernetes_trust(claims, mount=s.mount, role=s.role, namespace=s.namespace)
-        if s.method == "jwt":
-            audience = s.audience or ""
-            return jwt_trust(claims, mount=s.mount, role=s.role, audience=audience, namespace=s.namespace)
+        if s.method in ("jwt", "kubernetes"):
+            return trust_for(claims, s, self.reads)
         return Trust(f"Vault/OpenBao method {s.method}", "", ["it knows nothing of the job: prefer `method: jwt`"])
 
 

@@ -11,11 +11,11 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from keylease.context import Context
-from keylease.errors import NotFoundError, UsageError
+from keylease.errors import KeyleaseError, NotFoundError, UsageError
 from keylease.managers.base import Manager
 from keylease.model import Document, Lease, Read, Renewal
 from keylease.vendors.vault_client import Answer, VaultClient
-from keylease.vendors.vault_errors import RENEW_LEASE, refused_read, server_trouble
+from keylease.vendors.vault_errors import RENEW_LEASE, DataPath, refused_read, server_trouble
 from keylease.vendors.vault_session import Mount, VaultSession, granted, unwrap
 from keylease.vendors.vault_settings import seconds
 
@@ -28,6 +28,14 @@ unwrap_env: the variable that holds a wrapping token; the path is ``sys/wrapping
 """
 
 UNWRAP = "sys/wrapping/unwrap"
+
+KV2_PREFIXES = ("data", "metadata", "delete", "undelete", "destroy", "subkeys", "config")
+"""What follows the mount in API paths of KV version 2. https://openbao.org/api-docs/secret/kv/kv-v2/"""
+
+ENGINE_PREFIXES = ("creds", "static-creds", "issue", "sign", "datakey", "export", "keys", "cert", "sts", "roles")
+"""What follows the mount in those of other engines: not worth a guess at KV."""
+
+NEVER_KV = ("sys", "auth", "identity", "cubbyhole")
 
 
 class _Target(Struct, frozen=True):
@@ -85,13 +93,18 @@ class VaultManager(Manager):
     def read(self, read: Read) -> Document:
         """See the base class."""
         self.check(read)
+        document = self._read(read)
+        document.raw = read.raw
+        return document
+
+    def _read(self, read: Read) -> Document:
         options = dict(read.options)
         if "unwrap_env" in options:
             return self._unwrapped(read, options["unwrap_env"])
         path = _clean(read.path)
         if read.parameters is not None:
             return self._document(read, self._ask(read, _Target(path, False)), _Target(path, False))
-        if options.get("raw") == "true":
+        if read.raw:
             target = _Target(path, False)
             return self._document(read, self._ask(read, target), target)
         if "kv" in options:
@@ -183,7 +196,23 @@ class VaultManager(Manager):
             self._session.policies,
             write=read.parameters is not None,
             alternative=alternative,
+            data_path=self._with_data(target.path) if read.raw and answer.status == 403 else None,
         )
+
+    def _with_data(self, path: str) -> DataPath | None:
+        """What was perhaps meant by an API path without ``data/``; asks for the mount."""
+        try:
+            mount = self._mount(path)
+        except KeyleaseError:
+            mount = None
+        where = mount.path if mount else path.partition("/")[0]
+        rest = path[len(where) :].strip("/")
+        head = rest.partition("/")[0]
+        if head in KV2_PREFIXES or (mount and mount.version != 2):
+            return None
+        if not mount and (where in NEVER_KV or head in ENGINE_PREFIXES):
+            return None
+        return DataPath(where, f"{where}/data/{rest}", mount is not None)
 
     def _document(self, read: Read, answer: Answer, target: _Target) -> Document:
         label = str(read)
@@ -195,7 +224,9 @@ class VaultManager(Manager):
             return _wrapped(label, answer.section("wrap_info"))
         data = answer.section("data")
         inner, metadata = data.get("data"), data.get("metadata")
-        raw_kv2 = dict(read.options).get("raw") == "true" and isinstance(inner, Mapping)
+        options = dict(read.options)
+        # An unwrapped answer may have the envelope as well.
+        raw_kv2 = (read.raw or "unwrap_env" in options) and isinstance(inner, Mapping)
         if (target.kv2 or raw_kv2) and isinstance(metadata, Mapping):
             version = metadata.get("version")
             return Document(
@@ -249,9 +280,7 @@ class VaultManager(Manager):
                 docs="vault-unwrap",
             )
         wrapping = self.context.seal(value, f"{read}: {variable}")
-        target = _Target(UNWRAP, False)
-        raw = Read(read.provider, read.scheme, read.path, (("raw", "true"),))
-        return self._document(raw, unwrap(self._client, wrapping, str(read)), target)
+        return self._document(read, unwrap(self._client, wrapping, str(read)), _Target(UNWRAP, False))
 
 
 def _bad(read: Read, what: str, change: str) -> UsageError:

@@ -171,7 +171,7 @@ class LeaseRun:
         if provider.needs:
             values = {key: self._value(self._manager(n.read).read(n.read), n) for key, n in provider.needs.items()}
             settings = kind.with_needs(settings, values)
-        exchanger = kind(provider.name, settings, self._context)
+        exchanger = kind(provider.name, settings, self._context, self._plan.reads(provider.name))
         audience = exchanger.audience()
         if audience is None:
             lease = exchanger.exchange(None)

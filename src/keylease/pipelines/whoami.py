@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError
+from keylease.errors import IdentityError, KeyleaseError
 from keylease.model import IdentityToken, Plan, Trust
 from keylease.pipelines.lease import TokenSource
 from keylease.registry import EXCHANGERS
 
 
 class Advice(Struct, frozen=True):
-    """What to set up at one provider; `error` when no token could be had for its audience."""
+    """What to set up at one provider.
+
+    error: why no token could be had for its audience; `token` and `trust` are then of the token that is there, if any.
+    """
 
     provider: str
     kind: str
@@ -26,16 +29,27 @@ def advise(plan: Plan, context: Context, tokens: TokenSource, audience: str | No
     """One advice per configured provider. audience: used instead of each provider's own."""
     advices = []
     for provider in plan.providers.values():
-        exchanger = EXCHANGERS.load(provider.type)(provider.name, provider.settings, context)
+        kind = EXCHANGERS.load(provider.type)
+        exchanger = kind(provider.name, provider.settings, context, plan.reads(provider.name))
         wanted = audience or exchanger.audience()
         if wanted is None:
             advices.append(Advice(provider.name, provider.type, None, None, None))
             continue
-        try:
-            token = tokens.token(wanted)
-        except KeyleaseError as error:
-            advices.append(Advice(provider.name, provider.type, wanted, None, None, error))
-            continue
-        trust = exchanger.trust(token.claims)
-        advices.append(Advice(provider.name, provider.type, wanted, token, trust))
+        token, error = token_or_other(tokens, wanted)
+        trust = exchanger.trust(token.claims) if token else None
+        advices.append(Advice(provider.name, provider.type, wanted, token, trust, error))
     return advices
+
+
+def token_or_other(tokens: TokenSource, audience: str) -> tuple[IdentityToken | None, KeyleaseError | None]:
+    """The token for `audience`; else the reason why not, and the token that is there for another one, if any."""
+    try:
+        return tokens.token(audience), None
+    except KeyleaseError as error:
+        refused = error
+    if audience and isinstance(refused, IdentityError):
+        try:
+            return tokens.token(""), refused
+        except KeyleaseError:
+            pass  # the first reason is the one to tell
+    return None, refused

@@ -5,8 +5,13 @@ import shlex
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError
 from keylease.vendors.vault_client import RETRIED, Answer, VaultClient
+
+SELF_POLICY = "keylease-self"
+"""A policy that lets a token renew and revoke itself and its leases, and nothing else."""
 
 REVOKE_SELF = "auth/token/revoke-self"
 RENEW_SELF = "auth/token/renew-self"
@@ -15,6 +20,14 @@ REVOKE_LEASE = "sys/leases/revoke"
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _STATES = RETRIED | {472, 473, 501}  # sys/health: 472 disaster-recovery secondary, 473 performance standby
+
+
+class DataPath(Struct, frozen=True):
+    """The API path that a path without ``data/`` may have meant. sure: the server said that it is KV version 2."""
+
+    mount: str
+    path: str
+    sure: bool
 
 
 def stanza(path: str, *capabilities: str) -> str:
@@ -131,11 +144,13 @@ def refused_read(
     *,
     write: bool = False,
     alternative: str = "",
+    data_path: DataPath | None = None,
 ) -> KeyleaseError:
     """The error for a request on an API path (unquoted) that was answered with no secret.
 
     policies: those of our token, as the login told. write: it was a POST.
     alternative: another API path that was tried as well, since the KV version could not be detected.
+    data_path: the API path that may have been meant.
     """
     doing = f"{'writing to' if write else 'reading'} {path}"
     trouble = server_trouble(client, answer, doing)
@@ -150,7 +165,10 @@ def refused_read(
                 docs="vault-token",
                 detail=answer.detail,
             )
-        return _forbidden(answer, path, label, policies, write=write, alternative=alternative)
+        lines = [stanza(path, "update" if write else "read")]
+        if alternative:
+            lines.append(f"# where this is no KV version 2 mount: {stanza(alternative, 'read')}")
+        return _forbidden(client, answer, path, label, policies, lines, data_path)
     if answer.status == 404:
         return _missing(answer, path, label)
     if answer.status == 405 or "unsupported operation" in answer.said:
@@ -178,21 +196,49 @@ def _alive(client: VaultClient) -> bool:
 
 
 def _forbidden(
-    answer: Answer, path: str, label: str, policies: Sequence[str], *, write: bool, alternative: str
+    client: VaultClient,
+    answer: Answer,
+    path: str,
+    label: str,
+    policies: Sequence[str],
+    lines: Sequence[str],
+    meant: DataPath | None,
 ) -> RefusedError:
     listed = ", ".join(policies) or "(unknown: the token was given, and may not look itself up)"
     cause = f"none of the token's policies allows it: {listed}"
-    lines = [stanza(path, "update" if write else "read")]
-    if alternative:
-        lines.append(f"# where this is no KV version 2 mount: {stanza(alternative, 'read')}")
-    where = f"\n(policy {policies[0]}, if that is this role's own)" if len(policies) == 1 else ""
+    where = in_namespace(client.connection.namespace)
+    own = [name for name in policies if name not in (SELF_POLICY, "default")]
+    if own:
+        shown = shlex.quote(own[0])
+        change = (
+            f"add the stanza below to {'one of ' if len(own) > 1 else ''}the job's "
+            f"{'policies' if len(own) > 1 else 'policy'} {', '.join(own)} and keep what is there:\n"
+            f"`bao policy read {where}{shown}` shows it; `bao policy write {where}{shown} FILE` replaces it whole"
+        )
+    elif policies:
+        change = (
+            "the job has no policy of its own: write one with the stanza below, name it in the role's token_policies"
+        )
+    else:
+        change = "add the stanza below to a policy of the token (`bao token lookup` shows their names)"
+    if meant and meant.sure:
+        cause = f"{meant.mount} is a KV version 2 mount, whose API paths have data/ in them"
+        change = f"{meant.path} in place of {path}; if that is refused too:\n{change}"
+        lines = [stanza(meant.path, "read")]
+    elif meant:
+        change = f"where {meant.mount} is a KV version 2 mount, ask for {meant.path}; otherwise:\n{change}"
     return RefusedError(
         f"Vault: {label}: permission denied on {path}",
         cause=cause,
-        change="\n".join(lines) + where,
+        change="\n".join([change, "", *lines]),
         docs="vault-403",
         detail=answer.detail,
     )
+
+
+def in_namespace(namespace: str | None) -> str:
+    """The option of `bao` for it, with a blank after it; empty for the root namespace."""
+    return f"-namespace={shlex.quote(namespace)} " if namespace else ""
 
 
 def _missing(answer: Answer, path: str, label: str) -> NotFoundError:
@@ -201,7 +247,7 @@ def _missing(answer: Answer, path: str, label: str) -> NotFoundError:
         gone = "destroyed" if metadata.get("destroyed") else "deleted"
         when = metadata.get("deletion_time")
         since = f" since {when}" if isinstance(when, str) and when and when.isprintable() else ""
-        secret = shlex.quote(label.removeprefix("vault://"))
+        secret = shlex.quote(path.replace("/data/", "/", 1))
         undelete = f"`bao kv undelete -versions={int(metadata['version'])} {secret}`, or "
         return NotFoundError(
             f"Vault: {label}: version {int(metadata['version'])} is {gone}{since}",

@@ -3,24 +3,25 @@
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError
-from keylease.model import IdentityToken
+from keylease.model import IdentityToken, Read
 from keylease.vendors.github_claims import both_forms, is_github
 from keylease.vendors.vault_client import Answer, VaultClient
-from keylease.vendors.vault_errors import server_trouble
+from keylease.vendors.vault_errors import in_namespace, server_trouble
 from keylease.vendors.vault_settings import VaultSettings
-from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust, shown_claims
+from keylease.vendors.vault_trust import shown_claims, trust_for
 
 
 class _Attempt(Struct, frozen=True):
     settings: VaultSettings
     claims: Mapping[str, Any]
     said: str
+    reads: Sequence[Read] = ()
 
     @property
     def where(self) -> str:
@@ -30,14 +31,18 @@ class _Attempt(Struct, frozen=True):
     def role(self) -> str:
         return self.settings.role or "(the mount's default_role)"
 
-    def trust(self) -> str:
-        s = self.settings
-        if s.method == "kubernetes":
-            made = kubernetes_trust(self.claims, mount=s.mount, role=s.role, namespace=s.namespace)
-        else:
-            audience = s.audience or ""
-            made = jwt_trust(self.claims, mount=s.mount, role=s.role, audience=audience, namespace=s.namespace)
-        return "\n".join([made.text, *(f"# {note}" for note in made.notes)]).strip()
+    @property
+    def shown(self) -> str:
+        """The command that shows the role."""
+        where = in_namespace(self.settings.namespace)
+        return f"bao read {where}{shlex.quote(f'{self.where}/role/' + (self.settings.role or 'NAME'))}"
+
+    def with_trust(self, words: str, *, replaces: bool, role: str | None = None) -> str:
+        """`words`, then the commands that set up a role for this job, to paste. replaces: there is a role already."""
+        made = trust_for(self.claims, self.settings, self.reads, role)
+        if replaces and made.text:
+            words += "\nCAREFUL: the commands below REPLACE that role, and the policy of its name, for all who use them"
+        return "\n".join([words, "", *([made.text] if made.text else []), *(f"# {note}" for note in made.notes)])
 
 
 Explain = Callable[[_Attempt, re.Match[str]], tuple[str, str]]
@@ -45,9 +50,11 @@ Explain = Callable[[_Attempt, re.Match[str]], tuple[str, str]]
 
 
 def _audience(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
-    cause = f"role {a.role} does not have the token's `aud` in bound_audiences"
-    shown = "bao read " + shlex.quote(f"{a.where}/role/{a.settings.role or 'NAME'}")
-    return cause, f"set `audience:` to what the role expects ({shown}), or let the role expect this one:\n{a.trust()}"
+    change = (
+        f"set `audience:` (vault-action: `jwtGithubAudience:`) to one that the role has ({a.shown}),\n"
+        "or add the token's `aud` to the role's bound_audiences, keeping the rest of the role"
+    )
+    return f"role {a.role} does not have the token's `aud` in bound_audiences", change
 
 
 def _claim(a: _Attempt, match: re.Match[str]) -> tuple[str, str]:
@@ -58,7 +65,8 @@ def _claim(a: _Attempt, match: re.Match[str]) -> tuple[str, str]:
             cause += ": the job runs in no `environment:`"
     else:
         cause = f"role {a.role} is for another {name}"
-    return cause, f"run the job where the role allows it, or let the role admit this job:\n{a.trust()}"
+    words = f"run the job where the role allows it ({a.shown}), or let a role admit this job"
+    return cause, a.with_trust(words, replaces=True)
 
 
 def _subject(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
@@ -67,11 +75,16 @@ def _subject(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
     if forms:
         other = forms[0] if a.claims.get("sub") == forms[1] else forms[1]
         cause += f"; perhaps the other form of this one, {other!r}: repositories new since July 2026 have ids in it"
-    return cause, f"bind ids, which do not change, instead:\n{a.trust()}"
+    words = f"correct the role's bound_subject ({a.shown}), or bind ids, which do not change, instead"
+    return cause, a.with_trust(words, replaces=True)
 
 
 def _no_role(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
-    return f"a typing error in `role`, or the role is on another mount than {a.where}", f"create it:\n{a.trust()}"
+    listed = f"bao list {in_namespace(a.settings.namespace)}{shlex.quote(f'{a.where}/role')}"
+    return (
+        f"a typing error in `role`, or the role is on another mount than {a.where}",
+        a.with_trust(f"correct `role` ({listed}), or create it by the commands below", replaces=False),
+    )
 
 
 def _which_role(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
@@ -115,12 +128,17 @@ def _too_early(_a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
 def _user_claim(a: _Attempt, match: re.Match[str]) -> tuple[str, str]:
     return (
         f"the user_claim of role {a.role} is {match['claim']!r}, which this token lacks",
-        f"write it anew:\n{a.trust()}",
+        a.with_trust(f"set another user_claim on the role ({a.shown}), or write it anew", replaces=True),
     )
 
 
 def _oidc(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
-    return f"role {a.role} is for people's browsers (role_type oidc)", f"create one for jobs:\n{a.trust()}"
+    name = f"{a.settings.role or 'NAME'}-ci"
+    words = f"keep it, create one for jobs by the commands below, and set `role: {name}`"
+    return (
+        f"role {a.role} is for people's browsers (role_type oidc)",
+        a.with_trust(words, replaces=False, role=name),
+    )
 
 
 def _approle(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
@@ -131,7 +149,10 @@ def _approle(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
 
 
 def _kubernetes(a: _Attempt, _: re.Match[str]) -> tuple[str, str]:
-    return f"role {a.role} does not admit this service account", f"create it:\n{a.trust()}"
+    if "invalid role name" in a.said:
+        return f"there is no role {a.role} on {a.where}", a.with_trust("create it", replaces=False)
+    words = f"add the service account to the role ({a.shown}), or write the role anew"
+    return f"role {a.role} does not admit this service account", a.with_trust(words, replaces=True)
 
 
 # Messages: OpenBao 2.7 and Vault's builtin/credential, seen or read in their sources.
@@ -154,16 +175,20 @@ _CAUSES: tuple[tuple[str, Explain], ...] = (
 
 
 def login_refused(
-    client: VaultClient, answer: Answer, settings: VaultSettings, token: IdentityToken | None
+    client: VaultClient,
+    answer: Answer,
+    settings: VaultSettings,
+    token: IdentityToken | None,
+    reads: Sequence[Read] = (),
 ) -> KeyleaseError:
-    """The error for a login that was answered with no token.
+    """The error for a login that was answered with no token. reads: what the token was wanted for.
 
     `retry_with_new_token` is set on it when the identity token had expired on its way.
     """
     trouble = server_trouble(client, answer, f"logging in at auth/{settings.mount}")
     if trouble:
         return trouble
-    attempt = _Attempt(settings, token.claims if token else {}, answer.said)
+    attempt = _Attempt(settings, token.claims if token else {}, answer.said, reads)
     named = re.search(r'claim "([^"]+)"', answer.said)
     claims = shown_claims(attempt.claims, *(named.groups() if named else ())) if token else {}
     summary = f"Vault: {attempt.where} refused the login as role {attempt.role}: {answer.said or answer.status}"
@@ -187,7 +212,10 @@ def login_refused(
             )
             error.retry_with_new_token = explain is _expired and token is not None
             return error
-    change = f"a role that admits this job:\n{attempt.trust()}" if settings.method in ("jwt", "kubernetes") else ""
+    change = ""
+    if settings.method in ("jwt", "kubernetes"):
+        words = f"compare the role ({attempt.shown}) with the token, or let a role admit this job"
+        change = attempt.with_trust(words, replaces=True)
     return RefusedError(summary, change=change, claims=claims, docs="vault-login", detail=answer.detail)
 
 
@@ -199,7 +227,7 @@ def _forbidden(a: _Attempt) -> dict[str, str]:
         enable += f"\n{_configure(a)}"
     return {
         "cause": f"nothing is mounted at {a.where}/{inside}, or the role's token_bound_cidrs leave out this runner",
-        "change": f"`bao auth list` shows the mounts: correct `mount`, or\n{enable}",
+        "change": f"`bao auth list` shows the mounts: correct `mount`, or enable it\n\n{enable}",
     }
 
 

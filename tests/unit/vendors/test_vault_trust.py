@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from keylease.model import Trust
+from keylease.model import Read, Trust
+from keylease.outputs.console import sanitize
 from keylease.vendors.vault_errors import stanza
-from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust, role_for, shown_claims
+from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust, read_stanzas, role_for, shown_claims
 from tests.fakes.github_oidc import github_claims, gitlab_claims
 
 AUDIENCE = "https://vault.example.com"
@@ -169,6 +170,46 @@ def test_hostile_claims_stay_data(ref: str, sub: str, tmp_path_factory: pytest.T
         role = json.loads(body)
         assert role.get("bound_subject", sub) == sub
         assert role.get("bound_claims", {}).get("ref", ref) == ref
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters", "expected"),
+    [
+        ({"raw": "true"}, None, [("kv/ci", "read")]),
+        ({"kv": "1"}, None, [("kv/ci", "read")]),
+        ({"kv": "2"}, None, [("kv/data/ci", "read")]),
+        ({}, None, [("kv/data/ci", "read"), ("kv/ci", "read")]),
+        ({}, (("common_name", "x"),), [("kv/ci", "update")]),
+        ({"unwrap_env": "X"}, None, []),
+    ],
+)
+def test_the_policy_allows_what_is_read(
+    options: dict[str, str], parameters: tuple[tuple[str, Any], ...] | None, expected: list[tuple[str, str]]
+) -> None:
+    lines = read_stanzas([Read("v", "vault", "kv/ci", tuple(options.items()), parameters)])
+    assert [line for line in lines if not line.startswith("#")] == [stanza(*each) for each in expected]
+
+
+def test_a_mount_of_several_segments_is_kept_to() -> None:
+    (line,) = read_stanzas([Read("v", "vault", "teams/kv/ci/x", (("kv", "2"), ("mount", "teams/kv")))])
+    assert line == stanza("teams/kv/data/ci/x", "read")
+
+
+@pytest.mark.parametrize(("role", "policy"), [("ML-ci", "ml-ci"), ("default", "default-job"), ("Root", "root-job")])
+def test_no_policy_of_the_servers_is_replaced(role: str, policy: str, tmp_path: Path) -> None:
+    reads = [Read("v", "vault", "kv/ci", (("raw", "true"),))]
+    trust = jwt_trust(github_claims(), mount="jwt", role=role, audience=AUDIENCE, namespace=None, reads=reads)
+    (_, (arguments, body), (_, made)) = run_in_a_shell(trust, tmp_path)
+    assert arguments == ["policy", "write", policy, "-"]
+    assert body == stanza("kv/ci", "read") + "\n"
+    assert json.loads(made)["token_policies"] == ["keylease-self", policy]
+
+
+def test_what_a_log_would_take_for_a_command_is_escaped() -> None:
+    claims = {**github_claims(), "ref": "refs/heads/##[x"}
+    text = jwt_trust(claims, mount="jwt", role="r", audience=AUDIENCE, namespace=None).text
+    assert sanitize(text) == text
+    assert json.loads(text[text.index("{\n") : text.rindex("}") + 1])["bound_claims"]["ref"] == "refs/heads/##[x"
 
 
 def test_odd_names_of_role_and_mount_stay_one_argument(tmp_path: Path) -> None:
