@@ -3,6 +3,8 @@
 `keylease exec` has its own file, test_cli_exec.py, and odd values have test_cli_values.py.
 """
 
+# long file: every command with every exit code, in one place to compare with the help text.
+
 import json
 import os
 import re

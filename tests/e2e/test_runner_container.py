@@ -3,6 +3,8 @@
 What it can't show: see runner.py.
 """
 
+# long file: one container, one set of helpers, every way in which a job can end.
+
 import contextlib
 import signal
 import subprocess

@@ -10,7 +10,7 @@ from keylease.config import yamltree
 from keylease.config.assemble import Assembler, located
 from keylease.config.convert import fields_of, is_secret, mapping, sequence, struct, unknown
 from keylease.config.document import VERSION, NeededSecret, RunSettings
-from keylease.config.leases import add_item, check_variable, needed
+from keylease.config.leases import add_item, check_credential_file, check_variable, needed
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
@@ -141,6 +141,8 @@ class _File:
             origin = Origin(self._source, own.lines[key], f"{path}.{key}")
             if key.endswith("_env") and isinstance(child.value, str):
                 check_variable(child.value, origin)
+            if key.endswith("_file") and isinstance(child.value, str):
+                check_credential_file(child.value, origin, self._env)
             if key.endswith("_key") and isinstance(child.value, str) and _PEM.match(child.value):
                 raise self._fail(origin.line, origin.key, "a secret is never written here", "give the path of a file")
             if is_secret(fields[key]):

@@ -1,5 +1,6 @@
 """The items of ``leases:`` in keylease.yml."""
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from keylease.config.convert import mapping, struct
 from keylease.config.document import NeededSecret, SecretItem, UseItem
 from keylease.config.yamltree import Node, shown
 from keylease.errors import UsageError
-from keylease.model import Deliver, Origin, Read, Use, Wildcard
+from keylease.model import Deliver, Env, Origin, Read, Use, Wildcard
 
 _PLATFORM_VARIABLE = re.compile(
     r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM|BUILDKITE|CIRCLE|BITBUCKET)_.*"
@@ -233,3 +234,28 @@ def _frozen(value: Any) -> Any:
 
 def _error(origin: Origin, problem: str, change: str = "") -> UsageError:
     return UsageError(f"{origin}: {problem}", change=change, docs="configuration")
+
+
+_CREDENTIAL_PLACES = ("/var/run/secrets/", "/run/secrets/")
+"""Where Kubernetes and Docker mount what is meant for the job."""
+
+
+def check_credential_file(path: str, origin: Origin, env: Env) -> None:
+    """Refuse a credential's file that is neither the job's own nor mounted for it.
+
+    keylease.yml may come from a pull request, and what is in the file goes to the url that it names:
+    ``~/.git-credentials`` must not. Raises :class:`UsageError`.
+    """
+    absolute = os.path.normpath(os.path.join(os.getcwd(), path))
+    own = [os.getcwd(), *(env[name] for name in ("RUNNER_TEMP", "WORKSPACE_TMP", "CI_BUILDS_DIR") if env.get(name))]
+    places = [*(place.rstrip("/") + "/" for place in own), *_CREDENTIAL_PLACES]
+    # Through the links that are there: one in the repository may lead anywhere.
+    real = [os.path.realpath(place) + "/" for place in places]
+    lexical = any(absolute.startswith(place) for place in places)
+    if not lexical or not any(os.path.realpath(absolute).startswith(place) for place in real):
+        raise UsageError(
+            f"{origin}: {path!r} is outside the working directory and the places where credentials are mounted",
+            cause="this file may come from a pull request, and what it names is sent to the server that it names",
+            change="copy the credential into the job's temporary directory, or name a variable that holds it",
+            docs="credential-file",
+        )
