@@ -2,10 +2,12 @@
 
 A generated part of a Markdown file stands between ``<!-- generated: NAME ARGUMENTS -->`` and ``<!-- end -->``:
 
-example PATH [from TEXT]   a file under examples/, from the first line that starts with TEXT on, as a code block
-help                       the options of every command
-action-inputs              the inputs of action.yml, as a table
-exit-codes                 what the process says to its caller
+example PATH [without TEXT] [from TEXT]
+                a file under examples/ as a code block: from the first line on that is TEXT, else that starts with it,
+                and without the list item that starts with the other TEXT
+help            the options of every command
+action-inputs   the inputs of action.yml, as a table
+exit-codes      what the process says to its caller
 
 ``src/keylease/config/keylease.schema.json`` is generated as a whole.
 """
@@ -27,14 +29,27 @@ LANGUAGES = {".yml": "yaml", ".sh": "sh", "": "groovy"}  # a Jenkinsfile has no 
 
 def example(arguments: str) -> str:
     """A code block with (the end of) a file."""
-    path, _, start = arguments.partition(" from ")
+    rest, _, start = arguments.partition(" from ")
+    path, _, unwanted = rest.partition(" without ")
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines(keepends=True)
+    if unwanted:
+        first = _line(lines, unwanted, path)
+        indent = len(lines[first]) - len(lines[first].lstrip())
+        last = next(n for n in range(first + 1, len(lines)) if not lines[n].startswith(" " * (indent + 1)))
+        del lines[first:last]
     if start:
-        first = next((n for n, line in enumerate(lines) if line.strip().startswith(start)), None)
-        if first is None:
-            raise SystemExit(f"{path}: no line starts with {start!r}")
-        lines = lines[first:]
+        lines = lines[_line(lines, start, path) :]
     return f"```{LANGUAGES[Path(path).suffix]}\n{dedent(''.join(lines)).rstrip()}\n```\n"
+
+
+def _line(lines: list[str], start: str, path: str) -> int:
+    texts = [line.strip() for line in lines]
+    found = [n for n, text in enumerate(texts) if text == start] + [
+        n for n, text in enumerate(texts) if text.startswith(start)
+    ]
+    if not found:
+        raise SystemExit(f"{path}: no line starts with {start!r}")
+    return found[0]
 
 
 def help_texts(_: str) -> str:
@@ -84,8 +99,8 @@ def exit_codes(_: str) -> str:
 
     meanings = {
         ExitCode.OK: "done",
-        ExitCode.FINDINGS: "reserved: findings of an audit, or drift",
-        ExitCode.USAGE: "the command line or the configuration is wrong; nothing was tried",
+        ExitCode.FINDINGS: "reserved, not used yet (findings of an audit, or drift)",
+        ExitCode.USAGE: "the command line or the configuration is wrong; nothing was handed over",
         ExitCode.IDENTITY: "no usable identity token",
         ExitCode.REFUSED: "the server refused, or there is no such secret; never retried",
         ExitCode.UNREACHABLE: "no usable answer, within the retries and the deadline",
@@ -116,7 +131,7 @@ def regenerated(text: str) -> str:
 
 def wanted() -> dict[Path, str]:
     """Every file with something generated in it, as it should be."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
     files = {page: regenerated(page.read_text(encoding="utf-8")) for page in pages}
     from keylease.config.schema import json_text
 

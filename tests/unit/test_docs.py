@@ -15,7 +15,7 @@ from keylease import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 
 # Where an anchor comes from somewhere else than a constant at the call: each is covered by what it forwards.
 FORWARDED = {"self.docs", "docs", "self._docs"}
