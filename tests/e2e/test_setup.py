@@ -54,7 +54,10 @@ def test_the_pasted_setup_lets_this_job_in_and_no_other(
         own = bao.read("auth/token/lookup-self")["data"]["accessor"]
         assert bao.list("auth/token/accessors") == [own]  # the policy was enough to revoke, too
 
-        for claims in ({"ref": "refs/heads/other"}, {"repository_id": "1"}, {"repository_owner_id": "1"}):
-            other = issuer.mint(AUDIENCE, **claims)
+        for other in (
+            issuer.mint(AUDIENCE, ref="refs/heads/other"),
+            issuer.mint(AUDIENCE, repository_id="1"),
+            issuer.mint(AUDIENCE, repository_owner_id="1"),
+        ):
             refused = keylease("exec", "--", "true", env={**job, "KEYLEASE_ID_TOKEN": other})
             assert refused.returncode == 4, refused.stderr
