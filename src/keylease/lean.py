@@ -4,11 +4,13 @@
     urllib3.http2       asks importlib.metadata for the version of a package that is not installed
     certifi             finds its own file through importlib.resources and tempfile
     zipfile             is for certificates inside a zip archive: loaded if anybody ever asks for one
+    idna                is for host names that are not ASCII: loaded for those
 
 Each is out of the way only while `requests` is being imported, and only where that changes nothing but time:
 whoever imports them later gets the real ones.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -34,8 +36,8 @@ def lean_imports() -> Iterator[None]:
         put |= _http2()
     if "certifi" not in sys.modules:
         put |= _certifi()
+    put |= {name: _Later(name) for name in ("zipfile", "idna") if name not in sys.modules}
     sys.modules.update(put)  # type: ignore[arg-type]  # None there means: not to be found
-    _load_later("zipfile")
     try:
         with warnings.catch_warnings():
             # requests warns that it can't guess encodings: that is the point.
@@ -47,13 +49,16 @@ def lean_imports() -> Iterator[None]:
                 del sys.modules[name]
 
 
-def _load_later(name: str) -> None:
-    """https://docs.python.org/3/library/importlib.html#implementing-lazy-imports"""
-    spec = importlib.util.find_spec(name) if name not in sys.modules else None
-    if spec is not None and spec.loader is not None:
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+class _Later(types.ModuleType):
+    """In a module's place for those who import it now; loads it when they use it.
+
+    Not importlib's LazyLoader: the import statement itself looks at ``__spec__``, which makes that one load at once.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ A static table on purpose: lazy (a lease from Vault imports nothing of another v
 package that happens to be installed can join the token path by an entry point.
 """
 
-import difflib
 import importlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -37,6 +36,8 @@ class Registry(Generic[T]):
         try:
             target = self._table[name]
         except KeyError:
+            import difflib
+
             near = difflib.get_close_matches(name, self._table, 1)
             raise UsageError(
                 f"{self.role}: there is no {name!r}",

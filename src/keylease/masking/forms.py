@@ -4,8 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from keylease.masking import encodings
 
@@ -51,8 +50,7 @@ _JSON_KEY = re.compile(r'^"(?:[^"\\]|\\.)*" *: *')
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """One byte pattern to hide. name: what it is, for tests and tables: ``raw``, ``base64``, ``URL`` …"""
 
     pattern: bytes

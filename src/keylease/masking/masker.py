@@ -101,8 +101,7 @@ class Masker:
 
 
 def _hidden(text: str, scanner: Scanner) -> str:
-    redactor = Redactor(scanner)
-    data = redactor.feed(text.encode("utf-8", "surrogatepass")) + redactor.flush()
+    data = Redactor(scanner).whole(text.encode("utf-8", "surrogatepass"))
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:  # a binary value ended within a character

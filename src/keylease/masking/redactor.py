@@ -52,6 +52,10 @@ class Redactor:
             return data[:end]
         return self._show(data, occurrences, end)
 
+    def whole(self, data: bytes) -> bytes:
+        """A stream that is one chunk: what `feed` and `flush` give, without looking for a tail to hold back."""
+        return self._show(data, self._scanner.occurrences(data), len(data))
+
     def flush(self) -> bytes:
         """The rest, at the end of the stream. The redactor can then be used for another stream."""
         data = self._pending
