@@ -155,7 +155,7 @@ class _Command:
         gc.enable()
         from keylease.redact import redact
 
-        return redact(self.options, self.env, self.masker, self.log)
+        return redact(self.options, self.env, self.masker, self.log, self.signals)
 
     def revoke(self) -> int:
         """`keylease revoke`."""

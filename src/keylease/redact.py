@@ -15,7 +15,7 @@ from keylease.masking.scanner import Scanner
 from keylease.model import Env
 from keylease.outputs import console
 from keylease.pipelines.output import write_all
-from keylease.pipelines.signals import ENDING, Interrupted
+from keylease.pipelines.signals import ENDING, Interrupted, Signals
 
 _READ = 256 * 1024
 STDIN = "-"
@@ -35,14 +35,14 @@ def replacement_for(text: str, masker: Masker) -> bytes:
     return text.encode("utf-8")
 
 
-def redact(options: argparse.Namespace, env: Env, masker: Masker, log: logging.Logger) -> int:
+def redact(options: argparse.Namespace, env: Env, masker: Masker, log: logging.Logger, signals: Signals) -> int:
     """Run the command; returns the exit code. No secret at all is an error: the log would only look clean."""
     _seal_all(options, env, masker, log)
     replacement = replacement_for(options.replace_with, masker)
     for label in masker.unmaskable:
         log.warning("%s: too short or too common to be hidden; it can be seen in the output", label)
     scanner = _scanner(masker)
-    work = _Redaction(scanner, replacement, options.files or [STDIN])
+    work = _Redaction(scanner, replacement, options.files or [STDIN], signals)
     try:
         code = work.in_place() if options.in_place else work.to_stdout()
     except (KeyleaseError, BrokenPipeError):
@@ -105,10 +105,11 @@ def _scanner(masker: Masker) -> Scanner:
 class _Redaction:
     """counts: by file, how many values were hidden."""
 
-    def __init__(self, scanner: Scanner, replacement: bytes, files: Sequence[str]) -> None:
+    def __init__(self, scanner: Scanner, replacement: bytes, files: Sequence[str], signals: Signals) -> None:
         self._scanner = scanner
         self._replacement = replacement
         self._files = files
+        self._signals = signals
         self.counts: list[tuple[str, int]] = []
 
     def _redactor(self) -> Redactor:
@@ -120,7 +121,7 @@ class _Redaction:
         totals = [0]
         with _patient(enabled=STDIN in self._files and not os.isatty(0)) as received:
             for name in self._files:
-                for chunk in _chunks(name):
+                for chunk in _chunks(name, self._signals):
                     _show(redactor.feed(chunk))
                 totals.append(redactor.count)
             _show(redactor.flush())
@@ -150,7 +151,7 @@ class _Redaction:
         raise first
 
 
-def _chunks(name: str) -> Iterator[bytes]:
+def _chunks(name: str, signals: Signals) -> Iterator[bytes]:
     try:
         descriptor = 0 if name == STDIN else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -158,6 +159,7 @@ def _chunks(name: str) -> Iterator[bytes]:
     try:
         while True:
             try:
+                signals.until_readable(descriptor)
                 chunk = os.read(descriptor, _READ)
             except OSError as error:
                 shown = "standard input" if name == STDIN else name

@@ -108,7 +108,7 @@ def _run(
         with terminal.forwarding(context.log) if terminal else nullcontext(), renewer:
             # All of the output, the last of it too, belongs on our terminal while that is in raw mode.
             pump = Pump([Channel(*each) for each in zip(sources, sinks, redactors, strict=True)])
-            code = child.wait()
+            code = signals.wait_for(child)
             pump.finish(lambda: signals.received is not None)
     finally:
         if child.poll() is None:

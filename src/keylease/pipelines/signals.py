@@ -1,11 +1,13 @@
 """Signals that end a job: what was leased must be given back first."""
 
+import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 FORWARDED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
@@ -45,6 +47,8 @@ class Signals:
         self.interrupt: Callable[[int], bool] | None = None
         self.holding = False
         self.received: int | None = None
+        self._wake = -1
+        """Readable when a signal came: one that comes just before a blocking call would not interrupt it."""
 
     def hold(self) -> None:
         """Raise nothing from now on: what is being done must not be left half-way."""
@@ -53,12 +57,48 @@ class Signals:
     @contextmanager
     def caught(self) -> Iterator["Signals"]:
         """Install the handlers for the block."""
+        self._wake, woken = os.pipe()
+        for end in (self._wake, woken):
+            os.set_blocking(end, False)
+        previous_wakeup = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         previous = {number: signal.signal(number, self._handle) for number in FORWARDED}
         try:
             yield self
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(previous_wakeup)
+            for end in (self._wake, woken):
+                os.close(end)
+            self._wake = -1
+
+    def wait_for(self, child: "subprocess.Popen[bytes]") -> int:
+        """The child's return code when it ends; signals are handled meanwhile."""
+        if self._wake < 0:
+            return child.wait()
+        previous = signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            while (code := child.poll()) is None:
+                self.until_readable()
+        finally:
+            signal.signal(signal.SIGCHLD, previous)
+        return code
+
+    def until_readable(self, descriptor: int | None = None) -> None:
+        """Wait until a signal was handled, or there is something to read from `descriptor`."""
+        if self._wake < 0:
+            return
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wake in ready:
+                with suppress(BlockingIOError):
+                    os.read(self._wake, 512)
+            if descriptor is None or descriptor in ready:
+                return
 
     def attach(self, child: "subprocess.Popen[bytes] | None", interrupt: Callable[[int], bool] | None = None) -> None:
         """From now on signals go to `child`; what came while it was being started is passed on now.
