@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench image docs clean
+.PHONY: help venv demo test lint format bench fuzz image docs clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,9 +36,15 @@ test: $(STAMP) ## everything: lint, then every test against the real components
 
 bench: $(STAMP) ## measure beside peers (PEER_CMD='node …/dist/index.js' adds one)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.masking
 
 image: $(STAMP) ## build the action's container image and report its size
 	$(BIN)/python tools/image.py
+
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP) ## fuzz the masker, coverage-guided, for FUZZ_SECONDS (60)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.lock
+	$(BIN)/python -m tests.fuzz.redactor -max_total_time=$(FUZZ_SECONDS)
 
 docs: $(STAMP) ## regenerate what in the docs is generated (help texts, schema, exit codes)
 	$(BIN)/python tools/docs.py

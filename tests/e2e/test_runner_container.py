@@ -398,7 +398,7 @@ def test_a_missing_secret_gives_back_what_the_others_took(job: Job, site: Site) 
     refused(
         job,
         4,
-        "vault://secret/data/missing: there is nothing at secret/data/missing",
+        "secret/data/missing: there is nothing at secret/data/missing",
         secrets=SECRETS + "secret/data/missing key | KEY ;",
     )
     assert site.logins() == logins + 1

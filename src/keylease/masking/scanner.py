@@ -202,37 +202,3 @@ def _occurrences_at(pattern: bytes, data: bytes, starts: list[int]) -> list[tupl
                 last -= 1
             index = last if last >= index else beyond
     return found
-
-
-class HyperscanScanner(Scanner):
-    """Hyperscan in block mode. Raises ImportError where it is not installed."""
-
-    def __init__(self, patterns: Sequence[bytes]) -> None:
-        super().__init__(patterns)
-        import hyperscan
-
-        self._engine: Any = None
-        if self.patterns:
-            self._engine = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-            # Escaped byte by byte: the binding's pure literal API ends a pattern at a NUL.
-            self._engine.compile(
-                expressions=[b"".join(b"\\x%02x" % byte for byte in pattern) for pattern in self.patterns],
-                ids=list(range(len(self.patterns))),
-                elements=len(self.patterns),
-                flags=[hyperscan.HS_FLAG_DOTALL] * len(self.patterns),
-            )
-            self._scratch = hyperscan.Scratch(self._engine)
-            self._engine.scratch = self._scratch
-
-    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
-        """See the base class."""
-        found: list[tuple[int, int]] = []
-        if self._engine is not None:
-            sizes = [len(p) for p in self.patterns]
-
-            def matched(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-                found.append((end - sizes[number], end))
-
-            self._engine.scan(data, match_event_handler=matched)
-            found.sort()
-        return found

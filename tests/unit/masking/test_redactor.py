@@ -1,6 +1,5 @@
 """The redactor, against a definition of it that is too simple to be wrong (and too slow to be used)."""
 
-import importlib.util
 import itertools
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keylease.masking import Redactor, scanner
-from keylease.masking.scanner import AutomatonScanner, HyperscanScanner, PlainScanner, Scanner
+from keylease.masking.scanner import AutomatonScanner, PlainScanner, Scanner
 
 
 class AutomatonOfStarts(AutomatonScanner):
@@ -24,8 +23,6 @@ class AutomatonOfStarts(AutomatonScanner):
 
 
 ENGINES: list[type[Scanner]] = [PlainScanner, AutomatonScanner, AutomatonOfStarts]
-if importlib.util.find_spec("hyperscan"):
-    ENGINES.append(HyperscanScanner)
 engines = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
 
 
