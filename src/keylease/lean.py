@@ -49,6 +49,19 @@ def lean_imports() -> Iterator[None]:
                 del sys.modules[name]
 
 
+@contextmanager
+def later(*names: str) -> Iterator[None]:
+    """Modules imported meanwhile get these when they first use them, not when they import them."""
+    put = {name: _Later(name) for name in names if name not in sys.modules}
+    sys.modules.update(put)
+    try:
+        yield
+    finally:
+        for name, module in put.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
 class _Later(types.ModuleType):
     """In a module's place for those who import it now; loads it when they use it.
 

@@ -5,11 +5,15 @@ Every function gives what stands between the quotes, if there are any: those are
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus
 
 PIECE = 12
 """Characters of a piece of base64: nine bytes, which do not occur by chance. See :func:`pieces`."""
+
+NEVER_ESCAPED = re.compile(r"[A-Za-z0-9_.-]+")
+"""Texts that all of :func:`escapes` leave as they are: most tokens and passwords that a program made up."""
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 

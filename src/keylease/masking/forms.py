@@ -275,6 +275,8 @@ def _joined(lines: list[str]) -> Iterator[Form]:
 
 
 def _escaped(text: str) -> Iterator[Form]:
+    if encodings.NEVER_ESCAPED.fullmatch(text):
+        return
     found = encodings.escapes(text) if len(text) < LARGE else encodings.usual_escapes(text)
     for name, form in found:
         # With a newline left in it, it is no more than its lines, which are there already.

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Any
 
-from keylease.lean import without_init
+from keylease.lean import later, without_init
 
 _lock = threading.RLock()
 
@@ -20,7 +20,7 @@ def hvac_part(module: str, name: str) -> Any:
     if found is None:
         with _lock:
             parents = [module[:at] for at, letter in enumerate(module) if letter == "."]
-            with without_init(parents):
+            with without_init(parents), later("inspect"):  # hvac.utils needs it for its deprecations only
                 found = importlib.import_module(module)
     return getattr(found, name)
 
