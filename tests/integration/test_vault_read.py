@@ -1,5 +1,7 @@
 """Reading from a real OpenBao: KV of both versions, dynamic secrets, wrapping; and how few requests it takes."""
 
+# long file: every way to read from one real server; the tests share its fixtures.
+
 import logging
 import threading
 from collections.abc import Callable

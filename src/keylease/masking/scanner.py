@@ -2,7 +2,6 @@
 
 PlainScanner      no dependency, nothing to build; for a few kilobytes such as our own messages
 AutomatonScanner  ahocorasick-rs, for streams: about the speed of memory whatever the number of patterns
-HyperscanScanner  Intel's Hyperscan/Vectorscan where installed (extra ``hyperscan``): faster still
 """
 
 from abc import ABC, abstractmethod
