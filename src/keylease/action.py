@@ -103,7 +103,6 @@ class _Step:
             self.outputs.warning(f"{item.error.summary}. {item.revocation.label} lives until {until(item.revocation)}")
         done = len(state.revocations) - len(failed)
         children = sum(len(r.children) for r in state.revocations)
-        self.outputs.message(
-            f"Keylease: revoked {done} of {len(state.revocations)} leases ({children} dynamic secrets)"
-        )
+        dynamic = f" and {children} dynamic secret{'s' if children > 1 else ''}" if children else ""
+        self.outputs.message(f"Keylease: revoked {done} of {len(state.revocations)} tokens{dynamic}")
         return ExitCode.PARTIAL if any(item.revocation.strict for item in failed) else ExitCode.OK

@@ -110,7 +110,7 @@ def test_the_example_runs_as_it_stands(engine: Engine, site: Site, tmp_path: Pat
     # The step's report: names and sources, and no value.
     assert "Keylease: 3 values delivered" in done.log
     assert re.search(r"login to vault +deploy ", done.log)
-    assert re.search(r"DB_PASSWORD +vault://database/creds/app +environment variable, output DB_PASSWORD", done.log)
+    assert re.search(r"DB_PASSWORD +database/creds/app +environment variable, output DB_PASSWORD", done.log)
     # One login, one request for both database fields, one user: with the state the post step would have ended both.
     assert len(site.accessors()) == len(site.users()) == 1
     (user,) = site.users()

@@ -175,7 +175,7 @@ def test_other_inputs_are_not_ours(name: str) -> None:
             "secrets:2: the variable C is asked for twice",
             "secrets:1 asks",
         ),
-        ({"INPUT_SECRETS": "a c"}, "secrets:1: Vault: vault://a: a mount alone is no secret", ""),
+        ({"INPUT_SECRETS": "a c"}, "secrets:1: Vault: a: a mount alone is no secret", ""),
         ({"INPUT_URL": ""}, "Vault: `url` is missing", "VAULT_ADDR"),
         ({"INPUT_URL": "vault.example.com"}, "Vault: `url` is not an http(s) address", ""),
     ],
