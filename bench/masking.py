@@ -83,7 +83,7 @@ def by_hand(forms: Sequence[bytes], log: bytes) -> dict[str, float]:
     found = {}
     ordered = sorted((form for form in forms if b"\n" not in form and b"\0" not in form), key=len, reverse=True)
     if shutil.which("sed"):
-        part = log[:4_000_000]
+        part = log[: 4_000_000 if len(ordered) < 10_000 else 200_000]
         with tempfile.TemporaryDirectory() as directory:
             program = Path(directory, "program.sed")
             escaped = [re.sub(rb"([][().*+?{}|^$\\/])", rb"\\\1", form) for form in ordered]
