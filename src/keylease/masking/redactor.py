@@ -38,8 +38,7 @@ class Redactor:
         if not chunk:
             return b""
         data = self._pending + chunk if self._pending else chunk
-        occurrences = self._scanner.occurrences(data)
-        end = self._scanner.undecided(data)
+        occurrences, end = self._scanner.scan(data)
         if not occurrences and not self._hidden:
             # The common case by far: nothing to hide, maybe a tail to hold back.
             if end == len(data):

@@ -17,15 +17,15 @@ _FEW = 8
 
 _BLOCK = 4096
 
-_START = 12
-"""Bytes of a pattern that the automaton knows where there are many: see :data:`SMALL`."""
+_START = 6
+"""Bytes of a pattern that the automaton knows: enough to be rare in a log, few enough for a small automaton."""
 
-SMALL = 400_000
-"""Bytes of all patterns together up to which the automaton knows them whole: about 150 secrets in all their forms.
+_FEW_HITS = 64
+"""Beginnings found in one chunk up to which each is compared by itself; a text that repeats itself has more."""
 
-Whole ones are found a fifth faster. But the automaton is a table with a row per byte: for 1,000 secrets it would take
-5 s to build and 1 GB; of their beginnings it takes 0.6 s and 130 MB.
-"""
+SMALL = 1_000_000
+"""Bytes of all beginnings together up to which the automaton is a table (DFA): some thousand secrets in all their
+forms. Beyond, the compact form, which is a third as fast."""
 
 
 class Scanner(ABC):
@@ -41,6 +41,10 @@ class Scanner(ABC):
     @abstractmethod
     def occurrences(self, data: bytes) -> list[tuple[int, int]]:
         """(start, end) of enough occurrences, by start, to cover every byte that any occurrence covers."""
+
+    def scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
+        """Both :meth:`occurrences` and :meth:`undecided`."""
+        return self.occurrences(data), self.undecided(data)
 
     def undecided(self, data: bytes) -> int:
         """Where the longest tail of `data` begins that is the beginning of a pattern; its length if there is none."""
@@ -123,8 +127,7 @@ class _HeadFinder:
 def _automaton(patterns: Sequence[bytes]) -> Any:
     import ahocorasick_rs
 
-    # A table (DFA) is two to three times as fast as the compact form; beyond some size it takes too much memory.
-    table = sum(map(len, patterns)) <= 4 * SMALL
+    table = sum(map(len, patterns)) <= SMALL
     kind = ahocorasick_rs.Implementation.DFA if table else ahocorasick_rs.Implementation.ContiguousNFA
     return ahocorasick_rs.BytesAhoCorasick(list(patterns), ahocorasick_rs.MatchKind.Standard, kind)
 
@@ -150,38 +153,65 @@ class PlainScanner(Scanner):
 
 
 class AutomatonScanner(Scanner):
-    """Aho-Corasick: one pass over the data for all patterns (https://github.com/G-Research/ahocorasick_rs).
+    """Aho-Corasick over the patterns' beginnings, then a comparison where one is found.
 
-    Where there are many, the automaton knows their beginnings only, and what it finds is compared in full: the first
-    bytes of a value or of one of its forms hardly ever occur without the rest.
+    One pass over the data for all patterns (https://github.com/G-Research/ahocorasick_rs). An automaton of beginnings
+    stays in the processor's cache and is built in milliseconds, however long and many the patterns are; and the same
+    pass tells which end of the data may go on to become an occurrence.
     """
 
     def __init__(self, patterns: Sequence[bytes]) -> None:
         super().__init__(patterns)
-        known = None if sum(map(len, self.patterns)) <= SMALL else _START
         by_start: dict[bytes, list[bytes]] = {}
         for pattern in self.patterns:
-            by_start.setdefault(pattern[:known], []).append(pattern)
-        self._by_start = list(by_start.values())
+            by_start.setdefault(pattern[:_START], []).append(pattern)
+        self._by_start = [sorted(group, key=len, reverse=True) for group in by_start.values()]
+        self._longest = [max(map(len, group)) for group in self._by_start]
         self._engine = _automaton(list(by_start)) if by_start else None
+        self._short = {p[:n] for p in self.patterns for n in range(1, min(_START, len(p)))}
 
     def occurrences(self, data: bytes) -> list[tuple[int, int]]:
         """See the base class."""
+        return self.scan(data)[0]
+
+    def undecided(self, data: bytes) -> int:
+        """See the base class."""
+        return self.scan(data)[1]
+
+    def scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
+        """See the base class."""
+        size = len(data)
         if self._engine is None:
-            return []
+            return [], size
+        end = size
+        for length in range(min(_START - 1, size), 0, -1):
+            if data[-length:] in self._short:
+                end = size - length
+                break
         hits = self._engine.find_matches_as_indexes(data, overlapping=True)
         if not hits:
-            return []
-        places: dict[int, list[int]] = {}
-        for index, start, _ in hits:
-            places.setdefault(index, []).append(start)
+            return [], end
         found: list[tuple[int, int]] = []
+        places: dict[int, list[int]] = {}
+        few = len(hits) <= _FEW_HITS
+        for index, start, _ in hits:
+            if few:
+                for pattern in self._by_start[index]:  # longest first: it covers what shorter ones would
+                    if data.startswith(pattern, start):
+                        found.append((start, start + len(pattern)))
+                        break
+            else:
+                places.setdefault(index, []).append(start)
+            if start < end and start + self._longest[index] > size:
+                tail = data[start:]
+                if any(len(p) > len(tail) and p.startswith(tail) for p in self._by_start[index]):
+                    end = start
         for index, starts in places.items():
             for pattern in self._by_start[index]:
                 found += _occurrences_at(pattern, data, starts)
         if len(found) > 1:
             found.sort()
-        return found
+        return found, end
 
 
 def _occurrences_at(pattern: bytes, data: bytes, starts: list[int]) -> list[tuple[int, int]]:

@@ -13,12 +13,11 @@ from keylease.masking.scanner import AutomatonScanner, PlainScanner, Scanner
 
 
 class AutomatonOfStarts(AutomatonScanner):
-    """As it is where there are very many patterns: only their beginnings are in the automaton."""
+    """As it is where there are very many patterns: the compact automaton."""
 
     def __init__(self, patterns: Sequence[bytes]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(scanner, "SMALL", 0)
-            patch.setattr(scanner, "_START", 2)
             super().__init__(patterns)
 
 
