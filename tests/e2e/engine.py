@@ -116,7 +116,7 @@ class Engine:
             # What a changed source file leaves behind: untagged layers of older builds. Not the new ones: they are
             # the cache, and another worker may be building.
             with locked(self._store.lock):
-                self.podman("image", "prune", "--force", "--filter", "until=2h", check=False)
+                self.podman("image", "prune", "--force", "--filter", "until=24h", check=False)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
@@ -261,7 +261,8 @@ class Engine:
             "XDG_CACHE_HOME": str(scratch / "cache"),
         }
         # One at a time: act names its containers after workflow and job, and removes those it finds of the same name.
-        with locked(CACHE / "act.lock"):
+        # And nobody may build or remove images meanwhile: podman's build cache does not bear it ("layer not known").
+        with locked(CACHE / "act.lock"), locked(self.store.lock):
             return self._run(command, environment, check=False, timeout=timeout, directory=workspace)
 
     # -- set-up ---------------------------------------------------------------------------------------------------

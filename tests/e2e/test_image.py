@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.engine import REPOSITORY, Engine
+from tests.e2e.store import locked
 
 PYTHON = "/opt/keylease/bin/python3"
 ENTRY_POINTS = ("keylease", "keylease-action", "keylease-action-post")
@@ -265,9 +266,10 @@ def test_same_sources_give_the_same_layers(engine: Engine, tmp_path: Path) -> No
     layers = []
     for source, options in ((first, []), (second, ["--no-cache"])):
         tag = f"localhost/keylease-e2e:{source.name}"
-        engine.podman("build", "--quiet", *options, "--tag", tag, str(source))
-        try:
-            layers.append(engine.podman("image", "inspect", "--format", "{{.RootFS.Layers}}", tag).log)
-        finally:
-            engine.podman("rmi", tag, check=False)
+        with locked(engine.store.lock):
+            engine.podman("build", "--quiet", *options, "--tag", tag, str(source))
+            try:
+                layers.append(engine.podman("image", "inspect", "--format", "{{.RootFS.Layers}}", tag).log)
+            finally:
+                engine.podman("rmi", tag, check=False)
     assert layers[0] == layers[1]
