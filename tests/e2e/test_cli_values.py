@@ -269,3 +269,19 @@ def test_binary_values_go_to_files_and_nowhere_else(
     assert done.returncode == 2
     assert "the value of vault://secret/bad is not base64" in done.stderr
     assert site.nothing_alive()
+
+
+@pytest.mark.parametrize(("form", "stays"), [("json", False), ("gitlab-dotenv", True)])
+def test_revoke_deletes_the_output_file_but_for_an_artifact(
+    keylease: RunKeylease, site: Site, env: dict[str, str], tmp_path: Path, form: str, stays: bool
+) -> None:
+    output, state = tmp_path / "out", str(tmp_path / "state")
+    site.seeded.allow_file(tmp_path)
+    site.seeded.allow("file")
+    words = ["--format", form, "--output", str(output), "--state", state]
+    done = keylease("lease", *site.flags("secret/data/ci token | TOKEN"), *words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert output.is_file()
+    assert ("which deletes" in done.stderr) is not stays
+    assert keylease("revoke", "--state", state, env=env).returncode == 0
+    assert output.exists() is stays
