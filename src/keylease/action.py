@@ -48,7 +48,9 @@ class _Step:
                 self.outputs.error(error, debug=self.debug)
                 return error.exit_code
             except Interrupted as stop:
-                self.outputs.message(f"Keylease: stopped by signal {stop.signum}; what was leased has been given back")
+                self.outputs.message(
+                    f"Keylease: stopped by signal {stop.signum}; what was not given back is left to the post step"
+                )
                 return 128 + stop.signum
             except Exception as error:  # noqa: BLE001  # a traceback would print what it holds
                 self.outputs.error(defect(error), debug=self.debug)

@@ -38,7 +38,9 @@ def run(options: argparse.Namespace, env: Env) -> int:
             command.show(error)
             return error.exit_code
         except Interrupted as stop:
-            command.log.warning("stopped by signal %s; what was leased has been given back", stop.signum)
+            command.log.warning(
+                "stopped by signal %s; a lease that could not be given back is named above", stop.signum
+            )
             return 128 + stop.signum
         except BrokenPipeError:
             raise

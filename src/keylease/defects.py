@@ -14,7 +14,7 @@ def defect(error: Exception) -> KeyleaseError:
     trail = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-8:]))
     return KeyleaseError(
         f"Keylease: a defect of ours: {type(error).__name__} at {place}",
-        cause="this must not happen; nothing was handed to the job, and what was leased has been given back",
+        cause="this must not happen; a lease that could not be given back is named above, or left to the post step",
         change="report it with this message: https://github.com/keylease/keylease/issues",
         docs="defect",
         detail={"trail": trail},
