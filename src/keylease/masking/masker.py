@@ -17,12 +17,13 @@ class Masker:
     announce: told of each text to mask, before the value can go anywhere else (GitHub: ``::add-mask::``);
         called for the value, for each line of a multi-line value and each string inside a JSON value. Each is an
         :class:`Announcement`: a text that brings its encoded forms with it, for platforms that don't know them.
-        What it raises, :meth:`seal` raises: a value that can't be masked doesn't go on.
+        What it raises, :meth:`seal` raises: a value that can't be masked doesn't go on. One call at a time; it may
+        write messages through :meth:`scrub`, but must not wait for another thread that uses the masker.
     """
 
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self._announce = announce
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `announce` is called with it held, and may scrub a warning
         self._known: set[bytes] = set()
         self._fresh: list[bytes] = []  # known, but not yet among the patterns
         self._patterns: dict[bytes, None] = {}
@@ -40,14 +41,15 @@ class Masker:
                 return secret
             texts = announcements(data)
             self._report(data, label, maskable=bool(texts))
-            for text in texts:
-                self._tell(text)
-            self._known.add(data)
-            self._fresh.append(data)
+            # First our own messages: announcing may write one, and may fail.
             self._usual.update(plain_forms(data))
             self._usual.update(text.strip().encode("utf-8") for text in texts)
             self._usual.update(form.pattern for text in texts for form in text.forms)
             self._scanner = None
+            for text in texts:
+                self._tell(text)
+            self._known.add(data)
+            self._fresh.append(data)
         return secret
 
     def _tell(self, text: Announcement) -> None:

@@ -147,6 +147,35 @@ def test_a_value_that_cannot_be_announced_does_not_go_on() -> None:
             masker.seal("hunter22", "a")
 
 
+def test_announcing_may_write_a_message_that_is_scrubbed() -> None:
+    shown: list[str] = []
+
+    def announce(text: str) -> None:
+        shown.append(masker.scrub(f"warning while {text} and first-value are announced"))
+
+    masker = Masker(announce)
+
+    def work() -> None:
+        masker.seal("first-value", "a")
+        masker.seal("second-value", "b")
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "deadlock"
+    assert shown == ["warning while *** and *** are announced"] * 2
+
+
+def test_what_could_not_be_announced_is_hidden_in_the_message_about_it() -> None:
+    def broken(text: str) -> None:
+        raise BrokenPipeError
+
+    masker = Masker(broken)
+    with pytest.raises(BrokenPipeError):
+        masker.seal("hunter22", "a")
+    assert masker.scrub("hunter22") == "***"
+
+
 def test_many_threads_may_seal_at_once() -> None:
     announced: list[str] = []
     masker = Masker(announced.append)

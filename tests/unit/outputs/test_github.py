@@ -190,6 +190,22 @@ def test_masks_of_many_threads_stay_whole(step: Step) -> None:
     assert {f"secret-{n}-{m}" for n in range(8) for m in range(40)} <= set(runner.masks(step.raw.getvalue()))
 
 
+def test_beyond_the_limit_there_is_one_warning_and_values_are_still_masked(
+    step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keylease.outputs.github.MAX_ENCODED_MASKS", 5)
+    masker = Masker(step.outputs.announce)
+    step.outputs.scrub = masker.scrub  # as in the action: the warning is scrubbed while the value is being sealed
+    thread = threading.Thread(target=lambda: [masker.seal(f"pass%word-{n}", "x") for n in range(3)], daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "deadlock"
+    assert [c.data[:39] for c in step.commands() if c.name == "warning"] == ["GitHub: more than 5 encoded forms of th"]
+    values = runner.masks(step.raw.getvalue())
+    assert len(values) == 3 + 5
+    assert {f"pass%word-{n}" for n in range(3)} <= set(values)
+
+
 # Messages.
 
 
