@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from keylease.errors import UsageError
+from keylease.masking.forms import is_maskable
 from keylease.model import Env, Seal
 
 MAX_FILE = 16 * 1024 * 1024
 """Bytes of a secrets file."""
 
-_ASSIGNMENT = re.compile(rb"(?:export[ \t]+)?[A-Z_][A-Z0-9_]*=[^=]")
+_ASSIGNMENT = re.compile(rb"[ \t]*(?:export[ \t]+)?[A-Z_][A-Z0-9_]*=[^=]")
+
+_NAMED = re.compile(rb"""[ \t]*[A-Za-z_][\w.-]*(?:[ \t]*=|:[ \t])[ \t]*(["']?)(?P<value>[^=].*)\1[ \t]*""")
 
 
 def seal_variables(names: Iterable[str], env: Env, seal: Seal, option: str) -> None:
@@ -36,8 +39,9 @@ def seal_variables(names: Iterable[str], env: Env, seal: Seal, option: str) -> N
 def seal_file(path: str, seal: Seal, warn: Callable[[str], None]) -> None:
     """Hide the values in a file: a JSON array or object of strings, or one value a line.
 
-    A text that begins with ``[`` or ``{`` is JSON. Lines are taken as they are, but for empty ones. Raises
-    :class:`UsageError`, without any of the text, if there is no value in it or if it looks like variables with values.
+    A text that begins with ``[`` or ``{`` is JSON. Lines are taken as they are, but for empty ones; of one that may be
+    a name with a value (``password=…``), the value is hidden too. Raises :class:`UsageError`, without any of the text,
+    if there is no value in it or if it is something else, of which less would be hidden than meant.
     """
     data = _read(path, warn)
     count = 0
@@ -85,20 +89,31 @@ def _read(path: str, warn: Callable[[str], None]) -> bytes:
 
 def _lines(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     lines = [(number, line.removesuffix(b"\r")) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
-    if lines and all(_ASSIGNMENT.match(line) for _, line in lines):
+    variables = [line for _, line in lines if not line.lstrip().startswith(b"#")]
+    if variables and all(map(_ASSIGNMENT.match, variables)):
         raise _wrong(path, "every line is NAME=value, and would be hidden as a whole only")
-    if any(line.startswith(b"-----BEGIN ") for _, line in lines):
+    if any(b"-----BEGIN " in line and b"-----END " not in line for _, line in lines):
         raise _wrong(path, "a PEM text has several lines, which would be taken for one value each")
-    yield from ((f"line {number}", line) for number, line in lines)
+    if b"\0" in data:
+        raise _wrong(path, "it is UTF-16 or binary, not UTF-8 text")
+    for number, line in lines:
+        yield f"line {number}", line
+        named = _NAMED.fullmatch(line)
+        if named and is_maskable(named["value"].decode("utf-8", "replace")):
+            yield f"line {number}", named["value"]
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object with all that is in it: a name can be there twice."""
 
 
 def _json(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     parsed = None
     # Raised outside the handler: the decoder's exception holds the whole text, and chaining would keep it.
     with suppress(ValueError, RecursionError):
-        parsed = json.loads(data)
-    if isinstance(parsed, dict):
-        items = [(f'"{key}"', value) for key, value in parsed.items()]
+        parsed = json.loads(data, object_pairs_hook=_Pairs)
+    if isinstance(parsed, _Pairs):
+        items = [(f'"{key}"', value) for key, value in parsed]
     elif isinstance(parsed, list):
         items = [(f"item {number}", value) for number, value in enumerate(parsed, 1)]
     else:
@@ -106,6 +121,8 @@ def _json(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     for label, value in items:
         if not isinstance(value, str):
             raise _wrong(path, f"{label} is not a string")
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise _wrong(path, f"{label} has half a character (a lone surrogate), which no log can hold")
         yield label, value
 
 

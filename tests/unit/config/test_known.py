@@ -74,11 +74,16 @@ def test_json(tmp_path: Path, warnings: list[str]) -> None:
         ('["hidden-value", " "]', "item 2 is empty"),
         ("[" * 100_000, "it begins like JSON but is none"),
         ("A=hidden-value\nexport B_2='hidden-value'\n", "every line is NAME=value"),
+        ("# of the database\n  A=hidden-value\n", "every line is NAME=value"),
         ("-----BEGIN KEY-----\nhidden-value\n", "a PEM text has several lines"),
+        ("  -----BEGIN KEY-----\n  hidden-value\n", "a PEM text has several lines"),
+        ("hidden-value\nother-value\n".encode("utf-16"), "it is UTF-16 or binary"),
+        ("hidden-value\n".encode("utf-16-be"), "it is UTF-16 or binary"),
+        ('{"A": "hidden-value\\ud800"}', '"A" has half a character'),
     ],
 )
 def test_files_that_would_hide_less_than_they_say(
-    tmp_path: Path, warnings: list[str], data: str, what: str, seeded: Seeded
+    tmp_path: Path, warnings: list[str], data: str | bytes, what: str, seeded: Seeded
 ) -> None:
     seeded.allow("file")
     seeded.add("hidden-value")
@@ -91,6 +96,23 @@ def test_files_that_would_hide_less_than_they_say(
 @pytest.mark.parametrize("line", ["ABCDEFGH==", "user=password-1", "Endpoint=sb://x;Key=abc"])
 def test_a_value_with_an_equals_sign_is_a_value(tmp_path: Path, warnings: list[str], line: str) -> None:
     assert sealed_from(tmp_path / "s", line, warnings).scrub(f"<{line}>") == "<***>"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["password=S3cret-value", "db.password: S3cret-value", "  password = 'S3cret-value'", 'pass: "S3cret-value" '],
+)
+def test_what_may_be_a_name_with_a_value_is_hidden_without_the_name_too(
+    tmp_path: Path, warnings: list[str], line: str
+) -> None:
+    masker = sealed_from(tmp_path / "s", f"other\n{line}\n", warnings)
+    assert masker.scrub(f"<{line.strip()}> S3cret-value password") == "<***> *** password"
+    assert masker.unmaskable == []
+
+
+def test_a_name_that_is_there_twice_has_two_values(tmp_path: Path, warnings: list[str]) -> None:
+    masker = sealed_from(tmp_path / "s", '{"A": "first-value", "A": "second-value"}', warnings)
+    assert masker.scrub("first-value second-value") == "*** ***"
 
 
 def test_a_file_that_others_may_read_is_warned_of(tmp_path: Path, warnings: list[str]) -> None:
