@@ -29,6 +29,7 @@ def escapes(text: str) -> Iterator[tuple[str, str]]:
         ("batch", _batch),
         ("Python", _python),
         ("Go", _go),
+        ("YAML", _yaml),
     ):
         for form in write(text):
             yield name, form
@@ -61,6 +62,8 @@ def _json(text: str) -> Iterator[str]:
     yield _upper_hex(_unicode_escaped(strict, "<>&'+`"))
     for form in (ascii_only, unicode):  # JSON within JSON: a log line as JSON whose message is a JSON document
         yield json.dumps(form, ensure_ascii=False)[1:-1]
+        yield form.replace("\\", "\\\\").replace("'", "\\'")  # JSON within Python's repr
+        yield form.replace("'", "'\\''")  # an argument of a command that bash shows (set -x)
 
 
 def _unicode_escaped(text: str, characters: str) -> str:
@@ -87,6 +90,7 @@ def _url(text: str) -> Iterator[str]:
         quote(text),  # a path
         quote(text, safe="!*'()"),  # encodeURIComponent
         quote(text, safe=";,/?:@&=+$!*'()#"),  # encodeURI
+        quote(text, safe="!$%&()*+,/:;=?@[\\]^`{|}"),  # a query (WHATWG)
         quote(text, safe="$&+=:@"),  # Go's url.PathEscape
         quote(text, safe="!$%&'()*+,"),  # user information in a URL (WHATWG)
         quote_plus(text),  # a form: Python, Go
@@ -150,6 +154,21 @@ def _shell(text: str) -> Iterator[str]:
     yield text.replace("$", "$$")  # Make, Docker Compose
     # What is left of a value written unquoted: the shell takes the backslashes for its own.
     yield _unescaped(text, "\\")
+    yield _echoed(text)
+
+
+_ECHO = re.compile(r"\\(0[0-7]{0,3}|[abcfrtv\\])", re.ASCII)
+_ECHOED = {"a": "\a", "b": "\b", "f": "\f", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+
+
+def _echoed(text: str) -> str:
+    """What `echo` of dash makes of it (XSI); ``\\n`` is left, since lines are looked for one by one."""
+    shown, _, _ = _ECHO.sub(lambda hit: "\0" if hit[1] == "c" else _character(hit[1]), text).partition("\0")
+    return shown
+
+
+def _character(escape: str) -> str:
+    return _ECHOED.get(escape) or chr(int(escape, 8))
 
 
 def _grouped_quotes(text: str) -> str:
@@ -226,6 +245,24 @@ def _go(text: str) -> Iterator[str]:
 
     yield "".join(written(c, False) for c in text)
     yield "".join(written(c, True) for c in text)
+
+
+def _yaml(text: str) -> Iterator[str]:
+    """In double quotes, as libyaml and its kin write what is not ASCII (YAML 1.2.2, 5.7)."""
+    if text.isascii() and text.isprintable():
+        return  # as JSON
+    short = {0: "0", 7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 27: "e", 34: '"', 92: "\\",
+             0x85: "N", 0xA0: "_", 0x2028: "L", 0x2029: "P"}  # fmt: skip
+
+    def written(c: str) -> str:
+        code = ord(c)
+        if code in short:
+            return "\\" + short[code]
+        if 32 <= code < 127:
+            return c
+        return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+    yield "".join(map(written, text))
 
 
 # Bytes

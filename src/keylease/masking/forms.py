@@ -3,7 +3,8 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 from keylease.masking import encodings
@@ -14,6 +15,9 @@ second line, four of a random value by chance in one of a hundred thousand lines
 
 MINIMUM_DIGITS = 6
 """Characters of a text of digits alone: shorter ones are years, ports, times and sizes as well."""
+
+MINIMUM_SIGNS = 7
+"""Different characters of a text without letters and digits: fewer are brackets, rules and frames of tables."""
 
 MINIMUM_ENCODED = 5
 """Characters of base64: five random ones occur once in a billion places. Less is left of a value of four bytes at one
@@ -48,6 +52,8 @@ _ARMOUR = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 _JSON_KEY = re.compile(r'^"(?:[^"\\]|\\.)*" *: *')
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
+
+_SPACES = frozenset(" \t")
 
 
 class Form(NamedTuple):
@@ -84,7 +90,7 @@ def is_maskable(text: str) -> bool:
         len(bare) >= (MINIMUM_DIGITS if bare.isdecimal() else MINIMUM)
         and bare.lower() not in NEVER
         and len(set(bare)) > 1  # 0000, xxxx
-        and any(c.isalnum() for c in bare)
+        and (any(c.isalnum() for c in bare) or len(set(bare) - _SPACES) >= MINIMUM_SIGNS)
         and not _ARMOUR.fullmatch(bare)
     )
 
@@ -112,19 +118,30 @@ def leaves_of(text: str) -> list[str]:
     todo: list[object] = [text]
     while todo:
         node = todo.pop()
-        if isinstance(node, dict):
-            todo.extend(node.values())
-        elif isinstance(node, list):
+        if isinstance(node, list):
             todo.extend(node)
         elif isinstance(node, str):
             if node is not text:
                 found.append(node)
-            if node.lstrip()[:1] in ("{", "[", '"'):
-                try:
-                    todo.append(json.loads(node))
-                except (ValueError, RecursionError):  # no JSON, or nested beyond what the parser follows
-                    continue
+            node = node.lstrip("\ufeff \t\r\n")
+            if node[:1] in ("{", "[", '"'):
+                # Of a name that is there twice both values; numbers are no strings, and may be too long to convert.
+                with suppress(ValueError, RecursionError):  # no JSON, or nested beyond what the parser follows
+                    todo.append(json.loads(node, object_pairs_hook=_values, parse_int=len))
     return found
+
+
+def _values(pairs: list[tuple[str, object]]) -> list[object]:
+    return [value for _, value in pairs]
+
+
+def _parts(text: str, leaves: Sequence[str]) -> list[str]:
+    """What of a value is looked for: itself, its JSON strings, and the lines of each that is kept on one line.
+
+    A PEM key often stands in a variable with ``\\n`` for each line end; programs, and many an `echo`, make lines of it.
+    """
+    folded = [part for part in leaves or [text] if "\\n" in part]
+    return [text, *leaves, *(part.replace("\\r\\n", "\n").replace("\\n", "\n") for part in folded)]
 
 
 def short_lines(data: bytes) -> tuple[int, int]:
@@ -163,7 +180,7 @@ def announcements(data: bytes) -> list[Announcement]:
         return [Announcement(f.pattern.decode("ascii")) for f in binary if f.name not in ("raw", "base64 piece")]
     texts: dict[str, Announcement] = {}
     leaves = leaves_of(text)
-    for part in (text, *leaves):
+    for part in _parts(text, leaves):
         bare = part.strip()
         if is_maskable(bare):
             # With its white space for what encodes all of it, without for what prints it.
@@ -191,7 +208,7 @@ def plain_forms(data: bytes) -> Iterator[bytes]:
     if text is None:
         yield from [data] if len(data) >= MINIMUM else []
         return
-    for part in (text, *leaves_of(text)):
+    for part in _parts(text, leaves_of(text)):
         yield from (form.pattern for form in _joined(lines_of(part)))
 
 
@@ -207,7 +224,7 @@ def named_forms(data: bytes) -> Iterator[Form]:
             yield from _binary_forms(data)
         return
     leaves = leaves_of(text)
-    for part in (text, *leaves):
+    for part in _parts(text, leaves):
         bare = part.strip()
         lines = lines_of(bare)
         is_document = bool(leaves) and part is text

@@ -64,6 +64,20 @@ def lower_percent(text: str) -> str:
     return re.sub("%..", lambda hit: hit[0].lower(), text)
 
 
+def yaml_escape(c: str) -> str:
+    """A character as YAML writes it that is to be ASCII."""
+    code = ord(c)
+    return (
+        c
+        if 32 <= code < 127
+        else f"\\x{code:02X}"
+        if code < 256
+        else f"\\u{code:04X}"
+        if code < 65536
+        else f"\\U{code:08X}"
+    )
+
+
 ODD = (PASSWORD, FOREIGN)
 ONE = (KEY, PASSWORD, FOREIGN)
 PAD = ("", "u:", "user:")
@@ -86,11 +100,21 @@ ROWS = [
         lambda s: json.dumps(s).replace("&", "\\u0026").replace("<", "\\u003c"),
     ),
     Row("JSON in JSON", (PASSWORD, PEM), lambda s: json.dumps(json.dumps(s, ensure_ascii=False), ensure_ascii=False)),
+    Row("JSON in Python's `repr`", (PASSWORD, FOREIGN, PEM), lambda s: repr(json.dumps({"a": s})),
+        ("python", "import json;print(repr(json.dumps({'a': a})),end='')")),
+    Row("JSON in `set -x` of bash", (PASSWORD,),
+        lambda s: "+ : '" + json.dumps({"a": s}, separators=(",", ":")).replace("'", "'\\''") + "'\n",
+        ("bash", 'exec 2>&1; A=$(jq -nc --arg a "$1" \'{$a}\'); set -x; : "$A"')),
+    Row("YAML, `\\xE9` for `é`", (FOREIGN + "€🔑\x7f1",), lambda s: f'"{"".join(map(yaml_escape, s))}"\n',
+        ("python", "import yaml;print(yaml.dump(a,default_style=chr(34)),end='')")),
     Row("URL, `%2F`", ODD, lambda s: quote(s, safe="")),
     Row("URL, `%2f`", ODD, lambda s: lower_percent(quote(s, safe=""))),
     Row("URL path", ODD, quote),
     Row("URL, encodeURIComponent", ODD, lambda s: quote(s, safe="!*'()"), ("node", "encodeURIComponent(a)")),
     Row("URL, encodeURI", ODD, lambda s: quote(s, safe=";,/?:@&=+$!*'()#"), ("node", "encodeURI(a)")),
+    Row("URL, query of `new URL()`", ODD,
+        lambda s: "https://h/?x=" + quote(s, safe="!$%&()*+,/:;=?@[\\]^`{|}"),
+        ("node", "new URL('https://h/?x=' + a).href")),
     Row("form, `+` for space", (PASSWORD,), lambda s: "x=" + quote_plus(s, safe="*").replace("~", "%7E"),
         ("node", "new URLSearchParams({x: a}).toString()")),
     Row("HTML, `&quot;` `&#x27;`", (PASSWORD,), html.escape, ("python", "import html;print(html.escape(a),end='')")),
@@ -107,6 +131,7 @@ ROWS = [
     Row("shell, double quotes", (PASSWORD,), lambda s: '"' + re.sub(r'(["$`\\])', r"\\\1", s) + '"\n',
         ("bash", "A=$1; declare -p A | sed 's/^declare -- A=//'")),
     Row("bash `%q`", (PASSWORD,), lambda s: re.sub(r"""([^\w@%+=:./-])""", r"\\\1", s), ("bash", 'printf %q "$1"')),
+    Row("`echo` of dash", (PASSWORD + "\\\\1",), lambda s: s.replace("\\\\", "\\"), ("dash", 'echo "$1"')),
     Row("bash `$'…'`", (PASSWORD + "\t1",),
         lambda s: "$'" + s.replace("\\", "\\\\").replace("'", "\\'").replace("\t", "\\t") + "'",
         ("bash", 'printf %q "$1"')),

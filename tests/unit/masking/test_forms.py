@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import shutil
 import subprocess
 from random import Random
 
@@ -132,6 +133,45 @@ def test_short_lines_are_hidden_beside_their_neighbour_and_counted() -> None:
     assert short_lines(PEM.encode()) == (0, 9)
     assert short_lines(DOCUMENT.encode()) == (0, 0)
     assert masked(["ab\ncd\nef"], [b"ab\ncd\nef ab"]) == b"*** ab"
+
+
+@pytest.mark.parametrize("end", ["\\n", "\\r\\n"])
+def test_the_lines_of_a_value_kept_on_one_line_are_hidden_as_well(end: str) -> None:
+    value = PEM.replace("\n", end)
+    lines = [line.encode() for line in PEM.splitlines()[1:-1]]
+    for log in (PEM, PEM.replace("\n", "\r\n"), value, json.dumps(PEM), json.dumps(value)):
+        assert not any(line in masked([value], [log.encode()]) for line in lines), log
+    texts = announcements(value.encode())
+    assert set(PEM.splitlines()[1:-2]) <= set(texts)
+    assert masked([json.dumps({"key": value, "on": True})], [PEM.encode()]) == masked([value], [PEM.encode()])
+    assert masked(["C:\\new\\n1"], [b"ew n1 C:"]) == b"ew n1 C:"  # too short
+
+
+@pytest.mark.parametrize("value", ["!@#$%^&*()", "}{][)(*&^%$#", "~ ! @ # $ % ^"])
+def test_a_password_of_signs_is_hidden(value: str) -> None:
+    assert masked([value], [f"<{value}>".encode()]) == b"<***>"
+    assert masked([f"first-line-9\n{value}\nlast-line-9"], [f"<{value}>".encode()]) == b"<***>"
+
+
+@pytest.mark.parametrize("value", ["aB3\\tcD4", "aB3\\\\cD4", "aB3x\\0101cD4", "aB3xyz\\cD4\\tZ"])
+def test_dash_echoes_no_value_that_is_not_found(value: str) -> None:
+    dash = shutil.which("dash")
+    if dash is None:
+        pytest.skip("not installed: dash")
+    done = subprocess.run([dash, "-c", 'echo "<$1>"', "_", value], check=True, capture_output=True)
+    assert masked([value], [done.stdout]).rstrip() in (b"<***>", b"<***")
+
+
+@pytest.mark.parametrize("value", ["----", "+---+---+", '"}]}', "|  --  |", "=> =>", "});});"])
+def test_rules_and_brackets_are_not(value: str) -> None:
+    assert not is_maskable(value)
+
+
+def test_all_strings_of_an_odd_json_document_are_hidden() -> None:
+    number = "9" * 5000
+    for text in ('{"a": "first-value", "a": "second-value"}', '\ufeff["first-value", "second-value"]',
+                 f'["first-value", {number}, "second-value"]'):  # fmt: skip
+        assert masked([text], [b"<first-value> <second-value>"]) == b"<***> <***>"
 
 
 def test_patterns_with_a_newline_are_few() -> None:

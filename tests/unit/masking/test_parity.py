@@ -50,7 +50,7 @@ PROGRAMS = [row for row in ROWS if row.program]
 @pytest.mark.parametrize("locale", ["C.UTF-8"])
 def test_the_rows_are_what_real_programs_print(row: Row, locale: str) -> None:
     program, *script = row.program
-    needed = {"bash": [w for w in ("xxd", "rev", "openssl") if w in script[-1]], "jq": ["jq"], "dash": ["dash"]}
+    needed = {"bash": [w for w in ("xxd", "rev", "openssl", "jq") if w in script[-1]], "jq": ["jq"], "dash": ["dash"]}
     missing = [name for name in needed.get(program, []) if not shutil.which(name)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
