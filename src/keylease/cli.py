@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     run = _command(
         commands,
         "exec",
-        "run a command with the leased values in its environment only, renew while it runs, revoke at its end",
+        "run a command with the leased values as its variables, hide them in its output, renew, and revoke at its end",
         [_source(), _common()],
         usage="keylease exec [options] -- COMMAND [ARGUMENT …]",
     )
@@ -93,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         dest="secrets_files",
         metavar="FILE",
-        help="one value a line, or a JSON array or object of strings; may be given again",
+        help="one value a line, or (also for values of several lines) a JSON array or object of strings; "
+        "may be given again",
     )
     known.add_argument(
         "--state",
@@ -104,8 +105,10 @@ def parser() -> argparse.ArgumentParser:
     )
     known.add_argument("--leases", action="store_true", help="the same from where `lease` keeps this job's state")
     _replacement(redact)
-    redact.add_argument("--in-place", action="store_true", help="replace each FILE, all at once, by its clean text")
-    redact.add_argument("--stats", action="store_true", help="say on standard error how many values were hidden")
+    redact.add_argument(
+        "--in-place", action="store_true", help="replace each FILE by its clean text, as a whole or not at all"
+    )
+    redact.add_argument("--stats", action="store_true", help="count the replacements on standard error")
     redact.add_argument("files", nargs="*", metavar="FILE", help="what to read (default: -, standard input)")
 
     whoami = _command(
