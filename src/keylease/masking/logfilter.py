@@ -36,10 +36,19 @@ class LoggingFilter(logging.Filter):
         return True
 
     def clean_extra(self, value: object) -> object:
-        """An attribute from `extra`, as it is if its text holds nothing to hide, else that text without it."""
-        text = value if isinstance(value, str) else repr(value)
-        cleaned = self._masker.scrub(text)
-        return value if cleaned == text else cleaned
+        """An attribute from `extra`, as it is if its text holds nothing to hide, else that text without it.
+
+        A formatter may take its str or its repr: those of a URL, for one, can differ in the password.
+        """
+        for write in (str, repr):
+            try:
+                text = write(value)
+            except Exception as error:  # noqa: BLE001  # a formatter would print its traceback
+                return _unprintable(value, error)
+            cleaned = self._masker.scrub(text)
+            if cleaned != text:
+                return cleaned
+        return value
 
     def clean(self, text: str) -> str:
         """`text` without any known value."""
@@ -49,6 +58,17 @@ class LoggingFilter(logging.Filter):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        # Arguments that don't fit the format: logging would print both, raw, to standard error.
-        return f"{record.msg!s} {record.args!r}"
+    except Exception:  # noqa: BLE001  # logging would print message and arguments, raw, to standard error
+        message = record.msg if isinstance(record.msg, str) else _text(record.msg)
+        return f"{message} {_text(record.args)}" if record.args else message
+
+
+def _text(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  # any object may come; logging must not end the program
+        return _unprintable(value, error)
+
+
+def _unprintable(value: object, error: Exception) -> str:
+    return f"<{type(value).__name__}: {type(error).__name__}>"

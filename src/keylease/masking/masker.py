@@ -24,7 +24,7 @@ class Masker:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self._announce = announce
         self._lock = threading.RLock()  # `announce` is called with it held, and may scrub a warning
-        self._known: set[bytes] = set()
+        self._known: dict[bytes, bool] = {}  # whether it can be masked
         self._fresh: list[bytes] = []  # known, but not yet among the patterns
         self._patterns: dict[bytes, None] = {}
         self._announced: dict[str, set[bytes]] = {}
@@ -38,6 +38,7 @@ class Masker:
         data = secret.reveal_bytes()
         with self._lock:
             if data in self._known:
+                self._report(data, label, maskable=self._known[data])
                 return secret
             texts = announcements(data)
             self._report(data, label, maskable=bool(texts))
@@ -48,7 +49,7 @@ class Masker:
             self._scanner = None
             for text in texts:
                 self._tell(text)
-            self._known.add(data)
+            self._known[data] = bool(texts)
             self._fresh.append(data)
         return secret
 
@@ -103,8 +104,25 @@ class Masker:
 
 
 def _hidden(text: str, scanner: Scanner) -> str:
-    data = Redactor(scanner).whole(text.encode("utf-8", "surrogatepass"))
+    data, errors = _encoded(text)
+    redactor = Redactor(scanner)
+    shown = redactor.whole(data)
+    if not redactor.count:
+        return text
     try:
-        return data.decode("utf-8", "surrogatepass")
+        return shown.decode("utf-8", errors)
     except UnicodeDecodeError:  # a binary value ended within a character
-        return data.decode("utf-8", "replace")
+        return shown.decode("utf-8", "replace")
+
+
+def _encoded(text: str) -> tuple[bytes, str]:
+    """The bytes of any text, and how to get it back from them.
+
+    Those of an argument or variable that are no UTF-8 (lone surrogates, PEP 383) stand in a value as they are.
+    """
+    for errors in ("strict", "surrogateescape"):
+        try:
+            return text.encode("utf-8", errors), errors
+        except UnicodeEncodeError:
+            continue
+    return text.encode("utf-8", "surrogatepass"), "surrogatepass"

@@ -96,3 +96,45 @@ def test_a_record_costs_little_with_a_hundred_values(masker: Masker, log: loggin
         log.info("request %s took %s ms", n, n * 3)
     # Preparing it anew for each record would take 100 times 20 ms and more.
     assert time.process_time() - start < 1.0
+
+
+def test_what_cannot_be_printed_ends_neither_the_line_nor_the_program(
+    masker: Masker, log: logging.Logger, stream: io.StringIO, seeded: Seeded
+) -> None:
+    value = seeded.new("password")
+    masker.seal(value, "password")
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError(value)
+
+    log.info("argument %s", Broken())
+    log.info(Broken())
+    log.info("extra", extra={"user": Broken()})
+    log.info("too many", value, Broken())  # noqa: PLE1205  # the point
+    text = stream.getvalue()
+    seeded.saw("log", text)
+    assert text.splitlines() == [
+        "INFO argument %s <tuple: RuntimeError> -",
+        "INFO <Broken: RuntimeError> -",
+        "INFO extra <Broken: RuntimeError>",
+        "INFO too many <tuple: RuntimeError> -",
+    ]
+
+
+def test_an_object_is_cleaned_however_the_formatter_writes_it(
+    masker: Masker, log: logging.Logger, stream: io.StringIO, seeded: Seeded
+) -> None:
+    value = seeded.new("password")
+    masker.seal(value, "password")
+
+    class Url:
+        def __str__(self) -> str:
+            return f"https://user:{value}@host"
+
+        def __repr__(self) -> str:
+            return "Url('https://user:[secure]@host')"
+
+    log.info("extra", extra={"user": Url()})
+    seeded.saw("log", stream.getvalue())
+    assert stream.getvalue() == "INFO extra https://user:***@host\n"

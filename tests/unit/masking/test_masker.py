@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import threading
 from urllib.parse import quote
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keylease.masking import Masker, Redactor
+from keylease import cli
+from keylease.masking import REPLACEMENT, Masker, Redactor
 from keylease.masking.forms import announcements, is_maskable, leaves_of
 
 
@@ -129,6 +131,27 @@ def test_scrub_takes_any_text() -> None:
     masker = Masker()
     masker.seal("hunter22", "a")
     assert masker.scrub("\ud800 hunter22 \udcff ü\0") == "\ud800 *** \udcff ü\0"
+
+
+def test_scrub_finds_a_value_that_is_no_utf_8_in_a_message() -> None:
+    value = os.fsdecode(b"caf\xe9-password")  # as os.environ has it
+    masker = Masker()
+    masker.seal(value, "a")
+    assert masker.scrub(f"no such user: {value} \udcff") == "no such user: *** \udcff"
+    assert masker.scrub("\udcc3\udca9") == "\udcc3\udca9"
+
+
+def test_each_label_of_a_value_that_cannot_be_masked_is_reported() -> None:
+    masker = Masker()
+    for label in ("A", "B", "B"):
+        masker.seal("yes", label)
+    masker.seal("hunter22\nab", "C")
+    masker.seal("hunter22\nab", "D")
+    assert masker.unmaskable == ["A", "B", "C (1 of its 2 lines)", "D (1 of its 2 lines)"]
+
+
+def test_the_command_line_names_the_same_replacement() -> None:
+    assert cli.REPLACEMENT == REPLACEMENT  # not imported there: it would take longer than `--help` to print
 
 
 def test_scrub_survives_a_binary_value_that_is_part_of_a_character() -> None:
