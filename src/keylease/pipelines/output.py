@@ -114,17 +114,21 @@ class Pump:
                 return
 
     def _run(self) -> None:
+        channels = {channel.source: channel for channel in self._channels}
         try:
-            self._serve()
+            self._serve(channels)
         except Exception as error:  # noqa: BLE001  # told by `failure`
             self._failure = error
+            # A command that writes to a pipe which nobody reads would wait for ever, with all that it leased.
+            for channel in channels.values():
+                channel.failure = error
+                channel.close()
 
-    def _serve(self) -> None:
+    def _serve(self, channels: dict[int, Channel]) -> None:
         poll = select.poll()
         for channel in self._channels:
             poll.register(channel.source, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        channels = {channel.source: channel for channel in self._channels}
         until = float("inf")
         owed: dict[int, int] = {}  # by descriptor: bytes that the command itself can have written
         while channels and (time.monotonic() < until or any(size > 0 for size in owed.values())):

@@ -72,6 +72,16 @@ def test_a_process_left_behind_does_not_hold_us(context: Context, monkeypatch: p
     assert time.monotonic() - start < 4
 
 
+def test_a_command_does_not_wait_for_a_reader_that_failed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def copy(self: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("keylease.pipelines.output.Channel.copy", copy)
+    # More than a pipe holds. It gets SIGPIPE, or could go on with what it does besides.
+    assert run(context, "sh", "-c", "yes | head -c 1000000; exit 3")[:2] == (3, b"")
+    assert run(context, "sh", "-c", "yes | head -c 1000000; exit 0")[:2] == (70, b"")
+
+
 def test_a_command_that_can_not_start(context: Context, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("no program")
