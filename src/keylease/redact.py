@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ def redact(options: argparse.Namespace, env: Env, masker: Masker, log: logging.L
         raise fault from None
     if options.stats:
         for name, count in work.counts:
-            text = f"{'standard input' if name == STDIN else name}, values hidden: {count}"
+            text = f"{_shown(name)}, values hidden: {count}"
             console.emit(sys.stderr, f"keylease: {masker.scrub(console.one_line(text))}\n")
     return code
 
@@ -157,19 +158,34 @@ def _chunks(name: str, signals: Signals) -> Iterator[bytes]:
     except OSError as error:
         raise UsageError(f"redact: {name} can't be read: {error.strerror}", docs="redact") from None
     try:
+        if _is_output(descriptor):
+            raise UsageError(
+                f"redact: {_shown(name)} is the output as well: it would be read and appended to without end",
+                change="keylease redact … --in-place FILE, or write to another file",
+                docs="redact",
+            )
         while True:
             try:
                 signals.until_readable(descriptor)
                 chunk = os.read(descriptor, _READ)
             except OSError as error:
-                shown = "standard input" if name == STDIN else name
-                raise PartialError(f"redact: {shown} can't be read: {error.strerror}", docs="redact") from None
+                raise PartialError(f"redact: {_shown(name)} can't be read: {error.strerror}", docs="redact") from None
             if not chunk:
                 return
             yield chunk
     finally:
         if descriptor:
             os.close(descriptor)
+
+
+def _shown(name: str) -> str:
+    return "standard input" if name == STDIN else name
+
+
+def _is_output(descriptor: int) -> bool:
+    """Whether what we write to this file is read again, as by ``redact LOG >> LOG``; an empty one is none (``>``)."""
+    one, other = os.fstat(descriptor), os.fstat(1)
+    return stat.S_ISREG(one.st_mode) and os.path.samestat(one, other) and one.st_size > 0
 
 
 def _show(data: bytes) -> None:

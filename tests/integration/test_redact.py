@@ -211,7 +211,44 @@ def test_the_replacement_can_be_chosen(keylease: RunKeylease, value: str) -> Non
     assert (done.returncode, done.stdout) == (0, "[«hidden»]")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_taken_for_nothing_else(value: str, closed: str, tmp_path: Path) -> None:
+    # Without a guard, the next pipe or file that is opened gets its number.
+    (tmp_path / "log").write_text("a line\n")
+    script = f'"$0" -m keylease redact --env VALUE - log {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        env=environment.clean_environment(VALUE=value),
+        cwd=tmp_path,
+        input=value.encode(),
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    expected = b"" if ">&-" in closed.replace("2>&-", "") else b"a line\n" if "<&-" in closed else b"***a line\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"")
+
+
 # Files.
+
+
+@pytest.mark.parametrize("arguments", ["log", "- < log"])
+def test_a_file_is_not_appended_to_itself_without_end(
+    value: str, arguments: str, tmp_path: Path, seeded: Seeded
+) -> None:
+    seeded.allow("file")
+    (tmp_path / "log").write_text(f"a line {value}\n")
+    done = subprocess.run(
+        ["sh", "-c", f'ulimit -f 1000; "$0" -m keylease redact --env VALUE {arguments} >> log', sys.executable],
+        env=environment.clean_environment(VALUE=value),
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"is the output as well" in done.stderr
+    assert (tmp_path / "log").read_text() == f"a line {value}\n"
 
 
 @pytest.fixture
