@@ -85,12 +85,14 @@ class Terminal:
         saved = termios.tcgetattr(outer)
 
         def take(*_: object) -> None:
-            if _in_foreground(outer):
-                tty.setraw(outer, termios.TCSADRAIN)
+            with suppress(termios.error):  # the terminal has gone: SIGHUP and SIGCONT come together
+                if _in_foreground(outer):
+                    tty.setraw(outer, termios.TCSADRAIN)
             self._resize({})
 
         def stop(*_: object) -> None:
-            termios.tcsetattr(outer, termios.TCSADRAIN, saved)
+            with suppress(termios.error):
+                termios.tcsetattr(outer, termios.TCSADRAIN, saved)
             os.kill(os.getpid(), signal.SIGSTOP)
             take()
 

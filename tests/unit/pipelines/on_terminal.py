@@ -60,8 +60,14 @@ class Person:
         self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
-        os.close(self.master)
+        if self.master >= 0:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the window: the terminal is gone."""
         os.close(self._slave)
+        os.close(self.master)
+        self.master = self._slave = -1
 
     @property
     def modes(self) -> list[Any]:

@@ -230,6 +230,16 @@ def test_a_stop_puts_the_terminal_back_and_going_on_takes_it_again(person: Calla
         assert someone.end()[0] == 0
 
 
+def test_when_the_window_is_closed_the_command_can_clean_up(person: Callable[..., Person], tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    script = f"trap 'sleep 0.5; echo clean > {done}; exit 9' HUP; echo ready; sleep 20 & wait"
+    with person("bash", "-c", script) as someone:
+        someone.until(b"ready")
+        someone.hang_up()
+        assert someone.process.wait(15) == 9
+    assert done.read_text() == "clean\n"
+
+
 def test_our_own_messages_begin_at_the_left(person: Callable[..., Person]) -> None:
     with person("sh", "-c", "echo ready; sleep 1; echo over", LOG_AFTER="0.5") as someone:
         shown = someone.until(b"over\r\n")
