@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from keylease.defects import defect
 from keylease.errors import ExitCode, KeyleaseError, UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import Env, Export, Plan
+from keylease.model import Env, Export, Kept, Plan, Renewal
 from keylease.outputs import console
 from keylease.pipelines.signals import Interrupted, Signals
 
@@ -109,7 +110,7 @@ class _Command:
     def exec(self) -> int:
         """`keylease exec -- COMMAND`."""
         from keylease.config.known import seal_variables
-        from keylease.outputs.files import Places, SecretFiles
+        from keylease.outputs.files import Places, SecretFiles, place
         from keylease.outputs.names import check_exports
         from keylease.pipelines.exec import Streams, child_environment, find_command, run_command
         from keylease.pipelines.lease import LeaseRun
@@ -127,12 +128,13 @@ class _Command:
         seal_variables(self.options.mask_env, self.env, self.masker.seal, "--mask-env")
         plan = self._plan()
         context = self._context(plan)
-        run = LeaseRun(plan, context, self._tokens(context, plan), hold=self.signals.hold)
+        tokens = self._tokens(context, plan)
+        run = LeaseRun(plan, context, tokens, hold=self.signals.hold)
         files = SecretFiles(Places(self.env), warn=lambda text: self.log.warning("%s", text))
         try:
             taken = run.take()
             check_exports(taken.exports, plan.allow_names)
-            exports = [_filed(export, files) for export in taken.exports]
+            exports = place(taken.exports, files)
             for warning in taken.warnings:
                 self.log.warning("%s", warning)
             self._report(taken.exports, "")
@@ -143,7 +145,8 @@ class _Command:
                 replacement=replacement_for(self.options.replace_with, self.masker),
                 tty=self.options.tty,
             )
-            renewer = Renewer(taken.renewals, context)
+            rewritten = [_rewriting(kept, exports, files, tokens) for kept in taken.kept]
+            renewer = Renewer([*taken.renewals, *rewritten], context)
             return run_command(argv, environment, context, renewer, self.signals, streams)
         finally:
             self.signals.holding = True
@@ -307,11 +310,13 @@ def _format(options: argparse.Namespace, env: Env) -> str:
     return "github" if in_step else "shell"
 
 
-def _filed(export: Export, files: "SecretFiles") -> Export:
-    """The export with its value written to its file, and the file's path in its place."""
-    from keylease.secret import Secret
+def _rewriting(kept: Kept, exports: Sequence[Export], files: "SecretFiles", tokens: "IdentitySource") -> Renewal:
+    """Renew a file as leases are: with a new identity token in it before the old one expires."""
+    path = next(export.value.reveal() for export in exports if export.name == kept.name)
 
-    if export.file is None:
-        return export
-    written = files.write(export.file, export.value.reveal_bytes())
-    return replace(export, value=Secret(written.host_path), file=None)
+    def renew() -> float:
+        token = tokens.token(kept.audience, fresh=True)
+        files.rewrite(path, kept.content(token).reveal_bytes())
+        return (token.expires_at or kept.expires_at) - time.time()
+
+    return Renewal(f"{kept.name} (identity token)", kept.expires_at - time.time(), kept.expires_at, renew)

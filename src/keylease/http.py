@@ -54,6 +54,8 @@ class HttpSettings(Struct, frozen=True):
     ca_certificate, client_certificate, client_key: paths to PEM files.
     verify: False turns TLS verification off; the caller warns about it each time.
     max_body: bytes of the (decompressed) answer.
+    transient: further answers that another try may mend, where a vendor says so in the body (a 400 with the code
+        ``Throttling``).
     """
 
     timeout: float = 10.0
@@ -64,6 +66,7 @@ class HttpSettings(Struct, frozen=True):
     client_key: str | None = None
     verify: bool = True
     max_body: int = MAX_BODY
+    transient: Callable[[requests.Response], bool] | None = None
 
 
 class _TooLargeError(OSError):
@@ -115,7 +118,7 @@ class Session(requests.Session):
         while True:
             self._deadline.check(f"{self._name}: {method.upper()} {_shown(url)}")
             outcome = self._try(method, url, dict(kwargs))
-            if outcome.response is not None and outcome.response.status_code not in self._settings.retry_statuses:
+            if outcome.response is not None and not self._may_heal(outcome.response):
                 return outcome.response
             pause = outcome.retry_after if outcome.retry_after is not None else _backoff(attempt)
             attempt += 1
@@ -126,6 +129,12 @@ class Session(requests.Session):
             return outcome.response
         assert outcome.error is not None
         raise self._unreachable(url, outcome.error, attempt) from None
+
+    def _may_heal(self, response: requests.Response) -> bool:
+        transient = self._settings.transient
+        if response.status_code in self._settings.retry_statuses:
+            return True
+        return transient is not None and response.status_code >= 400 and transient(response)
 
     def _try(self, method: str, url: str, kwargs: dict[str, Any]) -> _Outcome:
         # hvac passes these along with every call; they are the session's business, not the caller's.

@@ -91,12 +91,31 @@ class Renewal(Struct):
     renew: Callable[[], float]
 
 
+class LeaseFile(Struct, frozen=True):
+    """A file that comes with a lease: 0600, outside the workspace where that can be, gone when the job ends.
+
+    variable: is set to the file's path, as later steps see it; `also`: further variables for the same.
+    file: its name. content: what is in it; or `render`, which makes it of {variable: path} of the lease's files
+        listed before this one.
+    fresh: the content for a new identity token: while `exec` runs, the file is rewritten before the old one expires.
+    """
+
+    variable: str
+    file: str
+    content: Secret | None = None
+    render: Callable[[Mapping[str, str]], Secret] | None = None
+    also: Sequence[str] = ()
+    fresh: Callable[[IdentityToken], Secret] | None = None
+
+
 class Lease(Struct):
     """A short-lived credential that an exchanger obtained.
 
     provider: the name in the configuration. type: the registry's name.
     fields: environment variable → value, what ``use: provider`` exports.
     plain: the same for what is no secret (an address): exported, never masked.
+    files: what the vendor's tools read from files.
+    token: the identity token that it was exchanged for; None if there was none.
     session: what the same vendor's manager needs to read (an authenticated client); opaque to everybody else.
     fingerprint: SHA-256 of the issued token, so that a leak can be traced to its run; only for issued,
         high-entropy tokens.
@@ -111,6 +130,8 @@ class Lease(Struct):
     expires_at: float | None = None
     fingerprint: str | None = None
     plain: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[LeaseFile] = ()
+    token: IdentityToken | None = None
     revocation: Revocation | None = None
     renewal: Renewal | None = None
     warnings: list[str] = field(default_factory=list)
@@ -339,6 +360,9 @@ class Export(Struct, frozen=True):
 
     source: reference or provider it came from, for the report. expires_at: Unix time or None.
     origin: where the user asked for it.
+    file: a file to write `value` to; the variable then holds its path.
+    render: makes the file's content, in the place of `value`, of {name: path} of the files before it.
+    path_of: the name of an export with a file, before this one: this variable holds the same path.
     """
 
     name: str
@@ -348,8 +372,23 @@ class Export(Struct, frozen=True):
     output: bool = False
     output_name: str | None = None
     file: str | None = None
+    path_of: str | None = None
+    render: Callable[[Mapping[str, str]], Secret] | None = None
     expires_at: float | None = None
     origin: Origin = field(default_factory=Origin)
+
+
+class Kept(Struct, frozen=True):
+    """A file whose content follows the job's identity token while `exec` runs.
+
+    name: of its export. audience: of the token. content: makes it of a new token. expires_at: Unix time, of what is in
+    it now.
+    """
+
+    name: str
+    audience: str
+    content: Callable[[IdentityToken], Secret]
+    expires_at: float
 
 
 class Trust(Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import TextIO, cast
 from keylease.masking import Masker
 from keylease.model import Env, Export, Plan, Revocation
 from keylease.outputs import console, shell
-from keylease.outputs.files import Places, SecretFiles, Written, write_private
+from keylease.outputs.files import Places, SecretFiles, Written, place, write_private
 from keylease.outputs.github import GitHubOutputs
 from keylease.outputs.names import check_exports
 from keylease.outputs.state import StateFile, default_path
@@ -90,8 +90,7 @@ class TextStore(Store):
     def deliver(self, exports: Sequence[Export], plan: Plan) -> None:
         """See the base class."""
         check_exports(exports, plan.allow_names)
-        paths = {e.file: self._files.write(e.file, e.value.reveal_bytes()).path for e in exports if e.file is not None}
-        text = shell.render(shell.variables(exports, paths), self._form)
+        text = shell.render(shell.variables(place(exports, self._files)), self._form)
         if self._form == "gitlab-dotenv":
             self._log.warning("%s", shell.GITLAB_WARNING)
         if self._output:

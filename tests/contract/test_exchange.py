@@ -1,83 +1,33 @@
 """What every exchanger keeps to. One harness per implementation; the battery runs on each."""
 
+import importlib
 import json
+import re
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keylease.context import Context
 from keylease.errors import RefusedError, UnreachableError, UsageError
-from keylease.exchange.base import Exchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease, Revocation, fingerprint
+from keylease.model import Revocation, fingerprint
 from keylease.registry import EXCHANGERS
 from keylease.secret import Secret
-from tests.fakes.misbehaving import Proxy, drop, status
-from tests.integration.vault_job import Job
-from tests.servers.trust import Trust
+from tests.contract.harness import Harness
+from tests.fakes.misbehaving import drop, reply, status
 
-LOGINS = "/v1/auth/*/login"
-
-
-class Harness(ABC):
-    """A real server that trusts one job, behind a proxy that can misbehave."""
-
-    proxy: Proxy
-    login_pattern: str
-
-    @abstractmethod
-    def exchanger(self, url: str | None = None) -> Exchanger:
-        """With complete settings for the trusting server (or another address)."""
-
-    @abstractmethod
-    def token(self, **claims: Any) -> IdentityToken:
-        """The job's identity token; changed claims make it another job's."""
-
-    @abstractmethod
-    def is_alive(self, lease: Lease) -> bool:
-        """Whether the issued credential works, asked without the code under test."""
-
-    @abstractmethod
-    def secret_values(self, lease: Lease) -> list[str]:
-        """Everything secret that was issued."""
+DOCS = Path(__file__).parents[2] / "docs" / "providers"
 
 
-class VaultHarness(Harness):
-    login_pattern = LOGINS
-
-    def __init__(self, trust: Trust, proxy: Proxy) -> None:
-        self.proxy = proxy
-        self._job = Job(trust, url=proxy.url)
-
-    def exchanger(self, url: str | None = None) -> Exchanger:
-        return self._job.exchanger(**({"url": url} if url else {}))
-
-    def token(self, **claims: Any) -> IdentityToken:
-        return self._job.token(**claims)
-
-    def is_alive(self, lease: Lease) -> bool:
-        return self._job.trust.bao.token_lookup(lease.fields["VAULT_TOKEN"].reveal()) is not None
-
-    def secret_values(self, lease: Lease) -> list[str]:
-        return [value.reveal() for value in lease.fields.values()]
-
-
-@pytest.fixture(params=["vault"])
-def harness(request: pytest.FixtureRequest, proxy: Proxy) -> Harness:
-    """Each implementation in turn."""
-    make: Mapping[str, Callable[[], Harness]] = {
-        "vault": lambda: VaultHarness(request.getfixturevalue("trust"), proxy),
-    }
-    return make[request.param]()
-
-
-def test_every_registered_exchanger_is_in_this_battery() -> None:
-    params = harness._fixture_function_marker.params
-    assert set(params or ()) == set(EXCHANGERS)
+@pytest.fixture(params=list(EXCHANGERS))
+def harness(request: pytest.FixtureRequest) -> Harness:
+    """Each registered implementation in turn: `make` of tests/contract/harness_<kind>.py."""
+    module = importlib.import_module(f"tests.contract.harness_{request.param}")
+    made: Harness = module.make(request)
+    return made
 
 
 @pytest.mark.parametrize("kind", list(EXCHANGERS))
@@ -113,8 +63,8 @@ def test_a_lease_tells_what_it_is(harness: Harness) -> None:
 def test_no_value_shows_up_in_a_lease_or_its_state(harness: Harness) -> None:
     exchanger = harness.exchanger()
     lease = exchanger.exchange(harness.token())
-    assert lease.revocation is not None
-    shown = repr(lease) + repr(exchanger.settings) + json.dumps(lease.revocation.data) + repr(lease.plain)
+    state = json.dumps(lease.revocation.data) if lease.revocation else ""
+    shown = repr(lease) + repr(exchanger.settings) + state + repr(lease.plain)
     for value in [*harness.secret_values(lease), harness.token().jwt.reveal()]:
         assert value not in shown
 
@@ -137,11 +87,12 @@ def test_another_job_is_refused_at_once(harness: Harness) -> None:
     exchanger = harness.exchanger()
     started = time.monotonic()
     with pytest.raises(RefusedError) as caught:
-        exchanger.exchange(harness.token(repository="evil/fork"))
+        exchanger.exchange(harness.token(**harness.other))
     assert time.monotonic() - started < 0.5
     assert len(harness.proxy.requests) == 1, "a refusal is final"
     error = caught.value
-    assert error.claims["repository"] == "evil/fork"
+    for name, value in harness.other.items():
+        assert error.claims[name] == value
     assert error.claims["environment"] is None, "shown as MISSING"
     assert error.cause
     assert error.change
@@ -162,6 +113,35 @@ def test_one_fault_of_the_login_is_survived(harness: Harness, fault: Any) -> Non
     assert len(harness.proxy.requests) == 2
 
 
+@pytest.mark.parametrize("claims", [{"audience": "https://elsewhere.example"}, {"iss": "https://evil.example"}])
+def test_a_wrong_audience_or_issuer_is_refused(harness: Harness, claims: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError) as caught:
+        harness.exchanger().exchange(harness.token(**claims))
+    assert caught.value.cause
+    assert caught.value.change
+    assert len(harness.proxy.requests) == 1
+
+
+def test_a_forged_token_is_refused(harness: Harness) -> None:
+    with pytest.raises(RefusedError):
+        harness.exchanger().exchange(harness.token(forged=True))
+
+
+def test_garbage_is_no_lease(harness: Harness) -> None:
+    answers = [
+        *(reply(json=body) for body in harness.garbage),
+        reply(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
+        reply(json=[1, 2]),
+        reply(body=b"{" * 100_000),
+        reply(body=b"\xff\x00" * 100),
+    ]
+    for answer in answers:
+        harness.proxy.fail(harness.login_pattern, answer)
+        with pytest.raises((RefusedError, UnreachableError)) as caught:
+            harness.exchanger().exchange(harness.token())
+        assert "Sign in" not in caught.value.diagnostics(debug=True)
+
+
 def test_no_server_is_unreachable(harness: Harness) -> None:
     from tests.servers.process import free_port
 
@@ -173,7 +153,10 @@ def test_revoking_ends_it_and_can_be_repeated(harness: Harness) -> None:
     exchanger = harness.exchanger()
     lease = exchanger.exchange(harness.token())
     kept = lease.revocation
-    assert kept is not None
+    if kept is None:  # the vendor has no revocation: its page must say so
+        page = (DOCS / f"{lease.type}.md").read_text(encoding="utf-8")
+        assert re.search(r"(?i)can(?:'t|not) be revoked|no revocation", page)
+        return
     # As another process has it: from JSON, and with nothing else of this one.
     again = Revocation(
         kept.provider,

@@ -1,5 +1,7 @@
 """Secret files: private, atomic, kept out of git, deleted at the end; and where they lie for whom."""
 
+# long file: one job, and each part is needed by the one that writes.
+
 import os
 import re
 import secrets
@@ -8,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from keylease.errors import UsageError
-from keylease.model import Env
+from keylease.model import Env, Export
+from keylease.secret import Secret
 
 # O_PATH (Linux): a directory on the way need not be readable, only searchable.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -184,10 +188,45 @@ class SecretFiles(Struct):
             raise _cant_write(file, error) from None
         return self.written[-1]
 
+    def rewrite(self, host_path: str, data: bytes) -> None:
+        """Other content for a file of this run, all at once: who reads it meanwhile gets the old or the new.
+
+        Raises :class:`UsageError`.
+        """
+        old = next(file for file in self.written if file.host_path == host_path)
+        parent, name = os.path.split(old.path)
+        try:
+            with _opened(parent, self.places.owner()) as (directory, _):
+
+                def created(temporary: str, status: os.stat_result) -> None:
+                    self.written.append(replace(old, temporary=temporary, device=status.st_dev, inode=status.st_ino))
+                    self.remember(self.written)
+
+                _write_at(directory, name, data, self.places.owner(), created)
+        except OSError as error:
+            raise _cant_write(host_path, error) from None
+        self.written.remove(old)
+
     def discard(self) -> list[str]:
         """Delete all that was written; what could not be deleted, in words."""
         files, self.written = self.written, []
         return delete_files(files)
+
+
+def place(exports: Sequence[Export], files: SecretFiles) -> list[Export]:
+    """Write what goes to files; the same exports, holding the paths (as later steps know them) in the files' place.
+
+    They must have passed :func:`keylease.outputs.names.check_exports`. Raises :class:`UsageError`.
+    """
+    paths: dict[str, str] = {}
+    placed = []
+    for export in exports:
+        if export.file is not None:
+            value = export.render(paths) if export.render else export.value
+            paths[export.name] = files.write(export.file, value.reveal_bytes()).host_path
+        where = paths[export.name] if export.file is not None else paths[export.path_of] if export.path_of else None
+        placed.append(export if where is None else replace(export, value=Secret(where), file=None))
+    return placed
 
 
 def _cant_write(file: str, error: OSError) -> UsageError:

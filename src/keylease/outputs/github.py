@@ -16,7 +16,7 @@ from keylease.errors import KeyleaseError, UsageError
 from keylease.masking.forms import Announcement, announcement, is_maskable, lines_of
 from keylease.model import Env, Export, Revocation, Seal
 from keylease.outputs import console, masks, state
-from keylease.outputs.files import HostPaths, Places, SecretFiles, Written, delete_files
+from keylease.outputs.files import HostPaths, Places, SecretFiles, Written, delete_files, place
 from keylease.outputs.names import check_exports
 from keylease.outputs.report import Row, markdown
 
@@ -143,10 +143,10 @@ class GitHubOutputs:
         files = self._secret_files()
         before = len(files.written)
         try:
-            texts = self._texts(exports, files)
+            placed = place(exports, files)
             rendered = {
-                "GITHUB_OUTPUT": [(e.output_name or e.name, text) for e, text in texts if e.output],
-                "GITHUB_ENV": [(e.name, text) for e, text in texts if e.env],
+                "GITHUB_OUTPUT": [(e.output_name or e.name, e.value.reveal()) for e in placed if e.output],
+                "GITHUB_ENV": [(e.name, e.value.reveal()) for e in placed if e.env],
             }
             _append_all([(path, render(rendered[variable])) for variable, path in paths.items()])
         except BaseException:
@@ -154,15 +154,6 @@ class GitHubOutputs:
             delete_files(made)
             raise
         return files.written[before:]
-
-    def _texts(self, exports: Sequence[Export], files: SecretFiles) -> list[tuple[Export, str]]:
-        texts = []
-        for export in exports:
-            if export.file is None:
-                texts.append((export, export.value.reveal()))
-            else:
-                texts.append((export, files.write(export.file, export.value.reveal_bytes()).host_path))
-        return texts
 
     def _secret_files(self) -> SecretFiles:
         if self._files is None:

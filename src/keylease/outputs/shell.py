@@ -21,16 +21,9 @@ GITLAB_DOTENV_SIZE = 5 * 1024
 """Bytes that GitLab takes by default, one less (ParseDotenvArtifactService; self-managed instances may differ)."""
 
 
-def variables(exports: Sequence[Export], paths: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Name → text of what is to be a variable. paths: where each `file` was written; the variable holds that.
-
-    The exports must have passed :func:`keylease.outputs.names.check_exports`.
-    """
-    return {
-        export.name: export.value.reveal() if export.file is None else (paths or {})[export.file]
-        for export in exports
-        if export.env
-    }
+def variables(exports: Sequence[Export]) -> dict[str, str]:
+    """Name → text of what is to be a variable, of exports that :func:`keylease.outputs.files.place` returned."""
+    return {export.name: export.value.reveal() for export in exports if export.env}
 
 
 def render(values: Mapping[str, str], form: Format) -> str:

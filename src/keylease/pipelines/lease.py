@@ -18,12 +18,15 @@ from keylease.model import (
     Document,
     Export,
     IdentityToken,
+    Kept,
     Lease,
+    LeaseFile,
     Plan,
     Provider,
     Read,
     Renewal,
     Revocation,
+    Use,
     normalised,
 )
 from keylease.parallel import parallel
@@ -51,6 +54,7 @@ class Taken(Struct):
     exports: list[Export] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
     renewals: list[Renewal] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -176,12 +180,15 @@ class LeaseRun:
         if audience is None:
             lease = exchanger.exchange(None)
         else:
+            token = self._tokens.token(audience)
             try:
-                lease = exchanger.exchange(self._tokens.token(audience))
+                lease = exchanger.exchange(token)
             except KeyleaseError as error:
                 if not error.retry_with_new_token:
                     raise
-                lease = exchanger.exchange(self._tokens.token(audience, fresh=True))
+                token = self._tokens.token(audience, fresh=True)
+                lease = exchanger.exchange(token)
+            lease.token = token
         self._keep(lease)
 
     def _keep(self, lease: Lease) -> None:
@@ -260,21 +267,29 @@ class LeaseRun:
         exports = []
         for use in self._plan.uses:
             lease = self._leases[use.provider]
+            expires_at = lease.expires_at
             plain = {name: Secret(value) for name, value in lease.plain.items()}
-            for name, value in {**lease.fields, **plain}.items():
-                wanted = use.names.get(name, name)
-                exports.append(
-                    Export(
-                        wanted,
-                        value,
-                        source=use.provider,
-                        env=use.env,
-                        output=use.output,
-                        expires_at=lease.expires_at,
-                        origin=use.origin,
-                    )
-                )
+            found = [
+                Export(use.names.get(name, name), value, source=use.provider, expires_at=expires_at)
+                for name, value in {**lease.fields, **plain}.items()
+            ]
+            for file in lease.files:
+                found += self._files(file, use, lease)
+            exports += [replace(each, env=use.env, output=use.output, origin=use.origin) for each in found]
         return exports
+
+    def _files(self, file: LeaseFile, use: Use, lease: Lease) -> list[Export]:
+        name = use.names.get(file.variable, file.variable)
+        main = Export(name, file.content or Secret(""), source=use.provider, file=f"{use.provider}-{file.file}")
+        if file.render:
+            original = {use.names.get(other.variable, other.variable): other.variable for other in lease.files}
+            make = file.render
+            main = replace(main, render=lambda paths: make({original.get(k, k): path for k, path in paths.items()}))
+        token = lease.token
+        if file.fresh and token and token.expires_at is not None:
+            self._taken.kept.append(Kept(name, token.audience, file.fresh, token.expires_at))
+        also = [Export(use.names.get(n, n), Secret(""), source=use.provider, path_of=name) for n in file.also]
+        return [main, *also]
 
     def _delivered(self, documents: Mapping[Read, Document | NotFoundError]) -> list[Export]:
         exports: list[Export] = []

@@ -11,10 +11,11 @@ from msgspec import Struct
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError
 from keylease.model import IdentityToken, Read
 from keylease.vendors.github_claims import both_forms, is_github
+from keylease.vendors.job_claims import shown_claims
 from keylease.vendors.vault_client import Answer, VaultClient
 from keylease.vendors.vault_errors import in_namespace, server_trouble
 from keylease.vendors.vault_settings import VaultSettings
-from keylease.vendors.vault_trust import shown_claims, trust_for
+from keylease.vendors.vault_trust import trust_for
 
 
 class _Attempt(Struct, frozen=True):

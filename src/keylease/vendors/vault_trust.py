@@ -6,15 +6,13 @@ no quote, ``$(…)``, line break or invisible character of theirs reaches a shel
 Role: https://openbao.org/api-docs/auth/jwt/#create-update-role
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from keylease.model import Read, Trust
-from keylease.vendors.github_claims import both_forms, is_github
+from keylease.vendors.github_claims import both_forms
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
 from keylease.vendors.vault_errors import (
     RENEW_LEASE,
     RENEW_SELF,
@@ -28,80 +26,6 @@ from keylease.vendors.vault_settings import VaultSettings
 
 _TTL = "15m"
 _MAX_TTL = "1h"
-_LONGEST_CLAIM = 1024
-
-
-class _Platform(Struct, frozen=True):
-    """Which claims of a platform identify a job for ever (ids), where it runs, and what to trace it by."""
-
-    name: str
-    ids: Sequence[str]
-    place: Sequence[str]
-    trace: Sequence[str]
-    shown: Sequence[str]
-    user: str
-
-
-_GITHUB = _Platform(
-    "GitHub",
-    ids=("repository_owner_id", "repository_id"),
-    place=("ref",),
-    trace=("repository", "run_id", "run_attempt", "actor", "ref", "event_name", "job_workflow_ref"),
-    shown=("repository", "repository_id", "ref", "environment", "event_name"),
-    user="repository_id",
-)
-_GITLAB = _Platform(
-    "GitLab",
-    ids=("namespace_id", "project_id"),
-    place=("ref_type", "ref", "ref_protected"),
-    trace=("project_path", "pipeline_id", "job_id", "ref", "user_login", "ci_config_ref_uri"),
-    shown=("project_path", "project_id", "ref_type", "ref", "ref_protected", "environment"),
-    user="project_id",
-)
-# https://circleci.com/docs/openid-connect-tokens/
-_CIRCLECI = _Platform(
-    "CircleCI",
-    ids=("oidc.circleci.com/project-id",),
-    place=("oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref"),
-    trace=("oidc.circleci.com/project-id", "oidc.circleci.com/job-id", "oidc.circleci.com/vcs-ref"),
-    shown=("oidc.circleci.com/project-id", "oidc.circleci.com/vcs-ref"),
-    user="oidc.circleci.com/project-id",
-)
-# https://support.atlassian.com/bitbucket-cloud/docs/integrate-pipelines-with-resource-servers-using-oidc/
-_BITBUCKET = _Platform(
-    "Bitbucket",
-    ids=("workspaceUuid", "repositoryUuid"),
-    place=("branchName",),
-    trace=("repositoryUuid", "pipelineUuid", "stepUuid", "branchName"),
-    shown=("repositoryUuid", "branchName", "deploymentEnvironmentUuid"),
-    user="repositoryUuid",
-)
-# https://buildkite.com/docs/pipelines/security/oidc
-_BUILDKITE = _Platform(
-    "Buildkite",
-    ids=("organization_id", "pipeline_id"),
-    place=("build_branch",),
-    trace=("organization_slug", "pipeline_slug", "build_number", "job_id", "build_branch"),
-    shown=("pipeline_slug", "pipeline_id", "build_branch"),
-    user="pipeline_id",
-)
-
-
-def platform_of(claims: Mapping[str, Any]) -> _Platform | None:
-    """Whose token it is, by its claims; None for an issuer we have no table for."""
-    if is_github(claims):
-        return _GITHUB
-    for platform in (_GITLAB, _CIRCLECI, _BITBUCKET, _BUILDKITE):
-        if all(isinstance(claims.get(name), str) and claims[name] for name in platform.ids):
-            return platform
-    return None
-
-
-def shown_claims(claims: Mapping[str, Any], *extra: str) -> dict[str, object]:
-    """The claims that decide a login, for a refusal; None for those that the token does not have."""
-    platform = platform_of(claims)
-    names = ["sub", "aud", "iss", *(platform.shown if platform else ()), *extra]
-    return {name: claims.get(name) for name in dict.fromkeys(names)}
 
 
 def role_for(claims: Mapping[str, Any], audience: str, policies: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -114,23 +38,23 @@ def role_for(claims: Mapping[str, Any], audience: str, policies: Sequence[str]) 
     role: dict[str, Any] = {"role_type": "jwt", "bound_audiences": [audience]}
     bound: dict[str, Any] = {}
     if platform:
-        bound = {name: claims[name] for name in platform.ids if _bindable(claims.get(name))}
+        bound = {name: claims[name] for name in platform.ids if bindable(claims.get(name))}
         place: Sequence[str] = (*platform.place, "environment")
-        if platform is _GITHUB and _bindable(claims.get("environment")):
+        if platform is GITHUB and bindable(claims.get("environment")):
             # GitHub checks an environment's branch rules and reviewers before it mints the token.
             place = ("environment",)
             notes.append("any ref that the rules of the environment admit gets in; add ref to narrow it")
-        bound |= {name: claims[name] for name in place if _bindable(claims.get(name))}
+        bound |= {name: claims[name] for name in place if bindable(claims.get(name))}
     complete = platform is not None and all(name in bound for name in platform.ids)
     if platform and complete:
         role["user_claim"] = platform.user
         role["bound_claims_type"] = "string"
         role["bound_claims"] = bound
-        role["claim_mappings"] = {n: n.rpartition("/")[2] for n in platform.trace if _bindable(claims.get(n))}
-        forms = both_forms(claims) if platform is _GITHUB else None
+        role["claim_mappings"] = {n: n.rpartition("/")[2] for n in platform.trace if bindable(claims.get(n))}
+        forms = both_forms(claims) if platform is GITHUB else None
         if forms and claims.get("sub") in forms:
             notes.append("bound by ids, not by sub: it holds when GitHub changes the subject form of this repository")
-    elif _bindable(claims.get("sub")):
+    elif bindable(claims.get("sub")):
         role["user_claim"] = "sub"
         role["bound_subject"] = claims["sub"]
     else:
@@ -183,7 +107,7 @@ def jwt_trust(
 def _audience_of(claims: Mapping[str, Any], wanted: str) -> str:
     """`wanted` where the token has it, else what the token has: whoami may only have that one."""
     has = claims.get("aud")
-    found = [each for each in (has if isinstance(has, list) else [has]) if _bindable(each)]
+    found = [each for each in (has if isinstance(has, list) else [has]) if bindable(each)]
     return wanted if wanted in found or not found else str(found[0])
 
 
@@ -191,10 +115,10 @@ def _commands(made: Mapping[str, Any], mount: str, name: str, namespace: str | N
     # Comments hold no quote, backtick or foreign text: zsh, typed at, does not take them for comments.
     where = in_namespace(namespace)
     policy = shlex.quote(policy_name(name))
-    own = _heredoc(f"bao policy write {where}{SELF_POLICY} -", "\n".join(own_stanzas()))
+    own = heredoc(f"bao policy write {where}{SELF_POLICY} -", "\n".join(own_stanzas()))
     allowed = read_stanzas(reads)
     if allowed:
-        wanted = "# What the job reads. This replaces the policy of that name, if there is one.\n" + _heredoc(
+        wanted = "# What the job reads. This replaces the policy of that name, if there is one.\n" + heredoc(
             f"bao policy write {where}{policy} -", "\n".join(allowed)
         )
     else:
@@ -202,7 +126,7 @@ def _commands(made: Mapping[str, Any], mount: str, name: str, namespace: str | N
             "# What the job reads is not known here: write a policy for it, named as the last one in token_policies,\n"
             f"# with lines such as {stanza('secret/data/ci', 'read')}"
         )
-    role = _heredoc(f"bao write {where}{shlex.quote(f'auth/{mount}/role/{name}')} -", _json(made))
+    role = heredoc(f"bao write {where}{shlex.quote(f'auth/{mount}/role/{name}')} -", json_block(made))
     return f"{own}\n{wanted}\n# This replaces the role of that name, if there is one.\n{role}"
 
 
@@ -233,15 +157,6 @@ def read_stanzas(reads: Sequence[Read]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    """JSON in ASCII, a key a line. json.dumps escapes line breaks, so no claim can make a line of its own.
-
-    ``##[`` would be a workflow command in a log, and be broken up there: escaped, it stays what it is.
-    """
-    text = "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "\n}"
-    return text.replace("##", "#\\u0023")
-
-
 def own_stanzas() -> list[str]:
     """What a token without the default policy needs for renewing and revoking itself and its leases."""
     return [stanza(path, "update") for path in (REVOKE_SELF, RENEW_SELF, RENEW_LEASE, REVOKE_LEASE)]
@@ -265,15 +180,3 @@ def kubernetes_trust(
     }
     title = f"Vault/OpenBao role {role!r} on auth/{mount}"
     return Trust(title, _commands(made, mount, role, namespace, reads))
-
-
-def _bindable(value: object) -> bool:
-    # A very long claim is not an identity; an empty one binds nothing (GitHub: head_ref of a push).
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CLAIM
-
-
-def _heredoc(command: str, body: str) -> str:
-    delimiter = "EOF"
-    while delimiter in body.splitlines():
-        delimiter += "_"
-    return f"{command} <<'{delimiter}'\n{body}\n{delimiter}"

@@ -106,10 +106,9 @@ def test_nothing_to_export_is_an_empty_text(form: Format) -> None:
     assert render({}, form).strip() in ("", "{}")
 
 
-def test_a_file_is_handed_over_by_its_path() -> None:
+def test_what_goes_to_outputs_only_is_no_variable() -> None:
     exports = [
-        Export("KEY", Secret(b"\xff"), "s", file="k.der"),
         Export("A", Secret("x"), "s"),
         Export("only_output", Secret("y"), "s", env=False, output=True),
     ]
-    assert variables(exports, {"k.der": "/tmp/k.der"}) == {"KEY": "/tmp/k.der", "A": "x"}
+    assert variables(exports) == {"A": "x"}

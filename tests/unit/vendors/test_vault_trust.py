@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from keylease.model import Read, Trust
 from keylease.outputs.console import sanitize
+from keylease.vendors.job_claims import shown_claims
 from keylease.vendors.vault_errors import stanza
-from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust, read_stanzas, role_for, shown_claims
+from keylease.vendors.vault_trust import jwt_trust, kubernetes_trust, read_stanzas, role_for
 from tests.fakes.github_oidc import github_claims, gitlab_claims
 
 AUDIENCE = "https://vault.example.com"

@@ -1,0 +1,52 @@
+"""Addresses of vendors' services, as settings give them."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from keylease.errors import UsageError
+from keylease.model import Env
+
+ALLOWED = "KEYLEASE_ALLOW_HOSTS"
+"""The job's own variable with further hosts, separated by blanks or commas: a proxy or private endpoint."""
+
+_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+
+
+def checked(url: str, key: str, vendor: str, domains: Sequence[str], env: Env) -> str:
+    """`url` without a trailing slash, if an identity token may be sent there.
+
+    Where a vendor has one audience for everybody, whoever gets the token can use it there. keylease.yml may come from a
+    pull request, so only the vendor's own `domains` (and what is below them), this machine, and hosts that the job
+    itself allows by KEYLEASE_ALLOW_HOSTS will do. Raises :class:`UsageError` naming `key`.
+    """
+    text = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").lower()
+        usable = bool(host) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable, parts, host = False, urlsplit(""), ""
+    if not usable or parts.scheme not in ("https", "http") or not text.isprintable() or " " in text:
+        raise _wrong(vendor, key, "is not an https address", "write it with https:// in front")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise _wrong(vendor, key, "holds a user, a query or a fragment", "leave them out")
+    if _LOOPBACK.fullmatch(host):
+        return text
+    if parts.scheme != "https":
+        raise _wrong(vendor, key, "is plain http: the identity token could be read on the way", "write https://")
+    further = re.split(r"[\s,]+", env.get(ALLOWED, "").strip().lower())
+    if host in further or any(host == domain or host.endswith("." + domain) for domain in domains):
+        return text
+    raise _wrong(
+        vendor,
+        key,
+        f"is not one of {vendor}'s own hosts",
+        f"use one below {', '.join(domains) or 'a host that the job allows'}; or, for a proxy or private endpoint, set "
+        f"{ALLOWED}={host} in the job",
+        "this file may come from a pull request, and the job's identity token would go to a stranger's host",
+    )
+
+
+def _wrong(vendor: str, key: str, what: str, change: str, cause: str = "") -> UsageError:
+    return UsageError(f"{vendor}: `{key}` {what}", cause=cause, change=change, docs="endpoint")
