@@ -19,7 +19,7 @@ from tests.unit.masking.test_redactor import defined
 def one(data: bytes) -> None:
     """One input: a few patterns, a stream made of them and other bytes, cut anywhere."""
     give = atheris.FuzzedDataProvider(data)
-    patterns = [give.ConsumeBytes(give.ConsumeIntInRange(1, 12)) for _ in range(give.ConsumeIntInRange(1, 5))]
+    patterns = [give.ConsumeBytes(give.ConsumeIntInRange(1, 24)) for _ in range(give.ConsumeIntInRange(1, 5))]
     patterns = [pattern for pattern in patterns if pattern]
     parts = []
     for _ in range(give.ConsumeIntInRange(0, 12)):

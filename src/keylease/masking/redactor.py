@@ -26,6 +26,7 @@ class Redactor:
 
     def __init__(self, patterns: Iterable[bytes] | Scanner, replacement: bytes = REPLACEMENT.encode()) -> None:
         self._scanner = patterns if isinstance(patterns, Scanner) else scanner_for(patterns)
+        self._scan = self._scanner.scan
         self._replacement = replacement
         self._pending = b""
         self._hidden = 0  # leading bytes of _pending that belong to a replacement already written
@@ -33,12 +34,17 @@ class Redactor:
         self.count = 0
         """Replacements written so far."""
 
+    def use(self, scanner: Scanner) -> None:
+        """Look for other patterns from the next chunk on, with what is held back; from any thread."""
+        self._scanner = scanner
+        self._scan = scanner.scan
+
     def feed(self, chunk: bytes) -> bytes:
         """What of the stream so far can be shown."""
         if not chunk:
             return b""
         data = self._pending + chunk if self._pending else chunk
-        occurrences, end = self._scanner.scan(data)
+        occurrences, end = self._scan(data)
         if not occurrences and not self._hidden:
             # The common case by far: nothing to hide, maybe a tail to hold back.
             if end == len(data):
@@ -70,21 +76,25 @@ class Redactor:
         """
         out: list[bytes] = []
         shown = self._hidden
+        touching = self._touching
         for start, stop in occurrences:
+            if stop <= shown:
+                continue
             if start >= end:
                 break
             if start > shown:
                 out.append(data[shown:start])
-                self._touching = False
-            if not self._touching:
+                touching = False
+            if not touching:
                 out.append(self._replacement)
-                self._touching = True
+                touching = True
                 self.count += 1
-            shown = max(shown, stop)
+            shown = stop
         if shown < end:
             out.append(data[shown:end])
-            self._touching = False
+            touching = False
             shown = end
+        self._touching = touching
         self._pending = data[end:]
         self._hidden = shown - end
         return b"".join(out)
