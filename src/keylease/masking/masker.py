@@ -31,6 +31,8 @@ class Masker:
         self._unmaskable: dict[str, None] = {}
         self._usual: set[bytes] = set()  # what our own messages are searched for
         self._scanner: Scanner | None = None
+        self.added: Callable[[], None] = lambda: None
+        """Called in the sealing thread after each new value: streams that run already must hide it too."""
 
     def seal(self, value: str | bytes, label: str) -> Secret:
         """Register `value` and wrap it. `label` names it in reports: a reference or a variable."""
@@ -51,6 +53,7 @@ class Masker:
                 self._tell(text)
             self._known[data] = bool(texts)
             self._fresh.append(data)
+        self.added()
         return secret
 
     def _tell(self, text: Announcement) -> None:

@@ -63,8 +63,10 @@ def run_command(
         signals.holding = True
         sinks = [streams.out] if terminal else [streams.out, streams.err]
         redactors = [Redactor(scanner, streams.replacement) for _ in sinks]
+        context.masker.added = lambda: _hide_more(context, redactors)
         code, failure = _run(argv, environment, context, renewer, signals, sinks, redactors, terminal)
     finally:
+        context.masker.added = lambda: None
         if terminal:
             terminal.close()
     if failure is not None:
@@ -74,6 +76,12 @@ def run_command(
         )
         return code or ExitCode.INTERNAL
     return code
+
+
+def _hide_more(context: Context, redactors: Sequence[Redactor]) -> None:
+    scanner = scanner_for(context.masker.patterns())
+    for redactor in redactors:
+        redactor.use(scanner)
 
 
 def _run(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keylease.errors import UsageError
+from keylease.model import Export
 from keylease.outputs.files import (
     HostPaths,
     Places,
@@ -17,8 +18,10 @@ from keylease.outputs.files import (
     delete_files,
     is_mount_point,
     keep_out_of_git,
+    place,
     write_private,
 )
+from keylease.secret import Secret
 
 HOST = HostPaths("/home/runner/work/r/r", "/home/runner/work/_temp")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of other users")
@@ -352,3 +355,31 @@ def test_write_private_follows_no_link_and_makes_no_directory(tmp_path: Path) ->
     with pytest.raises(UsageError, match="can't be written: No such file"):
         write_private(str(tmp_path / "none/x"), b"new")
     assert victim.read_text() == "untouched"
+
+
+def test_files_of_a_lease_know_each_others_paths(job: Job) -> None:
+    exports = [
+        Export("TOKEN_FILE", Secret("the token"), "cloud", file="cloud-token"),
+        Export("CREDENTIALS", Secret(""), "cloud", file="cloud.json", render=lambda p: Secret(f"@{p['TOKEN_FILE']}")),
+        Export("SAME", Secret(""), "cloud", path_of="CREDENTIALS"),
+        Export("PLAIN", Secret("x"), "cloud"),
+    ]
+    placed = {export.name: export.value.reveal() for export in place(exports, job.files)}
+    assert placed["SAME"] == placed["CREDENTIALS"]
+    assert placed["PLAIN"] == "x"
+    assert placed["TOKEN_FILE"].startswith("/home/runner/work/_temp/")
+    here = {os.path.basename(file.path): Path(file.path).read_text() for file in job.files.written}
+    assert here == {"cloud-token": "the token", "cloud.json": f"@{placed['TOKEN_FILE']}"}
+    assert not list(job.workspace.iterdir()), "no build context or artifact holds them"
+
+
+def test_a_rewritten_file_is_private_and_deleted_in_the_end(job: Job) -> None:
+    first = job.files.write("token", b"old")
+    job.files.rewrite(first.host_path, b"new")
+    assert Path(first.path).read_bytes() == b"new"
+    assert mode(first.path) == 0o600
+    (kept,) = job.files.written
+    assert kept.inode == os.stat(first.path).st_ino
+    assert job.remembered[-2:] != [], "a crash in between leaves nothing that the post step does not know"
+    assert job.files.discard() == []
+    assert everything(job.temp) == set()

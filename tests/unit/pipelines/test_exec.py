@@ -10,7 +10,7 @@ import pytest
 
 from keylease.context import Context
 from keylease.errors import UsageError
-from keylease.model import Export, Origin
+from keylease.model import Export, Origin, Renewal
 from keylease.pipelines.exec import Streams, child_environment, find_command, run_command
 from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
@@ -38,6 +38,27 @@ def test_both_streams_are_masked_and_kept_apart(context: Context, seeded: Seeded
     context.seal(value, "password")
     code, out, err = run(context, "sh", "-c", 'echo "out $V."; echo "err $V" >&2', env={"V": value})
     assert (code, out, err) == (0, b"out ***.\n", b"err ***\n")
+
+
+def test_a_value_that_comes_while_the_command_runs_is_hidden(context: Context, seeded: Seeded, tmp_path: Path) -> None:
+    context.seal(seeded.new("first"), "first")
+    late, told = seeded.new("renewed token"), tmp_path / "told"
+    seeded.allow_file(tmp_path / "value", late)
+    renewal = Renewal("token", 0.3, time.time() + 0.3, lambda: _renewed(context, late, tmp_path))
+    script = f"echo begun; while ! test -e {told}; do sleep 0.05; done; cat {tmp_path / 'value'}"
+    out = io.BytesIO()
+    streams = Streams(out=out, err=io.BytesIO())
+    environment = {"PATH": os.environ["PATH"]}
+    run_command(["sh", "-c", script], environment, context, Renewer([renewal], context), Signals(), streams)
+    assert out.getvalue() == b"begun\n***\n"
+
+
+def _renewed(context: Context, value: str, directory: Path) -> float:
+    if not (directory / "told").exists():
+        context.seal(value, "renewed")
+        (directory / "value").write_text(value + "\n")
+        (directory / "told").touch()
+    return 3600.0
 
 
 def test_a_prompt_without_newline_appears_at_once(context: Context) -> None:
