@@ -180,7 +180,7 @@ def test_other_secrets_of_the_job_can_be_hidden_too(
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        (["--mask-env", "OTHER"], "--mask-env: OTHER is not set"),
+        (["--mask-env", "OTHER"], "--mask-env: no variable has the name given"),
         (["--replace-with", ""], "--replace-with: it is empty"),
     ],
 )

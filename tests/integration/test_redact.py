@@ -119,7 +119,7 @@ def test_the_first_byte_is_out_soon(redact: Filter) -> None:
     ("arguments", "env", "what"),
     [
         ([], {}, "there is nothing to hide"),
-        (["--env", "MISSING"], {}, "--env: MISSING is not set"),
+        (["--env", "MISSING"], {}, "--env: no variable has the name given"),
         (["--env", "A", "--env", "B"], {"A": "a-good-value", "B": ""}, "--env: B is empty"),
         (["--env", "A"], {"A": "yes"}, "none of the values can be hidden"),
         (["--secrets-file", "missing"], {}, "can't be read: No such file"),

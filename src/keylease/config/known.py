@@ -23,14 +23,32 @@ _NAMED = re.compile(rb"""[ \t]*[A-Za-z_][\w.-]*(?:[ \t]*=|:[ \t])[ \t]*(["']?)(?
 
 
 def seal_variables(names: Iterable[str], env: Env, seal: Seal, option: str) -> None:
-    """Hide the values of these variables. Raises :class:`UsageError` if one is not set, or empty."""
-    for name in dict.fromkeys(names):
+    """Hide the values of these variables. Raises :class:`UsageError` if one is not set, empty, or a file's path.
+
+    A name that is not there is never repeated: ``--env "$PASSWORD"`` has the value in its place.
+    """
+    for number, name in enumerate(dict.fromkeys(names), 1):
         value = env.get(name)
-        if not value or not value.strip():
+        if value is None:
             raise UsageError(
-                f"{option}: {name} is {'not set' if value is None else 'empty'}",
+                f"{option}: no variable has the name given{f' (no. {number})' if number > 1 else ''}",
+                cause="it is not set here, or what was given is its value: write its name, without a $",
+                change=f"{option} NAME, and set NAME for this command",
+                docs="redact",
+            )
+        if not value.strip():
+            raise UsageError(
+                f"{option}: {name} is empty",
                 cause="nothing would be hidden for it; the log would look clean and not be",
                 change=f"set {name} for this command, or leave out `{option} {name}`",
+                docs="redact",
+            )
+        if value.startswith("/") and "\n" not in value and os.path.isfile(value):
+            raise UsageError(
+                f"{option}: {name} holds the path of a file, and nothing in that file would be hidden",
+                cause="it is a variable of type file (GitLab), or a secret file (Jenkins)",
+                change=f'keylease redact --secrets-file "${name}" …, which takes one value a line, or JSON; a key: '
+                f"jq -Rs '[.]' \"${name}\" first",
                 docs="redact",
             )
         seal(value, name)

@@ -33,10 +33,23 @@ def test_variables() -> None:
     assert masker.scrub("first-value second-value third-value") == "*** *** third-value"
 
 
-@pytest.mark.parametrize(("env", "what"), [({}, "not set"), ({"A": ""}, "empty"), ({"A": " \n"}, "empty")])
-def test_a_variable_that_would_hide_nothing(env: dict[str, str], what: str) -> None:
-    with pytest.raises(UsageError, match=rf"--mask-env: A is {what}"):
-        seal_variables(["A"], env, Masker().seal, "--mask-env")
+@pytest.mark.parametrize("value", ["", " \n"])
+def test_a_variable_that_would_hide_nothing(value: str) -> None:
+    with pytest.raises(UsageError, match=r"--mask-env: A is empty"):
+        seal_variables(["A"], {"A": value}, Masker().seal, "--mask-env")
+
+
+def test_a_value_in_the_place_of_its_name_is_not_repeated(seeded: Seeded) -> None:
+    value = seeded.new("password")
+    with pytest.raises(UsageError, match=r"--env: no variable has the name given \(no. 2\)"):
+        seal_variables(["A", value], {"A": "first-value"}, Masker().seal, "--env")
+
+
+def test_the_path_of_a_file_is_not_the_secret(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("the key itself")
+    with pytest.raises(UsageError, match=r"KEY holds the path of a file") as caught:
+        seal_variables(["KEY"], {"KEY": str(tmp_path / "key")}, Masker().seal, "--env")
+    assert '--secrets-file "$KEY"' in caught.value.change
 
 
 def test_a_variable_that_is_no_utf_8() -> None:
