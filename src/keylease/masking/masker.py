@@ -32,7 +32,8 @@ class Masker:
         self._usual: set[bytes] = set()  # what our own messages are searched for
         self._scanner: Scanner | None = None
         self.added: Callable[[], None] = lambda: None
-        """Called in the sealing thread after each new value: streams that run already must hide it too."""
+        """Called in the sealing thread for each new value: streams that run already must hide it too. One call at a
+        time, with the value among :meth:`patterns`, before any thread gets it; what it raises, `seal` raises."""
 
     def seal(self, value: str | bytes, label: str) -> Secret:
         """Register `value` and wrap it. `label` names it in reports: a reference or a variable."""
@@ -51,9 +52,9 @@ class Masker:
             self._scanner = None
             for text in texts:
                 self._tell(text)
-            self._known[data] = bool(texts)
             self._fresh.append(data)
-        self.added()
+            self.added()
+            self._known[data] = bool(texts)  # last: what failed on the way is done again for the next who seals it
         return secret
 
     def _tell(self, text: Announcement) -> None:

@@ -199,6 +199,47 @@ def test_what_could_not_be_announced_is_hidden_in_the_message_about_it() -> None
     assert masker.scrub("hunter22") == "***"
 
 
+def test_running_streams_get_the_newest_patterns_last_and_before_the_value_is_used() -> None:
+    masker = Masker()
+    sealed: list[str] = []
+    in_use: list[set[bytes]] = []
+
+    def work(value: str) -> None:
+        masker.seal(value, "x")
+        sealed.append(value)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in ("first-value", "second-value", "first-value")]
+
+    def added() -> None:
+        patterns = set(masker.patterns())
+        if not in_use:
+            for thread in threads[1:]:
+                thread.start()
+            threads[1].join(0.2)
+            assert sealed == []  # neither the other value nor the same one
+        in_use.append(patterns)
+
+    masker.added = added
+    threads[0].start()
+    threads[0].join(10)
+    for thread in threads[1:]:
+        thread.join(10)
+    assert sorted(sealed) == ["first-value", "first-value", "second-value"]
+    assert len(in_use) == 2
+    assert {b"first-value", b"second-value"} <= in_use[-1]
+
+
+def test_a_value_that_running_streams_cannot_hide_does_not_go_on() -> None:
+    def added() -> None:
+        raise MemoryError
+
+    masker = Masker()
+    masker.added = added
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            masker.seal("hunter22", "a")
+
+
 def test_many_threads_may_seal_at_once() -> None:
     announced: list[str] = []
     masker = Masker(announced.append)
