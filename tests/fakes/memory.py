@@ -6,7 +6,7 @@ real OpenBao (tests/integration, tests/e2e).
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from keylease.context import Context
 from keylease.exchange.base import Exchanger
 from keylease.managers.base import Manager
-from keylease.model import Document, Env, IdentityToken, Lease, Read, Renewal, Revocation, Trust
+from keylease.model import Document, Env, IdentityToken, Lease, LeaseFile, Read, Renewal, Revocation, Trust
 from keylease.secret import Secret
 
 
@@ -49,6 +49,7 @@ class MemorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     wanted: str | None = "memory"
     secret_id: Any = None
+    files: Sequence[LeaseFile] = ()
 
 
 class MemoryExchanger(Exchanger):
@@ -76,6 +77,7 @@ class MemoryExchanger(Exchanger):
             {"MEMORY_TOKEN": issued},
             session=self.name,
             plain={"MEMORY_ADDR": "memory://here"},
+            files=self.settings.files,
             expires_at=time.time() + 60,
             revocation=Revocation("memory", self.name, {"name": self.name}, issued, expires_at=time.time() + 60),
         )
@@ -119,4 +121,6 @@ class MemoryTokens:
     def token(self, audience: str, *, fresh: bool = False) -> IdentityToken:
         """A token with a subject."""
         self.asked.append((audience, fresh))
-        return IdentityToken(Secret("a.b.c"), {"sub": "repo:acme/trainer"}, "test", "test", audience)
+        return IdentityToken(
+            Secret("a.b.c"), {"sub": "repo:acme/trainer", "exp": time.time() + 300}, "test", "test", audience
+        )

@@ -228,7 +228,11 @@ def _with_file(path: str, inputs: _Inputs, env: Env, allow: frozenset[str], give
         )
     from keylease.config import keyleasefile
 
-    plan, in_file = keyleasefile.load(Path(path), env, allow)
+    if "\n" in path or re.match(r"\s*version\s*:", path):  # the YAML itself, in the workflow
+        plan, in_file = keyleasefile.parse(path, "config", env, allow)
+        path = "it"
+    else:
+        plan, in_file = keyleasefile.load(Path(path), env, allow)
     for key, value in given.items():
         if value is None:
             continue

@@ -49,13 +49,18 @@ def load(path: Path, env: Env, allow_names: frozenset[str]) -> tuple[Plan, froze
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise UsageError(f"{path}: can't be read: {reason}", docs="configuration") from None
-    document = _File(yamltree.parse(data, str(path)), str(path), env)
+    return parse(data, str(path), env, allow_names)
+
+
+def parse(text: str | bytes, source: str, env: Env, allow_names: frozenset[str]) -> tuple[Plan, frozenset[str]]:
+    """As :func:`load`, of the text itself. source: what it is called in messages."""
+    document = _File(yamltree.parse(text, source), source, env)
     return document.plan(allow_names), document.settings_given
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:
     """See :func:`keylease.config.load_text`."""
-    return _File(yamltree.parse(text, source), source, env).plan(frozenset())
+    return parse(text, source, env, frozenset())[0]
 
 
 class _File:

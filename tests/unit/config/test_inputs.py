@@ -216,6 +216,12 @@ def test_a_file_is_relative_to_the_working_directory(file: str, monkeypatch: pyt
     assert plan_from_inputs({"INPUT_CONFIG": "keylease.yml"})[0].deliveries
 
 
+def test_the_text_of_a_file_can_stand_in_the_workflow(file: str) -> None:
+    found, _ = plan_from_inputs({"INPUT_CONFIG": Path(file).read_text()})
+    assert found.deliveries
+    assert refused({"INPUT_CONFIG": "version: 1\nprovider: {}"}).summary == "config:2: provider: unknown key"
+
+
 def test_names_may_be_allowed_beside_a_file(file: str) -> None:
     path = Path(file)
     path.write_text(path.read_text().replace("env: A", "env: PYTHONPATH"))

@@ -12,8 +12,9 @@ from keylease.context import Context
 from keylease.errors import DeadlineError, NotFoundError, RefusedError, UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import Deliver, Origin, Plan, Provider, Read, Revocation, Use, normalised
+from keylease.model import Deliver, LeaseFile, Origin, Plan, Provider, Read, Revocation, Use, normalised
 from keylease.pipelines.lease import LeaseRun, Taken
+from keylease.secret import Secret
 from tests.fakes.memory import MemorySettings, MemoryTokens, World
 
 
@@ -79,6 +80,23 @@ def test_use_exports_what_the_provider_offers_under_the_names_wanted(world: Worl
         ("MEMORY_ADDR", "memory://here"),
     ]
     assert b"memory://here" not in list(context.masker.patterns())
+
+
+def test_files_of_a_lease_become_exports_and_follow_renamed_variables(world: World, context: Context) -> None:
+    files = [
+        LeaseFile("TOKEN_FILE", "token", Secret("t"), fresh=lambda token: token.jwt),
+        LeaseFile("CREDENTIALS", "c.json", render=lambda paths: Secret(f"@{paths['TOKEN_FILE']}"), also=["SAME"]),
+    ]
+    use = Use("main", {"TOKEN_FILE": "MY_FILE", "SAME": "MINE_TOO"})
+    taken = take(Plan({"main": provider(files=files)}, uses=[use]), context)
+    token, credentials, same = taken.exports[-3:]
+    assert (token.name, token.file, token.value.reveal()) == ("MY_FILE", "main-token", "t")
+    assert (credentials.name, credentials.file) == ("CREDENTIALS", "main-c.json")
+    assert credentials.render is not None
+    assert credentials.render({"MY_FILE": "/tmp/t"}).reveal() == "@/tmp/t"
+    assert (same.name, same.path_of, same.file) == ("MINE_TOO", "CREDENTIALS", None)
+    (kept,) = taken.kept
+    assert (kept.name, kept.audience) == ("MY_FILE", "memory")
 
 
 def test_a_provider_nobody_uses_is_not_logged_in_to(world: World, context: Context) -> None:
