@@ -95,9 +95,7 @@ def subject_hint(claims: Mapping[str, Any]) -> str:
         return ""
     name, immutable = forms
     if claims.get("sub") == immutable:
-        return (
-            f"the trust may hold the old form, {name!r}: repositories new since July 2026 send ids in `sub`"
-        )
+        return f"the trust may hold the old form, {name!r}: repositories new since July 2026 send ids in `sub`"
     return f"the trust may hold the immutable form, {immutable!r}, which this repository does not send yet"
 
 
