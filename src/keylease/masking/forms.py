@@ -85,7 +85,7 @@ def announcement(text: str) -> Announcement:
 
 def is_maskable(text: str) -> bool:
     """Whether hiding `text` everywhere leaves a readable log: not too short, too common, or mere punctuation."""
-    bare = text.strip()
+    bare = _NEWLINE.sub("", text.strip())
     return (
         len(bare) >= (MINIMUM_DIGITS if bare.isdecimal() else MINIMUM)
         and bare.lower() not in NEVER
@@ -209,7 +209,7 @@ def plain_forms(data: bytes) -> Iterator[bytes]:
         yield from [data] if len(data) >= MINIMUM else []
         return
     for part in _parts(text, leaves_of(text)):
-        yield from (form.pattern for form in _joined(lines_of(part)))
+        yield from (form.pattern for form in _joined(part))
 
 
 def named_forms(data: bytes) -> Iterator[Form]:
@@ -226,13 +226,12 @@ def named_forms(data: bytes) -> Iterator[Form]:
     leaves = leaves_of(text)
     for part in _parts(text, leaves):
         bare = part.strip()
-        lines = lines_of(bare)
         is_document = bool(leaves) and part is text
         if is_maskable(bare):
             yield from _whole(bare, pieces=not is_document)
         for line in _hidden_lines(bare, is_document=is_document):
             yield from _line(line, pieces=not is_document and len(bare) < LARGE)
-        yield from _joined(lines)
+        yield from _joined(part)
 
 
 def _whole(bare: str, *, pieces: bool) -> Iterator[Form]:
@@ -266,29 +265,44 @@ def _line(line: str, *, pieces: bool) -> Iterator[Form]:
     yield from _base64(data, pieces=pieces)
 
 
-def _joined(lines: list[str]) -> Iterator[Form]:
+def _joined(text: str) -> Iterator[Form]:
     """Lines too short to be hidden by themselves, with the line before (or behind) them.
 
-    Only with the usual separators: patterns with a newline cost the search more.
+    As they stand in the value, empty lines and all, and with the usual separators; not with every white space, for
+    patterns with a newline cost the search more.
     """
+    spans = _spans(text)
+    short = [_is_short(text[start:end]) for start, end in spans]
     at = 0
-    while at < len(lines):
-        if not _is_short(lines[at]):
+    while at < len(spans):
+        if not short[at]:
             at += 1
             continue
-        start, end = at, at + 1
-        while end < len(lines) and _is_short(lines[end]):
-            end += 1
-        at = end
-        joined = lines[max(0, start - 1) : end] if start else lines[start : end + 1]
-        if not is_maskable("".join(joined)):
-            continue
-        for between in ("\n", "\r\n", " ", "", "\\n", "\\r\\n"):
-            form = between.join(joined)
-            if between.startswith("\\"):
-                form = between.join(json.dumps(line)[1:-1] for line in joined)
-            if is_maskable(form):
-                yield Form(form.encode("utf-8"), "line")
+        first, last = max(0, at - 1), at
+        while last + 1 < len(spans) and short[last + 1]:
+            last += 1
+        if at == 0 and last + 1 < len(spans):
+            last += 1
+        at = last + 1
+        whole = text[spans[first][0] : spans[last][1]]
+        joined = [text[start:end] for start, end in spans[first : last + 1]]
+        found = [whole, *(end.join(_NEWLINE.split(whole)) for end in ("\n", "\r\n"))]
+        found += [between.join(joined) for between in ("\n", "\r\n", " ", "")]
+        found += [between.join(json.dumps(line)[1:-1] for line in joined) for between in ("\\n", "\\r\\n")]
+        yield from (Form(form.encode("utf-8"), "line") for form in dict.fromkeys(found) if is_maskable(form))
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Where the lines of :func:`lines_of` stand; nothing for a one-line value."""
+    spans = []
+    at = 0
+    for line in _NEWLINE.split(text):
+        start = text.index(line, at)
+        at = start + len(line)
+        if bare := line.strip():
+            start += line.index(bare)
+            spans.append((start, start + len(bare)))
+    return spans if len(lines_of(text)) else []
 
 
 def _escaped(text: str) -> Iterator[Form]:

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import re
 import shutil
 import subprocess
 from random import Random
@@ -172,6 +173,24 @@ def test_all_strings_of_an_odd_json_document_are_hidden() -> None:
     for text in ('{"a": "first-value", "a": "second-value"}', '\ufeff["first-value", "second-value"]',
                  f'["first-value", {number}, "second-value"]'):  # fmt: skip
         assert masked([text], [b"<first-value> <second-value>"]) == b"<***> <***>"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ab\rcd",
+        "ab\n\ncd\n\nef",
+        "ab\n\n  cd\n\tef",
+        "long-line-9\n\nab\r\n\r\n\n cd \nlong-line-8",
+        "ab\n\nlong-line-9",
+    ],
+)
+def test_a_value_with_short_lines_is_hidden_as_it_is(value: str) -> None:
+    for log in (value, value.replace("\r\n", "\n").replace("\n", "\r\n")):
+        out = masked([value], [f"<{log}>".encode()])
+        assert not re.search(rb"\w", out), out
+    assert is_maskable(value)
+    assert not is_maskable("00\r0")  # nor would 000 be
 
 
 def test_patterns_with_a_newline_are_few() -> None:
