@@ -5,23 +5,24 @@ together, after importing all of them. Here each is imported where it is first u
 """
 
 import importlib
-import sys
 import threading
 from typing import Any
 
 from keylease.lean import later, without_init
 
 _lock = threading.RLock()
+_complete: dict[str, Any] = {}
+"""Modules that are imported to their end: ``sys.modules`` also has those that another thread is just importing."""
 
 
 def hvac_part(module: str, name: str) -> Any:
     """The class `name` of hvac's `module`, imported without the ``__init__`` of the packages above it."""
-    found = sys.modules.get(module)
+    found = _complete.get(module)
     if found is None:
         with _lock:
             parents = [module[:at] for at, letter in enumerate(module) if letter == "."]
             with without_init(parents), later("inspect"):  # hvac.utils needs it for its deprecations only
-                found = importlib.import_module(module)
+                found = _complete[module] = importlib.import_module(module)
     return getattr(found, name)
 
 
