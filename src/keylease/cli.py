@@ -120,6 +120,17 @@ def parser() -> argparse.ArgumentParser:
     whoami.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     whoami.add_argument("--verify", action="store_true", help="check the token's signature with its issuer's keys")
 
+    process = _command(
+        commands,
+        "credential-process",
+        "print fresh credentials of one provider for the SDK that started this (AWS: credential_process)",
+        [_common()],
+    )
+    process.add_argument("--provider", required=True, metavar="NAME", help="its name in keylease.yml")
+    process.add_argument(
+        "--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)"
+    )
+
     _command(commands, "schema", "print the JSON Schema of keylease.yml", [])
     return root
 

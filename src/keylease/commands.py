@@ -16,7 +16,7 @@ from keylease.defects import defect
 from keylease.errors import ExitCode, KeyleaseError, UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import Env, Export, Kept, Plan, Renewal
+from keylease.model import Env, Export, Kept, Plan, Renewal, Use
 from keylease.outputs import console
 from keylease.pipelines.signals import Interrupted, Signals
 
@@ -75,6 +75,7 @@ class _Command:
             "redact": self.redact,
             "revoke": self.revoke,
             "whoami": self.whoami,
+            "credential-process": self.credential_process,
             "schema": self.schema,
         }
         return commands[self.options.command]()
@@ -195,6 +196,40 @@ class _Command:
         plan = self._plan(needed=False)
         context = self._context(plan)
         return show_whoami(plan, context, self._tokens(context, plan), self.options)
+
+    def credential_process(self) -> int:
+        """`keylease credential-process`: the SDK that starts it asks again when the credentials are about to expire."""
+        from keylease.config import FILE_NAME, load_file
+        from keylease.pipelines.lease import LeaseRun
+        from keylease.registry import EXCHANGERS
+
+        if sys.stdout.isatty():
+            raise UsageError(
+                "credential-process: its output is for an SDK, and would show the credentials on this terminal",
+                change="in ~/.aws/config: credential_process = keylease credential-process --provider NAME",
+                docs="credential-process",
+            )
+        path, name = self.options.config or self.env.get("KEYLEASE_CONFIG") or FILE_NAME, self.options.provider
+        plan = load_file(path, self.env)
+        if name not in plan.providers:
+            raise UsageError(
+                f"credential-process: {path} has no provider of that name",
+                change=f"--provider with one of: {', '.join(plan.providers)}",
+                docs="credential-process",
+            )
+        # One provider, and whatever that one needs; the job's end is not ours to see, so nothing is kept for it.
+        plan = Plan(plan.providers, uses=[Use(name)], deadline=plan.deadline)
+        context = self._context(plan)
+        run = LeaseRun(plan, context, self._tokens(context, plan), hold=self.signals.hold)
+        try:
+            lease = next(each for each in run.take().leases if each.provider == name)
+            text = json.dumps(EXCHANGERS.load(lease.type).process_output(lease))
+        except BaseException:
+            run.abandon()
+            raise
+        console.emit(sys.stdout, text + "\n")
+        context.http.close()
+        return ExitCode.OK
 
     def schema(self) -> int:
         """`keylease schema`."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from keylease.context import Context
+from keylease.errors import UsageError
 from keylease.model import Env, IdentityToken, Lease, Read, Revocation, Trust
 from keylease.secret import Secret
 
@@ -51,6 +52,19 @@ class Exchanger(ABC):
 
         The issued credential is sealed first thing; whatever was obtained before an error is given back.
         """
+
+    @classmethod
+    def process_output(cls, lease: Lease) -> Mapping[str, Any]:
+        """What the vendor's tools read from a program that gives them credentials (AWS: ``credential_process``).
+
+        Not sealed any more: for the standard output of such a program alone. Raises
+        :class:`keylease.errors.UsageError` where the vendor has no such protocol.
+        """
+        raise UsageError(
+            f"credential-process: no tool of {lease.type} reads credentials from a program",
+            change="keylease exec -- COMMAND gives them to one command and renews them",
+            docs="credential-process",
+        )
 
     @classmethod
     @abstractmethod
