@@ -24,7 +24,7 @@ def test_no_thread_gets_a_module_that_another_is_just_importing(monkeypatch: pyt
         module.Part = dict  # type: ignore[attr-defined]
         return module
 
-    monkeypatch.setattr(vault_api.importlib, "import_module", import_slowly)
+    monkeypatch.setattr("importlib.import_module", import_slowly)
     monkeypatch.setattr(vault_api, "_complete", {})
     first = threading.Thread(target=vault_api.hvac_part, args=(NAME, "Part"))
     first.start()
