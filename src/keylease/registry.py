@@ -63,6 +63,13 @@ IDENTITIES: "Registry[Identity]" = Registry(
     },
 )
 
-EXCHANGERS: "Registry[Exchanger]" = Registry("provider", {"vault": "keylease.exchange.vault:VaultExchanger"})
+EXCHANGERS: "Registry[Exchanger]" = Registry(
+    "provider",
+    {
+        "vault": "keylease.exchange.vault:VaultExchanger",
+        "openai": "keylease.exchange.openai:OpenAIExchanger",
+        "anthropic": "keylease.exchange.anthropic:AnthropicExchanger",
+    },
+)
 
 MANAGERS: "Registry[Manager]" = Registry("secrets manager", {"vault": "keylease.managers.vault:VaultManager"})
