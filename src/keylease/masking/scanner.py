@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from keylease.masking.colours import ESCAPE, Uncoloured, outside
+
 _HEAD = 4
 """Bytes of a pattern that are searched for in a chunk's tail before the whole is compared."""
 
@@ -53,22 +55,46 @@ _RANKS = _ranks()
 
 
 class Scanner(ABC):
-    """patterns: what to find; none is empty. Safe to share between threads once it is made."""
+    """patterns: what to find; none is empty. Safe to share between threads once it is made.
+
+    An occurrence with codes for colours inside is one too, unless there is a pattern with an escape character in it.
+    """
 
     def __init__(self, patterns: Sequence[bytes]) -> None:
         self.patterns = sorted(set(patterns))
-
-    @abstractmethod
-    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
-        """(start, end) of enough occurrences, by start, to cover every byte that any occurrence covers."""
-
-    @abstractmethod
-    def undecided(self, data: bytes) -> int:
-        """Where the longest tail of `data` begins that is the beginning of a pattern; its length if there is none."""
+        self._sees_through_colours = not any(ESCAPE in pattern for pattern in self.patterns)
 
     def scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
         """Both :meth:`occurrences` and :meth:`undecided`."""
-        return self.occurrences(data), self.undecided(data)
+        if ESCAPE in data and self._sees_through_colours:
+            return self._scan_coloured(data)
+        return self._scan(data)
+
+    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        """(start, end) of enough occurrences, by start, to cover every byte that any occurrence covers."""
+        return self.scan(data)[0]
+
+    def undecided(self, data: bytes) -> int:
+        """Where the longest tail of `data` begins that may become an occurrence; its length if there is none."""
+        return self.scan(data)[1]
+
+    @abstractmethod
+    def _scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
+        """The same for bytes as they are: what is undecided is the beginning of a pattern."""
+
+    def _scan_coloured(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
+        found, end = self._scan(data)
+        bare = Uncoloured(data)
+        end = min(end, bare.decided)
+        if bare.changed:
+            others, rest = self._scan(bare.text)
+            found = sorted({*found, *((bare.place(start), bare.place(stop - 1) + 1) for start, stop in others)})
+            if rest < len(bare.text):
+                end = min(end, bare.place(rest))
+        elif bare.decided < len(data):
+            end = min(end, self._scan(bare.text)[1])
+        # The next chunk is read from there on: it must not begin in the middle of a code.
+        return found, outside(data, end)
 
 
 class PlainScanner(Scanner):
@@ -76,11 +102,14 @@ class PlainScanner(Scanner):
 
     def occurrences(self, data: bytes) -> list[tuple[int, int]]:
         """See the base class."""
-        return sorted(found for pattern in self.patterns for found in _occurrences_of(pattern, data))
+        return super().occurrences(data) if ESCAPE in data else self._occurrences(data)
 
-    def undecided(self, data: bytes) -> int:
-        """See the base class."""
-        return min((_begins(pattern, data) for pattern in self.patterns), default=len(data))
+    def _scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
+        undecided = min((_begins(pattern, data) for pattern in self.patterns), default=len(data))
+        return self._occurrences(data), undecided
+
+    def _occurrences(self, data: bytes) -> list[tuple[int, int]]:
+        return sorted(found for pattern in self.patterns for found in _occurrences_of(pattern, data))
 
 
 def _occurrences_of(pattern: bytes, data: bytes) -> list[tuple[int, int]]:
@@ -149,16 +178,7 @@ class AutomatonScanner(Scanner):
         self._windows = _search(list(windows), table=sum(map(len, windows)) <= SMALL)
         self._heads = _search(list(heads), table=False)
 
-    def occurrences(self, data: bytes) -> list[tuple[int, int]]:
-        """See the base class."""
-        return self.scan(data)[0]
-
-    def undecided(self, data: bytes) -> int:
-        """See the base class."""
-        return self.scan(data)[1]
-
-    def scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
-        """See the base class."""
+    def _scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
         size = end = len(data)
         tail = data[-3:]
         short = self._short

@@ -164,7 +164,8 @@ ROWS = [
     Row("reversed", (KEY,), lambda s: s[::-1], ("bash", 'printf %s "$1" | rev')),
     Row("ROT13", (KEY,), lambda s: codecs.encode(s, "rot13")),
     Row("one character a line", (KEY,), "\n".join),
-    Row("with a colour in the middle", (KEY,), lambda s: s[:20] + "\x1b[31m" + s[20:]),
+    Row("with a colour in the middle", (KEY,), lambda s: f"{s[:9]}\x1b[01;31m\x1b[K{s[9:12]}\x1b[m\x1b[K{s[12:]}",
+        ("bash", 'printf %s "$1" | GREP_COLORS= grep -F --color=always "${1:9:3}"')),
 ]  # fmt: skip
 
 

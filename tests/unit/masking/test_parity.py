@@ -13,9 +13,11 @@ from tests.unit.masking import parity
 from tests.unit.masking.parity import KEY, PAGE, PEM, ROWS, Row
 
 NOT_HIDDEN = {
-    "reversed", "ROT13", "one character a line", "with a colour in the middle", "dump in columns (`xxd`, `od`)",
+    "reversed", "ROT13", "one character a line", "dump in columns (`xxd`, `od`)",
 }  # fmt: skip
 PARTLY_HIDDEN = {"base64 in lines, within a text"}
+HIDDEN_BY_EXEC_ALONE = {"with a colour in the middle"}
+"""The runner compares bytes; no mask can tell it to look through colours."""
 
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -34,7 +36,7 @@ def test_exec_hides_each_form_but_the_listed_ones(row: Row) -> None:
 
 @rows
 def test_with_our_masks_the_runner_hides_what_exec_hides(row: Row) -> None:
-    expected = "no" if row.name in NOT_HIDDEN | PARTLY_HIDDEN else "yes"
+    expected = "no" if row.name in NOT_HIDDEN | PARTLY_HIDDEN | HIDDEN_BY_EXEC_ALONE else "yes"
     assert parity.cell(row, parity.keylease_on_github) == expected
 
 

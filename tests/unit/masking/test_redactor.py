@@ -1,6 +1,7 @@
 """The redactor, against a definition of it that is too simple to be wrong (and too slow to be used)."""
 
 import itertools
+import re
 import time
 from collections.abc import Sequence
 
@@ -25,13 +26,26 @@ ENGINES: list[type[Scanner]] = [PlainScanner, AutomatonScanner, AutomatonOfStart
 engines = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
 
 
+CODES = re.compile(rb"(?:\x1b\[[0-9;:]{0,24}[mK])+")
+
+
 def defined(patterns: list[bytes], data: bytes, replacement: bytes = b"***") -> bytes:
-    """Each byte inside any occurrence is hidden; each unbroken run of hidden bytes becomes one replacement."""
+    """Each byte inside any occurrence is hidden, and codes for colours in its middle with it; each unbroken run of
+    hidden bytes becomes one replacement."""
     hidden = [False] * len(data)
-    for pattern in patterns:
-        for at in range(len(data) - len(pattern) + 1):
-            if pattern and data[at : at + len(pattern)] == pattern:
-                hidden[at : at + len(pattern)] = [True] * len(pattern)
+    seen = list(range(len(data)))  # where the bytes are that make up the text without colours
+    if not any(b"\x1b" in pattern for pattern in patterns):
+        for codes in CODES.finditer(data):
+            # Of too many in a row something is left, and so no pattern is.
+            gone = range(codes.start(), codes.end()) if len(codes[0]) <= 64 else range(codes.start() + 1, codes.end())
+            seen = [at for at in seen if at not in gone]
+    for places in (list(range(len(data))), seen):
+        text = bytes(data[at] for at in places)
+        for pattern in patterns:
+            for at in range(len(text) - len(pattern) + 1):
+                if pattern and text[at : at + len(pattern)] == pattern:
+                    start, stop = places[at], places[at + len(pattern) - 1] + 1
+                    hidden[start:stop] = [True] * (stop - start)
     out = bytearray()
     for at, byte in enumerate(data):
         if not hidden[at]:
@@ -68,6 +82,29 @@ def test_any_chunking_gives_what_the_definition_gives(
     engine: type[Scanner], patterns: list[bytes], data: bytes, cuts: list[int]
 ) -> None:
     assert run(patterns, chunked(data, cuts), engine=engine) == defined(patterns, data)
+
+
+coloured = st.lists(
+    st.one_of(
+        st.sampled_from([b"a", b"b", b"ab", b"1", b"m", b"["]),
+        st.sampled_from([b"\x1b[m", b"\x1b[0m", b"\x1b[01;31m", b"\x1b[K", b"\x1b[38:2::255:255:255m" * 3]),
+        st.sampled_from([b"\x1b", b"\x1b[", b"\x1b[1", b"\x1b[" + b"1" * 24, b"\x1b[A", b"\n"]),
+    ),
+    max_size=24,
+).map(b"".join)
+
+
+@engines
+@settings(max_examples=600)
+@given(
+    patterns=st.lists(st.lists(st.sampled_from(b"ab1m["), min_size=1, max_size=7).map(bytes), min_size=1, max_size=4),
+    data=coloured,
+    cuts=st.one_of(st.lists(st.integers(0, 300), max_size=12), st.just(list(range(300)))),
+)
+def test_colours_do_not_help(engine: type[Scanner], patterns: list[bytes], data: bytes, cuts: list[int]) -> None:
+    assert run(patterns, chunked(data, cuts), engine=engine) == defined(patterns, data)
+    with_escape = [*patterns, patterns[0] + b"\x1b[m"]
+    assert run(with_escape, chunked(data, cuts), engine=engine) == defined(with_escape, data)
 
 
 def words(longest: int) -> list[bytes]:
@@ -125,6 +162,10 @@ def test_what_holds_no_pattern_passes_unchanged(data: bytes, cuts: list[int]) ->
         ([b"secret"], b"secre", b"secre"),  # the end of the stream sets free what was held back
         ([b"\xff\xfe\xfd"], b"\xffok\xff\xfe\xfd\xff", b"\xffok***\xff"),
         ([b""], b"abc", b"abc"),
+        ([b"secret"], b"\x1b[31msec\x1b[0mret\x1b[0m!", b"\x1b[31m***\x1b[0m!"),  # what is around it stays
+        ([b"secret"], b"".join(b"\x1b[38;5;%dm%c\x1b[39m" % (n, n) for n in b"secret"), b"\x1b[38;5;115m***\x1b[39m"),
+        ([b"secret"], b"sec\x1b[31", b"sec\x1b[31"),
+        ([b"secret"], b"sec\x1b[2Dret", b"sec\x1b[2Dret"),  # moving the cursor is no colour
     ],
 )
 def test_cases(patterns: list[bytes], data: bytes, expected: bytes) -> None:
@@ -146,6 +187,23 @@ def test_a_prompt_is_shown_at_once() -> None:
     assert redactor.feed(b"Password: ") == b"Password: "
     assert redactor.feed(b"h") == b""
     assert redactor.feed(b"i\n") == b"hi\n"
+
+
+def test_a_coloured_prompt_is_shown_at_once_but_for_half_a_code() -> None:
+    redactor = Redactor([b"hunter22"])
+    assert redactor.feed(b"\x1b[1mPassword: \x1b[0m") == b"\x1b[1mPassword: \x1b[0m"
+    assert redactor.feed(b"! \x1b[3") == b"! "
+    assert redactor.feed(b"1mok h\x1b[0") == b"\x1b[31mok "
+    assert redactor.feed(b"mi") == b"h\x1b[0mi"
+    assert redactor.feed(b"\x1b") == b""
+    assert redactor.feed(b"7") == b"\x1b7"
+
+
+def test_no_colours_without_end_are_held_back() -> None:
+    redactor = Redactor([b"hunter22"])
+    shown = redactor.feed(b"hunter2") + b"".join(redactor.feed(b"\x1b[0m") for _ in range(20))
+    assert shown == b"hunter2" + b"\x1b[0m" * 20
+    assert redactor.feed(b"2 hun") == b"2 "
 
 
 def test_it_serves_a_second_stream() -> None:

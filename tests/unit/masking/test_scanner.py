@@ -15,10 +15,10 @@ from keylease.masking.scanner import AutomatonScanner, PlainScanner, Scanner
 class ManyHits(AutomatonScanner):
     """As it is with a text that repeats itself."""
 
-    def scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
+    def _scan(self, data: bytes) -> tuple[list[tuple[int, int]], int]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(scanner, "_FEW_HITS", 0)
-            return super().scan(data)
+            return super()._scan(data)
 
 
 class AllAlike(AutomatonScanner):
