@@ -85,12 +85,13 @@ def announcement(text: str) -> Announcement:
 
 def is_maskable(text: str) -> bool:
     """Whether hiding `text` everywhere leaves a readable log: not too short, too common, or mere punctuation."""
-    bare = _NEWLINE.sub("", text.strip())
+    stripped = text.strip()
+    bare = _NEWLINE.sub("", stripped)
     return (
         len(bare) >= (MINIMUM_DIGITS if bare.isdecimal() else MINIMUM)
         and bare.lower() not in NEVER
         and len(set(bare)) > 1  # 0000, xxxx
-        and (any(c.isalnum() for c in bare) or len(set(bare) - _SPACES) >= MINIMUM_SIGNS)
+        and (any(c.isalnum() for c in bare) or (bare == stripped and len(set(bare) - _SPACES) >= MINIMUM_SIGNS))
         and not _ARMOUR.fullmatch(bare)
     )
 
@@ -242,15 +243,16 @@ def _whole(bare: str, *, pieces: bool) -> Iterator[Form]:
         yield from _escaped(bare)
     elif any(map(_is_short, lines)):
         # Otherwise there is nothing between the lines, which are hidden one by one, that needs hiding.
-        for end in ("\n", "\r\n"):  # how the same text is written after passing Windows, or coming from there
-            yield from _escaped(end.join(_NEWLINE.split(bare)))
+        # How the same text is written after passing Windows, or coming from there.
+        for written in dict.fromkeys([bare, *(end.join(_NEWLINE.split(bare)) for end in ("\n", "\r\n"))]):
+            yield from _escaped(written)
     data = bare.encode("utf-8")
     yield from _base64(data, pieces=pieces and not lines)
     yield from _base64_ends(data, pieces=pieces and not lines)
     yield from _encoded(data)
-    written = json.dumps(bare)[1:-1]
-    if written != bare:
-        for core in encodings.base64_cores(written.encode("ascii")):
+    in_json = json.dumps(bare)[1:-1]
+    if in_json != bare:
+        for core in encodings.base64_cores(in_json.encode("ascii")):
             yield from _checked([core], "base64 of JSON")
     if len(bare) <= LONG:
         for core in encodings.base64_cores(bare.encode("utf-16-le")):
@@ -272,24 +274,32 @@ def _joined(text: str) -> Iterator[Form]:
     patterns with a newline cost the search more.
     """
     spans = _spans(text)
-    short = [_is_short(text[start:end]) for start, end in spans]
-    at = 0
-    while at < len(spans):
-        if not short[at]:
-            at += 1
-            continue
-        first, last = max(0, at - 1), at
-        while last + 1 < len(spans) and short[last + 1]:
-            last += 1
-        if at == 0 and last + 1 < len(spans):
-            last += 1
-        at = last + 1
+    lines = [text[start:end] for start, end in spans]
+    for first, last in _runs(lines):
         whole = text[spans[first][0] : spans[last][1]]
-        joined = [text[start:end] for start, end in spans[first : last + 1]]
+        joined = lines[first : last + 1]
         found = [whole, *(end.join(_NEWLINE.split(whole)) for end in ("\n", "\r\n"))]
         found += [between.join(joined) for between in ("\n", "\r\n", " ", "")]
         found += [between.join(json.dumps(line)[1:-1] for line in joined) for between in ("\\n", "\\r\\n")]
         yield from (Form(form.encode("utf-8"), "line") for form in dict.fromkeys(found) if is_maskable(form))
+
+
+def _runs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """First and last line of each run of short ones, with the one before (or behind) it."""
+    if lines and not any(map(is_maskable, lines)):
+        yield 0, len(lines) - 1
+        return
+    at = 0
+    while at < len(lines):
+        if not _is_short(lines[at]):
+            at += 1
+            continue
+        first = max(0, at - 1)
+        while at + 1 < len(lines) and _is_short(lines[at + 1]):
+            at += 1
+        last = min(at + 1, len(lines) - 1) if first == 0 and _is_short(lines[0]) else at
+        yield first, last
+        at = last + 1
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

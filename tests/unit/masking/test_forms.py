@@ -190,7 +190,17 @@ def test_a_value_with_short_lines_is_hidden_as_it_is(value: str) -> None:
         out = masked([value], [f"<{log}>".encode()])
         assert not re.search(rb"\w", out), out
     assert is_maskable(value)
-    assert not is_maskable("00\r0")  # nor would 000 be
+
+
+@pytest.mark.parametrize("value", ["00\r0", "!@#$\n%^&*"])
+def test_a_value_of_lines_that_hold_too_little_together_is_reported(value: str) -> None:
+    masker = Masker()
+    masker.seal(value, "v")
+    assert masker.unmaskable == ["v"]
+
+
+def test_an_escaped_carriage_return_is_one() -> None:
+    assert masked(["000\r:"], [json.dumps("000\r:").encode()]) == b'"***"'
 
 
 def test_patterns_with_a_newline_are_few() -> None:
