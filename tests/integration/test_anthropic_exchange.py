@@ -173,6 +173,16 @@ def test_expired_on_arrival(claude: AnthropicHarness) -> None:
     assert error.retry_with_new_token
 
 
+def test_a_firewalls_page_is_no_refusal_of_the_rule(claude: AnthropicHarness) -> None:
+    claude.proxy.fail(
+        "/v1/oauth/token", reply(403, body=b"<html>Sorry, you have been blocked</html>", content_type="text/html")
+    )
+    error = refused(claude)
+    assert "HTTP 403" in error.summary
+    assert "firewall" in error.cause
+    assert "blocked" not in error.diagnostics(debug=True)
+
+
 # Settings.
 
 

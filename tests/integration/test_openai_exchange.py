@@ -153,6 +153,16 @@ def test_throttling_to_the_end(ai: OpenAIHarness) -> None:
     assert len(ai.proxy.requests) == 3
 
 
+def test_a_firewalls_page_is_no_refusal_of_the_rule(ai: OpenAIHarness) -> None:
+    ai.proxy.fail(
+        "/oauth/token", reply(403, body=b"<html>Sorry, you have been blocked</html>", content_type="text/html")
+    )
+    error = refused(ai)
+    assert "HTTP 403" in error.summary
+    assert "firewall" in error.cause
+    assert "blocked" not in error.diagnostics(debug=True)
+
+
 # Settings.
 
 
@@ -177,6 +187,7 @@ def test_fallbacks_of_the_environment() -> None:
         ({"service_account_id": "$(id)"}, "service_account_id"),
         ({"project_id": "p;x"}, "project_id"),
         ({"audience": "a\nb"}, "audience"),
+        ({"audience": "https://*"}, "audience"),
         ({"url": "https://evil.example"}, "url"),
         ({"url": "http://auth.openai.com"}, "url"),
         ({"url": "https://api.openai.com.evil.example"}, "url"),

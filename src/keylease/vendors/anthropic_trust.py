@@ -7,12 +7,12 @@ Rules: POST /v1/organizations/federation_rules, https://platform.claude.com/docs
 from collections.abc import Mapping
 from typing import Any
 
-from keylease.errors import KeyleaseError, NotFoundError
+from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.anthropic_settings import AnthropicSettings
+from keylease.vendors.anthropic_settings import VENDOR, AnthropicSettings
 from keylease.vendors.job_claims import GITHUB, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, audience_of, exact_claims, refused
+from keylease.vendors.token_exchange import Refusal, audience_of, exact_claims, not_the_endpoint, refused
 
 _RULES = "https://api.anthropic.com/v1/organizations/federation_rules"
 
@@ -79,14 +79,9 @@ def login_refused(
     s = settings
     said = Refusal.of(answer)
     summary = f"Anthropic: no token by rule {s.federation_rule_id}: {str(said) or f'HTTP {answer.status}'}"
-    if answer.status == 404:
-        return NotFoundError(
-            summary,
-            cause="`url` is not Anthropic's API",
-            change="leave `url` out",
-            docs="anthropic-login",
-            detail=answer.detail,
-        )
+    elsewhere = not_the_endpoint(VENDOR, summary, answer)
+    if elsewhere:
+        return elsewhere
     malformed = answer.status == 400 and said.code in ("invalid_request", "invalid_request_error")
     cause, words = _malformed(said) if malformed else _mismatch(s)
     if maybe_used:

@@ -8,12 +8,12 @@ Rules: POST /organization/workload_identity_providers/{id}/federation_rules of t
 from collections.abc import Mapping
 from typing import Any
 
-from keylease.errors import KeyleaseError, NotFoundError
+from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
-from keylease.vendors.openai_settings import OpenAISettings
-from keylease.vendors.token_exchange import Refusal, audience_of, exact_claims, refused
+from keylease.vendors.openai_settings import VENDOR, OpenAISettings
+from keylease.vendors.token_exchange import Refusal, audience_of, exact_claims, not_the_endpoint, refused
 
 _ADMIN = "https://api.openai.com/v1/organization/workload_identity_providers"
 
@@ -62,14 +62,9 @@ def login_refused(answer: Answer, settings: OpenAISettings, token: IdentityToken
     s = settings
     said = Refusal.of(answer)
     summary = f"OpenAI: no token for service account {s.service_account_id}: {str(said) or f'HTTP {answer.status}'}"
-    if answer.status == 404:
-        return NotFoundError(
-            summary,
-            cause="`url` is not OpenAI's token endpoint",
-            change="leave `url` out",
-            docs="openai-login",
-            detail=answer.detail,
-        )
+    elsewhere = not_the_endpoint(VENDOR, summary, answer)
+    if elsewhere:
+        return elsewhere
     cause, words = _explained(said, s)
     trust = None if said.code in _NOT_THE_RULE else trust_for(token.claims, s)
     return refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="openai-login")

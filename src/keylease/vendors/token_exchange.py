@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from keylease.errors import KeyleaseError, RefusedError, UnreachableError, UsageError
+from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.model import IdentityToken, Seal, Trust
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, one_line
@@ -93,9 +93,10 @@ def identifier(vendor: str, key: str, value: str, example: str, *, docs: str, pr
 
 def audience(vendor: str, value: str, *, docs: str) -> str:
     """The `aud` to ask for, if it can be one."""
-    if not value.isascii() or not value.isprintable() or not value.strip() or len(value) > 300:
+    # A * would be a wildcard in the trust that is printed.
+    if not value.isascii() or not value.isprintable() or not value.strip() or "*" in value or len(value) > 300:
         raise UsageError(
-            f"{vendor}: `audience` is empty, too long, or holds characters outside ASCII",
+            f"{vendor}: `audience` is empty, too long, or holds a * or characters outside ASCII",
             change="audience: the one that the vendor was told to expect, letter for letter",
             docs=docs,
         )
@@ -144,6 +145,27 @@ class Refusal(Struct, frozen=True):
 
     def __str__(self) -> str:
         return ": ".join(filter(None, [self.code, self.message]))
+
+
+def not_the_endpoint(vendor: str, summary: str, answer: Answer) -> KeyleaseError | None:
+    """The error for a no that is not the token endpoint's: a path that is not there, or a page for people."""
+    if answer.status == 404:
+        return NotFoundError(
+            summary,
+            cause=f"`url` is not {vendor}'s",
+            change="leave `url` out",
+            docs="garbage",
+            detail=answer.detail,
+        )
+    if not answer.is_json:
+        return RefusedError(
+            summary,
+            cause=f"the answer is not the token endpoint's: a proxy, or {vendor}'s firewall, refuses this runner",
+            change=f"check the proxy, and whether {vendor} serves this runner's network and country",
+            docs="garbage",
+            detail=answer.detail,
+        )
+    return None
 
 
 def has_expired(token: IdentityToken) -> bool:
