@@ -69,6 +69,8 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
         "vault": "keylease.exchange.vault:VaultExchanger",
         "openai": "keylease.exchange.openai:OpenAIExchanger",
         "anthropic": "keylease.exchange.anthropic:AnthropicExchanger",
+        "databricks": "keylease.exchange.databricks:DatabricksExchanger",
+        "huggingface": "keylease.exchange.huggingface:HuggingFaceExchanger",
     },
 )
 
