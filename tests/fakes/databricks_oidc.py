@@ -12,6 +12,7 @@ What it can't show: statuses, codes and words of the real refusals, which Databr
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -42,6 +43,8 @@ class DatabricksOidc(LoopbackServer):
         self.lifetime = lifetime
         self.issued: dict[str, float] = {}
         self.extra: dict[str, Any] = {}
+        # Called with each token that is issued.
+        self.on_token: Callable[[str], None] = lambda token: None
 
     def is_alive(self, token: str) -> bool:
         """Whether the API takes it."""
@@ -78,6 +81,7 @@ class DatabricksOidc(LoopbackServer):
         lifetime = min(self.lifetime, int(claims["exp"] - time.time()))
         token = f"eyJ{secrets.token_urlsafe(60)}"
         self.issued[token] = time.time() + lifetime
+        self.on_token(token)
         answer = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": form["scope"]}
         answer |= self.extra
         exchange.answer_json(200, {k: v for k, v in answer.items() if v is not None})

@@ -10,6 +10,7 @@ What it can't show: the words of the real descriptions, which claims a publisher
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.loopback import Exchange, LoopbackServer
@@ -36,6 +37,8 @@ class HuggingFaceOidc(LoopbackServer):
         self.verifier = verifier
         self.issued: dict[str, float] = {}
         self.extra: dict[str, Any] = {}
+        # Called with each token that is issued.
+        self.on_token: Callable[[str], None] = lambda token: None
 
     def is_alive(self, token: str) -> bool:
         """Whether the Hub takes it."""
@@ -64,6 +67,7 @@ class HuggingFaceOidc(LoopbackServer):
         prefix = "hf_jwt_" if "/" in body["resource"] else "hf_oauth_"
         token = prefix + secrets.token_urlsafe(60)
         self.issued[token] = time.time() + 3600
+        self.on_token(token)
         answer = {
             "access_token": token,
             "token_type": "bearer",
