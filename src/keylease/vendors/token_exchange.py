@@ -28,35 +28,36 @@ class Granted(Struct, frozen=True):
     expires_at: float
 
 
-def granted(vendor: str, answer: Answer, sent_at: float, seal: Seal, label: str) -> Granted:
+def granted(vendor: str, answer: Answer, sent_at: float, seal: Seal, label: str, *, key: str = "url") -> Granted:
     """The access token of a 2xx answer (RFC 6749 §5.1), sealed first thing.
 
+    key: the setting that holds the endpoint's address.
     Raises :class:`RefusedError` when it had expired on arrival, :class:`UnreachableError` when the answer is none.
     """
     value = answer.value("access_token")
     if value is None:
-        raise _garbage(vendor, answer, "no access_token")
+        raise _garbage(vendor, answer, "no access_token", key)
     token = seal(value, label)
     kind = answer.at("token_type")
     if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
-        raise _garbage(vendor, answer, "a token_type that is not Bearer")
+        raise _garbage(vendor, answer, "a token_type that is not Bearer", key)
     lifetime = answer.seconds("expires_in")
     if lifetime is None:
         given = answer.at("expires_in")
         if isinstance(given, int | float) and not isinstance(given, bool) and given <= 0:
             raise _expired(vendor, answer)
-        raise _garbage(vendor, answer, "no usable expires_in")
+        raise _garbage(vendor, answer, "no usable expires_in", key)
     expires_at = sent_at + lifetime
     if expires_at <= time.time():
         raise _expired(vendor, answer)
     return Granted(token, expires_at)
 
 
-def _garbage(vendor: str, answer: Answer, what: str) -> UnreachableError:
+def _garbage(vendor: str, answer: Answer, what: str, key: str) -> UnreachableError:
     return UnreachableError(
         f"{vendor}: the token endpoint answered with {what}",
         cause="something else than the vendor's token endpoint answered, or its API has changed",
-        change="check `url`; without one, report it",
+        change=f"check `{key}`; if it is right, report it",
         docs="garbage",
         detail=answer.detail,
     )
@@ -105,7 +106,7 @@ def audience(vendor: str, value: str, *, docs: str) -> str:
 
 def attempts(vendor: str, timeout: float | str, retries: int, *, docs: str) -> tuple[float, int]:
     """(seconds of one attempt, further attempts), checked."""
-    seconds = _seconds(timeout)
+    seconds = seconds_of(timeout)
     if seconds is None or not 0 < seconds <= 3600:
         raise UsageError(f"{vendor}: `timeout` is no duration between 0 and 1 h", change="timeout: 10s", docs=docs)
     if not 0 <= retries <= 20:
@@ -113,7 +114,8 @@ def attempts(vendor: str, timeout: float | str, retries: int, *, docs: str) -> t
     return seconds, retries
 
 
-def _seconds(value: float | str) -> float | None:
+def seconds_of(value: float | str) -> float | None:
+    """Seconds of a duration as settings give it (``90``, ``10s``, ``1h30m``); None if it is none."""
     if not isinstance(value, str):
         return None if isinstance(value, bool) else float(value)
     text = value.strip()
@@ -147,13 +149,13 @@ class Refusal(Struct, frozen=True):
         return ": ".join(filter(None, [self.code, self.message]))
 
 
-def not_the_endpoint(vendor: str, summary: str, answer: Answer) -> KeyleaseError | None:
+def not_the_endpoint(vendor: str, summary: str, answer: Answer, *, key: str = "url") -> KeyleaseError | None:
     """The error for a no that is not the token endpoint's: a path that is not there, or a page for people."""
     if answer.status == 404:
         return NotFoundError(
             summary,
-            cause=f"`url` is not {vendor}'s",
-            change="leave `url` out",
+            cause=f"`{key}` is not {vendor}'s",
+            change="leave `url` out" if key == "url" else f"correct `{key}`",
             docs="garbage",
             detail=answer.detail,
         )
