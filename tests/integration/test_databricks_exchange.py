@@ -150,7 +150,7 @@ def test_github_s_other_subject_form_is_named(databricks: DatabricksHarness) -> 
     [
         (401, {"errorCode": "E1", "errorSummary": "Not allowed."}, "E1: Not allowed."),
         (403, {"error_code": "PERMISSION_DENIED", "message": "IP is blocked."}, "PERMISSION_DENIED: IP is blocked."),
-        (403, ["?"], "HTTP 403"),
+        (403, {}, "HTTP 403"),
     ],
 )
 def test_every_shape_of_error_that_the_sdk_reads(
@@ -180,3 +180,13 @@ def test_revoking_says_that_it_cannot_be(databricks: DatabricksHarness) -> None:
     exchanger = databricks.exchanger()
     with pytest.raises(KeyleaseError, match="can't be revoked"):
         exchanger.revoke(Revocation("databricks", "lakehouse", {}, None, own_token=True), databricks.context)
+
+
+def test_a_firewall_s_page_is_no_refusal_of_the_claims(databricks: DatabricksHarness) -> None:
+    databricks.proxy.fail(
+        "/oidc/v1/token", reply(403, body=b"<html>blocked</html>", headers={"Content-Type": "text/html"})
+    )
+    with pytest.raises(RefusedError) as caught:
+        databricks.exchanger().exchange(databricks.token())
+    assert "firewall" in caught.value.cause
+    assert not caught.value.claims

@@ -135,3 +135,11 @@ def test_revoking_says_that_it_cannot_be(hub: HuggingFaceHarness) -> None:
     exchanger = hub.exchanger()
     with pytest.raises(KeyleaseError, match="can't be revoked"):
         exchanger.revoke(Revocation("huggingface", "hub", {}, None, own_token=True), hub.context)
+
+
+def test_a_firewall_s_page_is_no_refusal_of_the_claims(hub: HuggingFaceHarness) -> None:
+    hub.proxy.fail("/oauth/token", reply(403, body=b"<html>blocked</html>", headers={"Content-Type": "text/html"}))
+    with pytest.raises(RefusedError) as caught:
+        hub.exchanger().exchange(hub.token())
+    assert "firewall" in caught.value.cause
+    assert not caught.value.claims

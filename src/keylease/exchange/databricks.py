@@ -67,7 +67,7 @@ class DatabricksExchanger(Exchanger):
             raise trouble
         if not answer.ok:
             raise login_refused(answer, s, token)
-        issued = granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Databricks OAuth token")
+        issued = granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Databricks OAuth token", key="host")
         # The token is sent like a personal access token. Without the type, a DATABRICKS_CLIENT_ID in the same job makes
         # the SDKs stop: "more than one authorization method configured" (databricks/sdk/config.py, _validate).
         plain = {"DATABRICKS_HOST": s.host, "DATABRICKS_AUTH_TYPE": "pat"}

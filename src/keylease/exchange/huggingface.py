@@ -63,7 +63,7 @@ class HuggingFaceExchanger(Exchanger):
             raise trouble
         if not answer.ok:
             raise login_refused(answer, s, token)
-        issued = granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Hugging Face token")
+        issued = granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Hugging Face token", key="endpoint")
         plain = {} if s.endpoint == ENDPOINT else {"HF_ENDPOINT": s.endpoint}
         if self.context.env.get("HF_OIDC_RESOURCE"):
             # huggingface_hub takes it for the order to exchange by itself, and then ignores HF_TOKEN

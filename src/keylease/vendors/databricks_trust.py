@@ -10,10 +10,10 @@ from typing import Any
 from keylease.errors import KeyleaseError, NotFoundError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.databricks_settings import DatabricksSettings
+from keylease.vendors.databricks_settings import VENDOR, DatabricksSettings
 from keylease.vendors.github_claims import parse_subject
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, audience_of, refused
+from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
 
 
 def trust_for(claims: Mapping[str, Any], settings: DatabricksSettings) -> Trust:
@@ -57,6 +57,9 @@ def login_refused(answer: Answer, settings: DatabricksSettings, token: IdentityT
             docs="databricks-login",
             detail=answer.detail,
         )
+    elsewhere = not_the_endpoint(VENDOR, summary, answer, key="host")
+    if elsewhere:
+        return elsewhere
     return refused(
         summary,
         answer,

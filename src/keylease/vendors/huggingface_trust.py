@@ -6,12 +6,12 @@ https://huggingface.co/docs/hub/trusted-publishers ("API reference", "Security m
 from collections.abc import Mapping
 from typing import Any
 
-from keylease.errors import KeyleaseError, NotFoundError
+from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.huggingface_settings import FORMS, HuggingFaceSettings
+from keylease.vendors.huggingface_settings import FORMS, VENDOR, HuggingFaceSettings
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, exact_claims, refused
+from keylease.vendors.token_exchange import Refusal, exact_claims, not_the_endpoint, refused
 
 
 def trust_for(claims: Mapping[str, Any], settings: HuggingFaceSettings) -> Trust:
@@ -47,14 +47,9 @@ def login_refused(answer: Answer, settings: HuggingFaceSettings, token: Identity
     # "OAuth-style body": error invalid_request or invalid_grant.
     said = Refusal.of(answer)
     summary = f"Hugging Face: no token for {s.resource}: {str(said) or f'HTTP {answer.status}'}"
-    if answer.status == 404:
-        return NotFoundError(
-            summary,
-            cause="`endpoint` is not a Hub with trusted publishers",
-            change="leave `endpoint` out (and HF_ENDPOINT unset)",
-            docs="huggingface-login",
-            detail=answer.detail,
-        )
+    elsewhere = not_the_endpoint(VENDOR, summary, answer, key="endpoint")
+    if elsewhere:
+        return elsewhere
     whose = "user" if s.is_user else "repository"
     trust: Trust | None = trust_for(token.claims, s)
     cause = (
