@@ -143,3 +143,8 @@ def test_a_firewall_s_page_is_no_refusal_of_the_claims(hub: HuggingFaceHarness) 
         hub.exchanger().exchange(hub.token())
     assert "firewall" in caught.value.cause
     assert not caught.value.claims
+
+
+def test_a_mirror_in_the_job_is_not_sent_the_token(hub: HuggingFaceHarness) -> None:
+    hub.new_context({"HF_ENDPOINT": "https://hf-mirror.example"})
+    assert hub.exchanger().exchange(hub.token()).plain["HF_ENDPOINT"] == hub.proxy.url

@@ -64,7 +64,9 @@ class HuggingFaceExchanger(Exchanger):
         if not answer.ok:
             raise login_refused(answer, s, token)
         issued = granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Hugging Face token", key="endpoint")
-        plain = {} if s.endpoint == ENDPOINT else {"HF_ENDPOINT": s.endpoint}
+        plain = {}
+        if s.endpoint != ENDPOINT or self.context.env.get("HF_ENDPOINT"):
+            plain["HF_ENDPOINT"] = s.endpoint  # a mirror in the job's own variable must not be sent the token
         if self.context.env.get("HF_OIDC_RESOURCE"):
             # huggingface_hub takes it for the order to exchange by itself, and then ignores HF_TOKEN
             # (utils/_auth.py, get_token); empty, it is none.
