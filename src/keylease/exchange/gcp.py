@@ -1,0 +1,182 @@
+"""The job's identity token for a Google Cloud access token, of the job itself or of a service account.
+
+STS: https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
+Impersonation: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
+and …/generateIdToken
+The file: https://google.aip.dev/auth/4117 (external account credentials)
+"""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from keylease.context import Context
+from keylease.errors import KeyleaseError, UsageError
+from keylease.exchange.base import Exchanger
+from keylease.http import HttpSettings
+from keylease.model import Env, IdentityToken, Lease, LeaseFile, Revocation, Trust, fingerprint
+from keylease.secret import Secret
+from keylease.vendors.answers import Answer, server_trouble
+from keylease.vendors.gcp_api import issued_by_iam, issued_id_token
+from keylease.vendors.gcp_settings import SCOPE, VENDOR, GcpSettings, complete
+from keylease.vendors.gcp_trust import account_refused, login_refused, trust_for
+from keylease.vendors.token_exchange import Granted, granted
+
+if TYPE_CHECKING:
+    from keylease.http import Session
+
+MAX_BODY = 1024 * 1024
+"""Bytes of an answer: a token and its lifetime."""
+
+TOKEN_FILE = "GOOGLE_IDENTITY_TOKEN_FILE"  # noqa: S105  # a variable's name
+"""Set to the path of the identity token, which the credentials file names as well."""
+
+
+class GcpExchanger(Exchanger):
+    """One POST to STS; with a service account, one more for each token of it."""
+
+    kind = "gcp"
+    Settings = GcpSettings
+
+    settings: GcpSettings
+
+    @classmethod
+    def complete(cls, settings: GcpSettings, env: Env) -> GcpSettings:
+        """See the base class."""
+        return complete(settings, env)
+
+    def audience(self) -> str | None:
+        """See the base class."""
+        return self.settings.audience
+
+    def exchange(self, token: IdentityToken | None) -> Lease:
+        """See the base class."""
+        if token is None:
+            raise UsageError(f"{VENDOR}: an identity token is needed", docs="gcp-settings")
+        s = self.settings
+        assert isinstance(s.timeout, float)
+        session = self.context.http.session(
+            VENDOR, HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY), connections=1
+        )
+        federated = self._federated(session, token)
+        issued = self._impersonated(session, federated, token) if s.service_account else federated
+        fields = {}
+        if s.access_token:
+            # https://cloud.google.com/sdk/docs/authorizing (gcloud); the second is what Terraform's providers read.
+            fields = {"CLOUDSDK_AUTH_ACCESS_TOKEN": issued.token, "GOOGLE_OAUTH_ACCESS_TOKEN": issued.token}
+        if s.id_token_audience:
+            fields["GOOGLE_ID_TOKEN"] = self._id_token(session, federated, token)
+        return Lease(
+            self.name,
+            self.kind,
+            fields,
+            session=None,
+            account=s.service_account or s.workload_identity_provider,
+            expires_at=issued.expires_at,
+            fingerprint=fingerprint(issued.token),
+            plain=_project_variables(s.project_id),
+            files=self._files(token) if s.credentials_file else (),
+        )
+
+    def _federated(self, session: "Session", token: IdentityToken) -> Granted:
+        s = self.settings
+        sent_at = time.time()
+        response = session.post(
+            f"{s.sts_url}/v1/token",
+            json={
+                "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
+                "audience": s.resource,
+                "scope": SCOPE if s.service_account else " ".join(s.scopes),
+                "requestedTokenType": "urn:ietf:params:oauth:token-type:access_token",
+                "subjectTokenType": "urn:ietf:params:oauth:token-type:jwt",
+                "subjectToken": token.jwt.reveal(),
+            },
+        )
+        answer = Answer.of(response)
+        trouble = server_trouble(VENDOR, "exchanging the identity token", answer)
+        if trouble:
+            raise trouble
+        if not answer.ok:
+            raise login_refused(answer, s, token)
+        return granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Google federated token")
+
+    def _impersonated(self, session: "Session", federated: Granted, token: IdentityToken) -> Granted:
+        s = self.settings
+        assert isinstance(s.lifetime, float)
+        body: dict[str, object] = {"scope": list(s.scopes), "lifetime": f"{int(s.lifetime)}s"}
+        answer = self._of_account(session, "generateAccessToken", body, federated, token)
+        return issued_by_iam(answer, self.context.seal, f"{self.name}: Google access token")
+
+    def _id_token(self, session: "Session", federated: Granted, token: IdentityToken) -> Secret:
+        s = self.settings
+        body: dict[str, object] = {"audience": s.id_token_audience, "includeEmail": s.id_token_include_email}
+        answer = self._of_account(session, "generateIdToken", body, federated, token)
+        return issued_id_token(answer, self.context.seal, f"{self.name}: Google ID token")
+
+    def _of_account(
+        self, session: "Session", method: str, body: dict[str, object], federated: Granted, token: IdentityToken
+    ) -> Answer:
+        s = self.settings
+        if s.delegates:
+            body["delegates"] = [f"projects/-/serviceAccounts/{each}" for each in s.delegates]
+        response = session.post(
+            s.account_url(method), json=body, headers={"Authorization": f"Bearer {federated.token.reveal()}"}
+        )
+        answer = Answer.of(response)
+        trouble = server_trouble(VENDOR, f"{method} of {s.service_account}", answer)
+        if trouble:
+            raise trouble
+        if not answer.ok:
+            raise account_refused(answer, s, token, method)
+        return answer
+
+    def _files(self, token: IdentityToken) -> list[LeaseFile]:
+        settings = self.settings
+        return [
+            LeaseFile(TOKEN_FILE, "google-identity-token", content=token.jwt, fresh=lambda newer: newer.jwt),
+            LeaseFile(
+                "GOOGLE_APPLICATION_CREDENTIALS",
+                "google-credentials.json",
+                render=lambda paths: credentials_file(settings, paths[TOKEN_FILE]),
+                # gcloud's property auth/credential_file_override, and what other Google actions look for.
+                also=("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "GOOGLE_GHA_CREDS_PATH"),
+            ),
+        ]
+
+    @classmethod
+    def revoke(cls, revocation: Revocation, context: Context) -> None:
+        """See the base class. No lease of ours has a revocation: Google documents none for these tokens."""
+        del context  # there is nobody to ask
+        raise KeyleaseError(
+            f"{VENDOR}: {revocation.label} can't be revoked: it ends by itself, within its lifetime", docs="gcp-revoke"
+        )
+
+    def trust(self, claims: Mapping[str, Any]) -> Trust:
+        """See the base class: gcloud's commands for the provider's condition and the binding."""
+        return trust_for(claims, self.settings)
+
+
+def credentials_file(settings: GcpSettings, token_path: str) -> Secret:
+    """Application default credentials that take the identity token from a file; no value is in it."""
+    import json
+
+    s = settings
+    made: dict[str, object] = {
+        "universe_domain": s.universe_domain,
+        "type": "external_account",
+        "audience": s.resource,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{s.sts_url}/v1/token",
+        "credential_source": {"file": token_path, "format": {"type": "text"}},
+    }
+    if s.service_account:
+        assert isinstance(s.lifetime, float)
+        made["service_account_impersonation_url"] = s.account_url("generateAccessToken")
+        # Google's libraries take 10 minutes to 12 hours here.
+        made["service_account_impersonation"] = {"token_lifetime_seconds": max(600, int(s.lifetime))}
+    return Secret(json.dumps(made, indent=2))
+
+
+def _project_variables(project: str) -> dict[str, str]:
+    names = ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT", "CLOUDSDK_PROJECT", "GCLOUD_PROJECT", "GCP_PROJECT")
+    return dict.fromkeys(names, project) if project else {}

@@ -1,0 +1,183 @@
+"""The narrowest trust for one job at Google Cloud, and why a token was refused.
+
+Provider: https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines
+Errors: https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from keylease.errors import KeyleaseError, NotFoundError, RefusedError
+from keylease.model import IdentityToken, Trust
+from keylease.vendors.answers import Answer
+from keylease.vendors.gcp_settings import VENDOR, GcpSettings
+from keylease.vendors.job_claims import GITHUB, heredoc, json_block, platform_of, shown_claims
+from keylease.vendors.token_exchange import Refusal, exact_claims, refused
+
+SUBJECT_BYTES = 127
+"""https://cloud.google.com/iam/docs/workload-identity-federation (attribute mappings: google.subject)"""
+
+_USER = "roles/iam.workloadIdentityUser"
+
+
+def trust_for(claims: Mapping[str, Any], settings: GcpSettings) -> Trust:
+    """Two commands: the provider admits this job alone, and what it admits may act.
+
+    Values are CEL and JSON strings in ASCII inside a quoted heredoc, which gcloud reads as `--flags-file`.
+    """
+    s = settings
+    number, pool, provider = s.parts
+    title = f"Google Cloud workload identity provider {provider}, and its binding"
+    bound, notes = exact_claims(claims)
+    if not bound:
+        return Trust(title, "", notes)
+    platform = platform_of(claims)
+    mapping = {"google.subject": "assertion.sub"}
+    if platform and platform.user in bound:
+        user = _claim(platform.user)
+        mapping[f"attribute.{_attribute(platform.user)}"] = user
+        if len(str(claims.get("sub")).encode()) > SUBJECT_BYTES:
+            mapping["google.subject"] = user
+            notes.append(
+                f"google.subject holds {SUBJECT_BYTES} bytes, and the sub of this job is longer: the id is taken"
+            )
+    condition = " && ".join(f"{_claim(name)} == {_cel(value)}" for name, value in bound.items())
+    whole = f"iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/{pool}"
+    if platform and platform.user in bound:
+        member = f"principalSet://{whole}/attribute.{_attribute(platform.user)}/{bound[platform.user]}"
+    else:
+        member = f"principal://{whole}/subject/{claims.get('sub')}"
+    update = (
+        f"gcloud iam workload-identity-pools providers update-oidc {provider} --project={number} --location=global \\\n"
+        f"  --workload-identity-pool={pool} --flags-file=/dev/stdin"
+    )
+    first = [*s.delegates, s.service_account][0]
+    if first:
+        bind = f"gcloud iam service-accounts add-iam-policy-binding {first} --flags-file=/dev/stdin"
+        role = _USER
+    else:
+        bind = f"gcloud projects add-iam-policy-binding {s.project_id or 'PROJECT_ID'} --flags-file=/dev/stdin"
+        role = "ROLE"
+        notes.append("ROLE is the narrowest role that the job needs; better on the one bucket or secret it uses")
+    text = "\n".join(
+        [
+            heredoc(update, json_block({"--attribute-mapping": mapping, "--attribute-condition": condition})),
+            heredoc(bind, json_block({"--role": role, "--member": member})),
+        ]
+    )
+    notes.append(
+        "a provider has one mapping and one condition for all jobs that use it: where others do, join the two by || "
+        "or create a provider of its own (create-oidc with --issuer-uri)"
+    )
+    if platform is GITHUB and "sub" in bound:
+        notes.append("bound by sub, whose form GitHub changed in July 2026: it must be the one above")
+    return Trust(title, text, notes)
+
+
+def _attribute(claim: str) -> str:
+    """A mapped attribute's name: lower case, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", claim.rsplit("/", 1)[-1]).lower())[:90]
+
+
+def _claim(name: str) -> str:
+    """A claim in the Common Expression Language."""
+    return f"assertion.{name}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else f"assertion[{_cel(name)}]"
+
+
+def _cel(text: str) -> str:
+    """A CEL string in ASCII: JSON's would do, but for surrogate pairs, which CEL does not know."""
+    made = []
+    for c in text:
+        if c in "\"\\'" or not (c.isascii() and c.isprintable()):
+            made.append(f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}")
+        else:
+            made.append(c)
+    return "'" + "".join(made) + "'"
+
+
+def login_refused(answer: Answer, settings: GcpSettings, token: IdentityToken) -> KeyleaseError:
+    """The error for an exchange that STS refused. `retry_with_new_token` when the identity token had expired."""
+    s = settings
+    said = Refusal.of(answer)
+    summary = f"{VENDOR}: no token from {s.workload_identity_provider}: {str(said) or f'HTTP {answer.status}'}"
+    if answer.status == 404:
+        return NotFoundError(
+            summary,
+            cause="`sts_url` is not Google's Security Token Service",
+            change="leave `sts_url` out",
+            docs="gcp-login",
+            detail=answer.detail,
+        )
+    number, pool, provider = s.parts
+    shown = (
+        f"gcloud iam workload-identity-pools providers describe {provider} --project={number} --location=global "
+        f"--workload-identity-pool={pool}"
+    )
+    trust: Trust | None = None
+    message = said.message.lower()
+    if f"{SUBJECT_BYTES} bytes" in message:
+        cause = (
+            f"google.subject is mapped from a claim of more than {SUBJECT_BYTES} bytes (a long branch or environment)"
+        )
+        words = "map it from a shorter claim, by the commands below"
+        trust = trust_for(token.claims, s)
+    elif said.code in ("invalid_target", "invalid_request"):
+        cause = "the pool or provider does not exist, is disabled or deleted, or belongs to another project"
+        words = f"correct `workload_identity_provider`; what there is: {shown}"
+    elif said.code == "invalid_grant" and "audience" in message:
+        cause = f"the provider has its own list of audiences, and {s.audience!r} is not in it"
+        words = f"set `audience:` to one of allowedAudiences: {shown}"
+    elif said.code == "invalid_grant":
+        cause = "the provider does not accept the token: its issuer differs, no key fits, or clocks differ"
+        words = f"compare `iss` above with issuerUri, letter for letter: {shown}"
+    else:
+        cause = "the provider's attribute condition does not admit this job"
+        words = f"compare the claims above with attributeCondition ({shown}), or admit this job by the commands below"
+        trust = trust_for(token.claims, s)
+    return refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="gcp-login")
+
+
+def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken, method: str) -> KeyleaseError:
+    """The error for a service account that the job may not act as. https://cloud.google.com/apis/design/errors"""
+    s = settings
+    said = ": ".join(filter(None, [answer.text("error", "status"), answer.text("error", "message")]))
+    summary = f"{VENDOR}: {method} of {s.service_account}: {said or f'HTTP {answer.status}'}"
+    detail, docs = answer.detail, "gcp-account"
+    claims = shown_claims(token.claims)
+    if answer.status == 400:
+        return RefusedError(
+            summary,
+            cause="`lifetime` is above what the organization allows (1 h by default), or a scope is none",
+            change="lifetime: 1h",
+            docs=docs,
+            detail=detail,
+        )
+    if "SERVICE_DISABLED" in _reasons(answer):
+        return RefusedError(
+            summary,
+            cause="the IAM Credentials API is not enabled in the project",
+            change=f"gcloud services enable iamcredentials.googleapis.com --project={s.parts[0]}",
+            docs=docs,
+            detail=detail,
+        )
+    trust = trust_for(token.claims, s)
+    notes = [f"# {note}" for note in trust.notes]
+    chain = "each of `delegates` may act as the next one (roles/iam.serviceAccountTokenCreator)" if s.delegates else ""
+    kind = NotFoundError if answer.status == 404 else RefusedError
+    return kind(
+        summary,
+        cause=f"the job got in, but has no {_USER} on the service account, or there is no such account"
+        + (f"; check too that{chain}" if chain else "")
+        + "; a new binding takes up to some minutes",
+        change="\n".join(["grant it by the second command below", "", trust.text, *notes]),
+        claims=claims,
+        docs=docs,
+        detail=detail,
+    )
+
+
+def _reasons(answer: Answer) -> set[str]:
+    details = answer.at("error", "details")
+    found = details if isinstance(details, list) else []
+    return {str(each.get("reason")) for each in found if isinstance(each, dict)}

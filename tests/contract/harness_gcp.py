@@ -1,0 +1,62 @@
+"""Google Cloud: a fake that verifies the token as a workload identity provider does."""
+
+from typing import Any
+
+import jwt
+import pytest
+
+from keylease.context import Context
+from keylease.exchange.gcp import GcpExchanger
+from keylease.http import Deadline
+from keylease.masking import Masker
+from keylease.model import IdentityToken, Lease
+from tests.contract.harness import Harness
+from tests.fakes.gcp_sts import AUDIENCE, PROVIDER, GcpSts
+from tests.fakes.github_oidc import OIDCIssuer
+from tests.fakes.misbehaving import Proxy
+from tests.fakes.verifier import Verifier
+
+
+class GcpHarness(Harness):
+    login_pattern = "/v1/token"
+    garbage: tuple[object, ...] = (
+        {},
+        {"access_token": 5, "token_type": "Bearer", "expires_in": 60},
+        {"access_token": "", "token_type": "Bearer", "expires_in": 60},
+        {"access_token": "ya29.x y", "token_type": "Bearer", "expires_in": 60},
+        {"access_token": "ya29.xyz-1", "token_type": "mac", "expires_in": 60},
+        {"access_token": "ya29.xyz-2", "token_type": "Bearer"},
+        {"access_token": "ya29.xyz-3", "token_type": "Bearer", "expires_in": 0},
+        {"access_token": "ya29.xyz-4", "token_type": "Bearer", "expires_in": -60},
+        {"access_token": "ya29.xyz-5", "token_type": "Bearer", "expires_in": 1e300},
+    )
+
+    def __init__(self, issuer: OIDCIssuer, sts: GcpSts, proxy: Proxy) -> None:
+        self.issuer, self.sts, self.proxy = issuer, sts, proxy
+        self.context = Context({}, Masker(), Deadline(20))
+
+    def exchanger(self, url: str | None = None, **settings: Any) -> GcpExchanger:
+        where = url or self.proxy.url
+        given: dict[str, Any] = {"workload_identity_provider": PROVIDER, "retries": 2, "timeout": 5.0}
+        made = GcpExchanger.Settings(**{**given, "sts_url": where, "iam_url": where, **settings})
+        return GcpExchanger("cloud", GcpExchanger.complete(made, self.context.env), self.context)
+
+    def token(self, **claims: Any) -> IdentityToken:
+        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
+        found = jwt.decode(minted, options={"verify_signature": False})
+        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
+
+    def is_alive(self, lease: Lease) -> bool:
+        return self.sts.is_alive(lease.fields["CLOUDSDK_AUTH_ACCESS_TOKEN"].reveal())
+
+
+def make(request: pytest.FixtureRequest) -> GcpHarness:
+    """See tests/contract/test_exchange.py."""
+    issuer = request.getfixturevalue("issuer")
+    # What the condition that `trust` prints would admit, and the name, for a fork.
+    names = ("repository_owner_id", "repository_id", "repository", "ref")
+    sts = GcpSts(Verifier(issuer, AUDIENCE, claims={name: issuer.claims[name] for name in names})).start()
+    request.addfinalizer(sts.stop)
+    proxy = Proxy(sts.url).start()
+    request.addfinalizer(proxy.stop)
+    return GcpHarness(issuer, sts, proxy)

@@ -1,0 +1,75 @@
+"""Google Cloud's settings: defaults, where the project comes from, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from keylease.errors import UsageError
+from keylease.exchange.gcp import GcpExchanger
+from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER
+
+
+def complete(env: dict[str, str] | None = None, **given: Any) -> Any:
+    return GcpExchanger.complete(GcpExchanger.Settings(workload_identity_provider=PROVIDER, **given), env or {})
+
+
+def test_defaults() -> None:
+    s = complete()
+    assert (s.audience, s.resource) == (AUDIENCE, f"//iam.googleapis.com/{PROVIDER}")
+    assert (s.sts_url, s.iam_url) == ("https://sts.googleapis.com", "https://iamcredentials.googleapis.com")
+    assert s.credentials_file is True
+    assert GcpExchanger.complete(s, {}) == s
+    prefixed = GcpExchanger.Settings(workload_identity_provider=f"//iam.googleapis.com/{PROVIDER}")
+    assert GcpExchanger.complete(prefixed, {}).workload_identity_provider == PROVIDER
+
+
+def test_where_the_project_comes_from() -> None:
+    assert complete(service_account=ACCOUNT).project_id == "acme-ml"
+    assert complete({"GOOGLE_CLOUD_PROJECT": "from-env"}, service_account=ACCOUNT).project_id == "from-env"
+    assert complete(service_account=ACCOUNT, project_id="written").project_id == "written"
+    scoped = "bot@trainer-1.acme.com.iam.gserviceaccount.com"
+    assert complete(service_account=scoped).project_id == "acme.com:trainer-1"
+    assert complete(service_account="123-compute@developer.gserviceaccount.com").project_id == ""
+
+
+def test_another_universe_must_be_allowed_by_the_job() -> None:
+    hosts = {"KEYLEASE_ALLOW_HOSTS": "sts.apis-example.goog,iamcredentials.apis-example.goog"}
+    s = complete(hosts, universe_domain="apis-example.goog")
+    assert s.sts_url == "https://sts.apis-example.goog"
+    assert s.audience == AUDIENCE, "Google expects its own domain here in any universe"
+    with pytest.raises(UsageError, match="`universe_domain`"):
+        complete(universe_domain="apis-example.goog")
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"workload_identity_provider": ""}, "workload_identity_provider"),
+        ({"workload_identity_provider": PROVIDER.replace("123456789012", "acme-ml")}, "workload_identity_provider"),
+        ({"workload_identity_provider": PROVIDER.rpartition("/providers/")[0]}, "workload_identity_provider"),
+        ({"service_account": "a/b@x.iam.gserviceaccount.com"}, "service_account"),
+        ({"service_account": "--project=x"}, "service_account"),
+        ({"project_id": "$(id)"}, "project_id"),
+        ({"delegates": ["x y"]}, "delegates"),
+        ({"delegates": [DELEGATE]}, "delegates"),
+        ({"service_account": ACCOUNT, "delegates": [DELEGATE], "credentials_file": True}, "credentials_file"),
+        ({"id_token_audience": "https://run.example"}, "id_token_audience"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["a b"]}, "scopes"),
+        ({"lifetime": "13h"}, "lifetime"),
+        ({"lifetime": 0}, "lifetime"),
+        ({"lifetime": "soon"}, "lifetime"),
+        ({"access_token": False, "credentials_file": False}, "access_token"),
+        ({"audience": "a\nb"}, "audience"),
+        ({"sts_url": "https://evil.example"}, "sts_url"),
+        ({"iam_url": "http://iamcredentials.googleapis.com"}, "iam_url"),
+        ({"universe_domain": "evil.example"}, "universe_domain"),
+        ({"universe_domain": "evil.example/x"}, "universe_domain"),
+        ({"timeout": "never"}, "timeout"),
+    ],
+)
+def test_wrong_settings_are_named(given: dict[str, Any], key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        GcpExchanger.complete(GcpExchanger.Settings(**{"workload_identity_provider": PROVIDER, **given}), {})
+    assert f"Google Cloud: `{key}`" in caught.value.summary
+    assert caught.value.change
