@@ -71,6 +71,8 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
         "anthropic": "keylease.exchange.anthropic:AnthropicExchanger",
         "databricks": "keylease.exchange.databricks:DatabricksExchanger",
         "huggingface": "keylease.exchange.huggingface:HuggingFaceExchanger",
+        "gcp": "keylease.exchange.gcp:GcpExchanger",
+        "azure": "keylease.exchange.azure:AzureExchanger",
     },
 )
 
