@@ -20,7 +20,7 @@ from tests.fakes.verifier import Verifier
 
 class AzureHarness(Harness):
     login_pattern = "*/oauth2/v2.0/token"
-    garbage = (
+    garbage: tuple[object, ...] = (
         {},
         {"access_token": 5, "token_type": "Bearer", "expires_in": 60},
         {"access_token": "", "token_type": "Bearer", "expires_in": 60},
