@@ -73,6 +73,7 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
         "huggingface": "keylease.exchange.huggingface:HuggingFaceExchanger",
         "gcp": "keylease.exchange.gcp:GcpExchanger",
         "azure": "keylease.exchange.azure:AzureExchanger",
+        "aws": "keylease.exchange.aws:AwsExchanger",
     },
 )
 

@@ -1,0 +1,86 @@
+"""AWS: SeaweedFS's STS, which verifies the token's signature, times and the role's trust policy."""
+
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import jwt
+import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+from keylease.context import Context
+from keylease.exchange.aws import AwsExchanger
+from keylease.http import Deadline
+from keylease.masking import Masker
+from keylease.model import IdentityToken, Lease
+from tests.contract.harness import Harness
+from tests.fakes.github_oidc import OIDCIssuer
+from tests.fakes.misbehaving import Proxy
+from tests.servers.seaweedfs import AUDIENCE, ROLE, SeaweedFS
+
+
+class AwsHarness(Harness):
+    login_pattern = "/"
+    garbage: tuple[object, ...] = ({}, {"AssumeRoleWithWebIdentityResponse": {"Credentials": {}}})
+
+    def __init__(self, issuer: OIDCIssuer, server: SeaweedFS, proxy: Proxy) -> None:
+        self.issuer, self.server, self.proxy = issuer, server, proxy
+        self.context = Context({}, Masker(), Deadline(20))
+
+    def exchanger(self, url: str | None = None, **settings: Any) -> AwsExchanger:
+        given = {"role_arn": ROLE, "region": "eu-central-1", "retries": 2, "timeout": 5.0, "url": url or self.proxy.url}
+        made = AwsExchanger.Settings(**{**given, **settings})
+        return AwsExchanger("aws", AwsExchanger.complete(made, self.context.env), self.context)
+
+    def token(self, **claims: Any) -> IdentityToken:
+        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
+        found = jwt.decode(minted, options={"verify_signature": False})
+        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
+
+    def is_alive(self, lease: Lease) -> bool:
+        key_id, secret_key, token = (value.reveal() for value in lease.fields.values())
+        client = boto3.client(
+            "sts",
+            endpoint_url=self.server.url,
+            region_name="eu-central-1",
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret_key,
+            aws_session_token=token,
+        )
+        try:
+            return bool(client.get_caller_identity()["Arn"])
+        except ClientError:
+            return False
+        finally:
+            client.close()
+
+
+_running: list[tuple[OIDCIssuer, SeaweedFS]] = []
+
+
+def _server(request: pytest.FixtureRequest) -> tuple[OIDCIssuer, SeaweedFS]:
+    """One for all tests of this process: it takes 4 s to start."""
+    if not _running:
+        issuer = OIDCIssuer().start()
+        server = SeaweedFS(issuer)
+        try:
+            server.start()
+        except BaseException:
+            issuer.stop()
+            raise
+        _running.append((issuer, server))
+
+        def stop() -> None:
+            _running.clear()
+            server.stop()
+            issuer.stop()
+
+        request.session.addfinalizer(stop)
+    return _running[0]
+
+
+def make(request: pytest.FixtureRequest) -> AwsHarness:
+    """See tests/contract/test_exchange.py."""
+    issuer, server = _server(request)
+    proxy = Proxy(server.url).start()
+    request.addfinalizer(proxy.stop)
+    return AwsHarness(issuer, server, proxy)
