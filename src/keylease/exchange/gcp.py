@@ -133,10 +133,10 @@ class GcpExchanger(Exchanger):
     def _files(self, token: IdentityToken) -> list[LeaseFile]:
         settings = self.settings
         return [
-            LeaseFile(TOKEN_FILE, "google-identity-token", content=token.jwt, fresh=lambda newer: newer.jwt),
+            LeaseFile(TOKEN_FILE, "identity-token", content=token.jwt, fresh=lambda newer: newer.jwt),
             LeaseFile(
                 "GOOGLE_APPLICATION_CREDENTIALS",
-                "google-credentials.json",
+                "credentials.json",
                 render=lambda paths: credentials_file(settings, paths[TOKEN_FILE]),
                 # gcloud's property auth/credential_file_override, and what other Google actions look for.
                 also=("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "GOOGLE_GHA_CREDS_PATH"),

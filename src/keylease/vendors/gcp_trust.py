@@ -143,14 +143,14 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
     s = settings
     said = ": ".join(filter(None, [answer.text("error", "status"), answer.text("error", "message")]))
     summary = f"{VENDOR}: {method} of {s.service_account}: {said or f'HTTP {answer.status}'}"
-    detail, docs = answer.detail, "gcp-account"
+    detail = answer.detail
     claims = shown_claims(token.claims)
     if answer.status == 400:
         return RefusedError(
             summary,
             cause="`lifetime` is above what the organization allows (1 h by default), or a scope is none",
             change="lifetime: 1h",
-            docs=docs,
+            docs="gcp-account",
             detail=detail,
         )
     if "SERVICE_DISABLED" in _reasons(answer):
@@ -158,7 +158,7 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
             summary,
             cause="the IAM Credentials API is not enabled in the project",
             change=f"gcloud services enable iamcredentials.googleapis.com --project={s.parts[0]}",
-            docs=docs,
+            docs="gcp-account",
             detail=detail,
         )
     trust = trust_for(token.claims, s)
@@ -172,7 +172,7 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
         + "; a new binding takes up to some minutes",
         change="\n".join(["grant it by the second command below", "", trust.text, *notes]),
         claims=claims,
-        docs=docs,
+        docs="gcp-account",
         detail=detail,
     )
 
