@@ -162,6 +162,8 @@ def test_a_refusal_tells_azure_s_words_and_the_credential(
     error = caught.value
     assert error.summary.startswith(f"Azure: no token for {CLIENT}: AADSTS{code}: No matching")
     assert "Trace ID" not in error.summary
+    assert "Check your" not in error.summary
+    assert error.detail["trace_id"]
     assert cause in error.cause
     assert error.detail["AADSTS"] == code
     assert not error.retry_with_new_token
@@ -172,6 +174,12 @@ def test_a_refusal_tells_azure_s_words_and_the_credential(
     made = json.loads(rest.split("\n", 1)[1].split("\nEOF")[0])
     assert (made["issuer"], made["subject"]) == (token.claims["iss"], token.claims["sub"])
     assert made["audiences"] == [token.claims["aud"]]
+
+
+def test_an_audience_of_one_s_own_is_held_against_the_usual_one(azure: AzureHarness) -> None:
+    with pytest.raises(RefusedError, match="AADSTS700212") as caught:
+        azure.exchanger(audience="theirs").exchange(azure.token(audience="theirs"))
+    assert f"usual one is {AUDIENCE}" in caught.value.cause
 
 
 def test_github_s_other_subject_form_is_named(azure: AzureHarness) -> None:

@@ -72,7 +72,7 @@ class AzureExchanger(Exchanger):
             files=[
                 LeaseFile(
                     "AZURE_FEDERATED_TOKEN_FILE",
-                    "azure-identity-token",
+                    "identity-token",
                     content=token.jwt,
                     also=("ARM_OIDC_TOKEN_FILE_PATH",) if s.terraform else (),
                     fresh=lambda new: new.jwt,

@@ -37,7 +37,9 @@ class Why(Struct, frozen=True):
     trust: bool = False
 
 
-_COMPARE = "compare with `az ad app federated-credential list --id {client}`, or create one for this job by the command"
+_COMPARE = (
+    "compare with `az ad app federated-credential list --id {client}`, or create one for this job by the command below"
+)
 _NO_ISSUER = Why("no federated credential of {client} has this issuer: mind http, a slash at the end", _COMPARE, True)
 _NO_SUBJECT = Why(
     "no federated credential of {client} has this `sub`, or it is too new to be known everywhere",
@@ -114,7 +116,9 @@ def is_busy(response: "requests.Response") -> bool:
 def login_refused(answer: Answer, settings: AzureSettings, scope: str, token: IdentityToken) -> KeyleaseError:
     """The error for a refused token request. `retry_with_new_token` when the identity token had expired."""
     s, code = settings, code_of(answer)
-    said = answer.text("error_description").partition(" Trace ID")[0] or answer.text("error")
+    # What follows is advice that is given here in more detail, and numbers that `--debug` shows.
+    said = re.split(r"\s+(?:Trace ID|(?:Please )?[Cc]heck your federated)", answer.text("error_description"))[0]
+    said = said or answer.text("error")
     summary = f"Azure: no token for {s.client_id}: {said or f'HTTP {answer.status}'}"
     elsewhere = not_the_endpoint(VENDOR, summary, answer, key="authority_host")
     if elsewhere:

@@ -46,11 +46,11 @@ def trust_for(claims: Mapping[str, Any], settings: AzureSettings) -> Trust:
     ]
     platform = platform_of(claims)
     if platform is GITHUB and parse_subject(str(subject)).form == "name":
-        notes.append("a sub of names also lets in whoever takes over the name: GitHub's immutable form closes that")
+        notes.append("a sub of names also lets in whoever takes over the name: the immutable form closes that")
     if platform in (GITHUB, GITLAB):
         notes.append(
-            "for more than 20 subjects, or to bind job_workflow_ref as well, Entra has flexible federated credentials, "
-            "claimsMatchingExpression: write one by hand, for a pattern lets in more jobs than this one"
+            "for more subjects, or job_workflow_ref, Entra has flexible federated credentials: written by hand, for a "
+            "pattern lets in more jobs than this one"
         )
     if expected != s.audience:
         notes.append("the credential expects the aud of the token that is there: configure the same as audience")
