@@ -52,7 +52,7 @@ def test_google_auth_works_in_exec(
     config.write_text(CONFIG.format(provider=PROVIDER, account=ACCOUNT, url=cloud.proxy.url), encoding="utf-8")
     workspace = tmp_path / "work"
     workspace.mkdir()
-    env = {**issuer.github_env(), "API": f"{cloud.sts.url}/storage/v1/b"}
+    env = {**issuer.github_env(), "RUNNER_TEMP": str(tmp_path), "API": f"{cloud.sts.url}/storage/v1/b"}
     done = keylease("exec", "--config", str(config), "--", sys.executable, "-c", CALL, env=env, cwd=workspace)
     assert done.returncode == 0, done.stderr
     called, exported, where, same = done.stdout.splitlines()[-4:]
