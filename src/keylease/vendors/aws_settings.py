@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentit
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from keylease.errors import UsageError
 from keylease.model import Env
@@ -42,16 +43,14 @@ LONGEST_POLICY = 2048
 
 
 class AwsProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A role that becomes a named profile of the credentials file.
+    """A role that becomes a named profile of the credentials file."""
 
-    role_arn: the role. duration: of its session; like the provider's if left out.
-    session_policy, managed_policies: narrow this session, as for the provider.
-    """
-
-    role_arn: str
-    duration: float | str | None = None
-    session_policy: str | dict[str, Any] = ""
-    managed_policies: list[str] = []
+    role_arn: Annotated[str, Meta(description="The role.")]
+    duration: Annotated[float | str | None, Meta(description="Of its session; like the provider's if left out.")] = None
+    session_policy: Annotated[
+        str | dict[str, Any], Meta(description="An IAM policy, as JSON or as YAML, that narrows this session.")
+    ] = ""
+    managed_policies: Annotated[list[str], Meta(description="ARNs of managed policies that narrow this session.")] = []
 
 
 class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
