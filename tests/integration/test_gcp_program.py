@@ -1,7 +1,9 @@
 """The whole program with Google Cloud: google-auth in a command that outlives the identity token it began with."""
 
+import json
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -62,5 +64,7 @@ def test_google_auth_works_in_exec(
     assert (mode, outside) == ("0o600", "True")
     assert same == "True"
     assert not Path(path).exists(), "gone with the command"
-    sent = [request.json()["subjectToken"] for request in cloud.proxy.requests if request.path == "/v1/token"]
-    assert not [token for token in sent if token in done.stdout + done.stderr]
+    ours, theirs = (request.body.decode() for request in cloud.proxy.requests if request.path == "/v1/token")
+    sent = json.loads(ours)["subjectToken"]
+    assert parse_qs(theirs)["subject_token"] == [sent], "google-auth took it from the file"
+    assert sent not in done.stdout + done.stderr
