@@ -1,6 +1,7 @@
 """AWS: what STS gets, what is handed over, and what boto3 makes of it, against SeaweedFS's STS and S3."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,27 @@ def test_boto3_takes_credential_process(
     sts = boto3.Session(profile_name="kl").client("sts", endpoint_url=aws.server.url)
     assert "assumed-role/ci/acme-trainer@7421359018" in sts.get_caller_identity()["Arn"]
     sts.close()
+
+
+def test_exec_gives_a_command_variables_and_profiles(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+    provider = {"type": "aws", "role_arn": ROLE, "region": "eu-central-1", "url": aws.server.url}
+    provider |= {"profiles": {"reader": {"role_arn": READER, "duration": "30m"}}}  # type: ignore[dict-item]
+    config = tmp_path / "keylease.yml"
+    config.write_text(json.dumps({"version": 1, "providers": {"aws": provider}, "leases": [{"use": "aws"}]}))
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import boto3, os, stat\n"
+        "file = os.environ['AWS_SHARED_CREDENTIALS_FILE']\n"
+        "print(oct(stat.S_IMODE(os.stat(file).st_mode)), file)\n"
+        "for session in boto3.Session(), boto3.Session(profile_name='reader'):\n"
+        f"    print(session.client('sts', endpoint_url='{aws.server.url}').get_caller_identity()['Arn'])\n"
+    )
+    environment = {**aws.issuer.github_env(), "RUNNER_TEMP": str(tmp_path)}
+    done = keylease("exec", "--config", str(config), "--", sys.executable, str(program), env=environment)
+    assert done.returncode == 0, done.stderr
+    place, own, other = done.stdout.splitlines()
+    mode, _, file = place.partition(" ")
+    assert mode == "0o600"
+    assert not Path(file).exists(), "it is gone with the command"
+    assert "assumed-role/ci/" in own
+    assert "assumed-role/reader/" in other
