@@ -85,6 +85,8 @@ class Places:
         # only this container has.
         if temp and not (is_mounted(temp) if self.in_container else os.path.isdir(temp)):
             temp = ""
+        if not temp and not self.in_container and os.path.isdir("/tmp"):  # noqa: S108  # made private below it
+            temp = "/tmp"  # noqa: S108
         self.temp = os.path.realpath(temp) if temp else ""
         self._pairs = []
         if host is not None:
