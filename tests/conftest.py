@@ -28,6 +28,7 @@ new_openbao -> OpenBao               this test's own, not initialised: `.initial
 cluster     -> (leader, standby)     two OpenBao nodes; after `leader.kill()` the standby answers 307
 valkey      -> Valkey                `openbao.database_valkey(unique("db"), valkey, unique("role"))`, `.users()`
 postgres    -> Postgres              `openbao.database_postgres(unique("db"), postgres, unique("role"))`, `.roles()`
+moto        -> Moto                  AWS's APIs, which verify nothing: `moto.url`, `moto.client("secretsmanager")`
 issuer      -> OIDCIssuer            `issuer.github_env()`, `issuer.mint("aud", repository="acme/other")`,
                                      `issuer.fail_next(2, 503)`, `issuer.token_requests()`
 trust       -> Trust                 an OpenBao that trusts the issuer: `trust.mount`, `trust.role`,
@@ -54,6 +55,7 @@ from tests import environment, leaks
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Misbehaving, Proxy
 from tests.leaks import Seeded
+from tests.servers.moto import Moto
 from tests.servers.openbao import OpenBao
 from tests.servers.postgres import Postgres
 from tests.servers.tls import ThrowawayCA
@@ -225,6 +227,13 @@ def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL. `path = openbao.database_postgres(unique("db"), postgres, unique("role"))`."""
     with Postgres() as server:
         leaks.SESSION_VALUES.add(server.password)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    """Moto's server: STS, Secrets Manager, SSM. It verifies nothing; see `tests.servers.moto`."""
+    with Moto() as server:
         yield server
 
 
