@@ -34,12 +34,25 @@ class Origin(Struct, frozen=True):
         return f"{place}: {self.key}" if place and self.key else place or self.key
 
 
+class TokenEndpoint(Struct, frozen=True):
+    """Where a vendor's own library gets further identity tokens of the same audience, as long as the job runs.
+
+    A GET to `url` with the header ``Authorization: {authorization}`` answers a JSON object whose `field` is the token.
+    authorization: whoever has it can ask for tokens of *any* audience in the job's name.
+    """
+
+    url: str
+    authorization: Secret
+    field: str
+
+
 class IdentityToken(Struct, frozen=True):
     """The OIDC JWT that the CI platform minted for this job.
 
     claims: its payload, not verified by us (the provider verifies the signature).
     platform: the name of the identity implementation, e.g. ``github``.
     source: the variable, file or endpoint it came from, for messages.
+    endpoint: where more of them come from, if the platform has a place that others can ask too.
     """
 
     jwt: Secret
@@ -47,6 +60,7 @@ class IdentityToken(Struct, frozen=True):
     platform: str
     source: str
     audience: str
+    endpoint: TokenEndpoint | None = None
 
     @property
     def expires_at(self) -> float | None:

@@ -10,13 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import msgspec
+
 from keylease.context import Context
 from keylease.errors import IdentityError
 from keylease.http import Session
 from keylease.identity.base import Identity
 from keylease.identity.endpoint import SETTINGS, Endpoint
 from keylease.identity.files import read_small
-from keylease.model import IdentityToken
+from keylease.model import IdentityToken, TokenEndpoint
+from keylease.secret import Secret
 from keylease.vendors import github_claims
 
 URL = "ACTIONS_ID_TOKEN_REQUEST_URL"
@@ -101,7 +104,9 @@ class GitHubIdentity(Identity):
         if self._session is None:
             self._session = self.context.http.session("GitHub", SETTINGS)
         text = ENDPOINT.ask(self._session, url, credential, {})
-        return self.checked(text, audience, "the token endpoint")
+        token = self.checked(text, audience, "the token endpoint")
+        again = TokenEndpoint(url, Secret(f"Bearer {credential.reveal()}"), ENDPOINT.field)
+        return msgspec.structs.replace(token, endpoint=again)
 
     @classmethod
     def recognises(cls, claims: Mapping[str, Any]) -> bool:

@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+import requests
 
 from keylease.errors import IdentityError, KeyleaseError, UnreachableError
 from keylease.identity.github import MAX_EVENT, TOKEN, URL, GitHubIdentity
@@ -54,6 +56,19 @@ def test_the_audience_arrives_and_is_in_the_token(issuer: OIDCIssuer, audience: 
     assert (token.platform, token.audience) == ("github", audience)
     # Masked, the request token before the token.
     assert recorder.announced == [issuer.request_token, token.jwt.reveal()]
+
+
+def test_others_can_ask_at_the_endpoint_for_the_same_audience(issuer: OIDCIssuer, seeded: Seeded) -> None:
+    seeded.add(issuer.request_token)
+    token = identity(issuer.github_env()).token("a b&c")
+    assert token is not None
+    again = token.endpoint
+    assert again is not None
+    assert issuer.request_token not in repr(token)
+    answer = requests.get(again.url, headers={"Authorization": again.authorization.reveal()}, timeout=5)
+    minted = answer.json()[again.field]
+    assert minted != token.jwt.reveal()
+    assert jwt.decode(minted, options={"verify_signature": False})["aud"] == "a b&c"
 
 
 def test_without_an_audience_github_takes_its_default(issuer: OIDCIssuer) -> None:
