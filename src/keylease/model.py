@@ -284,7 +284,7 @@ class Document:
     renewal: of a dynamic secret.
     """
 
-    __slots__ = ("_data", "expires_at", "label", "raw", "renewal", "version")
+    __slots__ = ("_data", "_text", "expires_at", "label", "raw", "renewal", "version")
 
     def __init__(
         self,
@@ -298,17 +298,34 @@ class Document:
     ) -> None:
         self.label = label
         self._data = data
+        self._text: str | bytes | None = None
         self.raw = raw
         self.version = version
         self.expires_at = expires_at
         self.renewal = renewal
 
+    @classmethod
+    def of_text(cls, label: str, text: str | bytes, *, version: str | None = None) -> "Document":
+        """A secret that is one text: its value is the whole, its fields are those of its JSON."""
+        made = cls(label, {}, version=version)
+        made._text = text
+        return made
+
     def __repr__(self) -> str:
-        return f"<Document {self.label}: {len(self._data)} fields>"
+        return f"<Document {self.label}: {'text' if self._text is not None else f'{len(self._data)} fields'}>"
 
     def names(self) -> list[str]:
-        """The top-level field names, in the server's order."""
-        return list(self._data)
+        """The top-level field names, in the server's order. Raises :class:`UsageError` where there can be none."""
+        if self._text is None:
+            return list(self._data)
+        found = _json_or(self._text)
+        if not isinstance(found, Mapping):
+            raise UsageError(
+                f"{self.label}: is one value, not a JSON object: it has no fields",
+                change=f"take it as a whole: {self.label}",
+                docs="field",
+            )
+        return list(found)
 
     def value(self, selector: Sequence[str] | None, seal: Seal) -> Secret:
         """The value at `selector`, sealed. What is not a string is given as JSON text.
@@ -317,6 +334,8 @@ class Document:
         and there is not exactly one field.
         """
         if selector is None:
+            if self._text is not None:
+                return seal(self._text, self.label)
             if len(self._data) != 1:
                 raise UsageError(
                     f"{self.label}: has {len(self._data)} fields; say which",
@@ -324,9 +343,9 @@ class Document:
                     docs="field",
                 )
             selector = self.names()
-        node: Any = self._data
+        node: Any = self._data if self._text is None else self._text
         for depth, step in enumerate(selector):
-            if isinstance(node, str):
+            if isinstance(node, str | bytes):
                 node = _json_or(node)
             if isinstance(node, Mapping) and step in node:
                 node = node[step]
@@ -355,12 +374,12 @@ def text_of(node: Any) -> str | bytes:
     return json.dumps(node, separators=(",", ":"), ensure_ascii=False)
 
 
-def _json_or(text: str) -> Any:
+def _json_or(text: str | bytes) -> Any:
     import json
 
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

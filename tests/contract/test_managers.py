@@ -1,96 +1,35 @@
 """What every secrets manager keeps to. One harness per implementation; the battery runs on each."""
 
+import importlib
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from urllib.parse import quote
 
 import pytest
 
-from keylease.errors import NotFoundError, RefusedError, UsageError
-from keylease.managers.base import Manager
-from keylease.model import Document, Read, Seal
-from keylease.registry import MANAGERS
-from tests.fakes.misbehaving import Proxy, drop, status
-from tests.integration.vault_job import Job, read_of
+from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
+from keylease.model import Document, Read
+from keylease.registry import EXCHANGERS, MANAGERS
+from tests.contract.manager_harness import ManagerHarness
+from tests.fakes.misbehaving import drop, reply, status
 from tests.leaks import Seeded
-from tests.servers.trust import Trust
 
 
-class Harness(ABC):
-    """A real store with one secret in it, behind a proxy that can misbehave."""
-
-    proxy: Proxy
-    seal: Seal
-
-    @abstractmethod
-    def manager(self) -> Manager:
-        """With a lease that may read what `put` writes."""
-
-    @abstractmethod
-    def put(self, name: str, fields: Mapping[str, object]) -> Read:
-        """Store a secret; returns the request that reads it."""
-
-    @abstractmethod
-    def missing(self) -> Read:
-        """A request for what was never stored."""
-
-    @abstractmethod
-    def forbidden(self) -> Read:
-        """A request that the lease may not make."""
-
-    @abstractmethod
-    def reads(self) -> int:
-        """How often the store was asked for a secret."""
-
-    @abstractmethod
-    def path_pattern(self) -> str:
-        """Of the reading requests, for the proxy's faults."""
+@pytest.fixture(params=list(MANAGERS))
+def harness(request: pytest.FixtureRequest) -> ManagerHarness:
+    """Each registered implementation in turn: `make` of tests/contract/manager_<scheme>.py."""
+    module = importlib.import_module(f"tests.contract.manager_{request.param.replace('-', '_')}")
+    made: ManagerHarness = module.make(request)
+    return made
 
 
-class VaultHarness(Harness):
-    def __init__(self, trust: Trust, proxy: Proxy) -> None:
-        self.proxy = proxy
-        self._job = Job(trust, url=proxy.url)
-        self._kv = trust.kv
-        self.seal = self._job.context.seal
-
-    def manager(self) -> Manager:
-        return self._job.manager()
-
-    def put(self, name: str, fields: Mapping[str, object]) -> Read:
-        self._kv.put(quote(name), fields)
-        return read_of(f"{self._kv.mount}/{name}")
-
-    def missing(self) -> Read:
-        return read_of(f"{self._kv.mount}/never/written")
-
-    def forbidden(self) -> Read:
-        return read_of("secret/of/somebody/else")
-
-    def reads(self) -> int:
-        return sum(count for path, count in self.proxy.counts.items() if path.startswith(f"/v1/{self._kv.mount}/"))
-
-    def path_pattern(self) -> str:
-        return f"/v1/{self._kv.mount}/*"
+@pytest.mark.parametrize("scheme", list(MANAGERS))
+def test_a_manager_belongs_to_a_provider(scheme: str) -> None:
+    manager = MANAGERS.load(scheme)
+    assert manager.scheme == scheme
+    assert manager.provider in EXCHANGERS
 
 
-@pytest.fixture(params=["vault"])
-def harness(request: pytest.FixtureRequest, proxy: Proxy) -> Harness:
-    """Each implementation in turn."""
-    make: Mapping[str, Callable[[], Harness]] = {
-        "vault": lambda: VaultHarness(request.getfixturevalue("trust"), proxy),
-    }
-    return make[request.param]()
-
-
-def test_every_registered_manager_is_in_this_battery() -> None:
-    params = harness._fixture_function_marker.params
-    assert set(params or ()) == set(MANAGERS)
-
-
-def test_values_come_back_as_they_were_stored(harness: Harness, seeded: Seeded) -> None:
+def test_values_come_back_as_they_were_stored(harness: ManagerHarness, seeded: Seeded) -> None:
     fields: dict[str, object] = {
         "plain": seeded.new("plain"),
         "lines": f"{seeded.new('first')}\r\n{seeded.new('second')}\n",
@@ -106,28 +45,43 @@ def test_values_come_back_as_they_were_stored(harness: Harness, seeded: Seeded) 
     assert document.value(["nested", "list", "0", "deep"], harness.seal).reveal().startswith("deep")
 
 
-def test_a_document_does_not_show_its_values(harness: Harness, seeded: Seeded) -> None:
+def test_a_document_does_not_show_its_values(harness: ManagerHarness, seeded: Seeded) -> None:
     value = seeded.new("hidden")
     document = harness.manager().read(harness.put("ci", {"password": value}))
     assert value not in repr(document)
     assert value not in str(document)
 
 
-def test_one_request_for_a_secret(harness: Harness) -> None:
+def test_one_request_for_a_secret(harness: ManagerHarness) -> None:
     read = harness.put("many", {f"field{n}": f"value-{n}" for n in range(20)})
     document = harness.manager().read(read)
     assert len([document.value([name], harness.seal) for name in document.names()]) == 20
     assert harness.reads() == 1
 
 
-@pytest.mark.parametrize("name", ["a b", "ü/中文", "q?x=1#y", "100%", "a+b&c;d", "dots.and-dashes_"])
-def test_odd_names(harness: Harness, name: str) -> None:
-    harness.put("one/q", {"wrong": "value-0"})
-    read = harness.put(f"one/{name}", {"k": "value-1"})
-    assert harness.manager().read(read).names() == ["k"]
+def test_odd_names(harness: ManagerHarness) -> None:
+    harness.put("q", {"wrong": "value-0"})
+    for name in harness.odd_names:
+        read = harness.put(name, {"k": "value-1"})
+        assert harness.manager().read(read).names() == ["k"], name
 
 
-def test_what_is_missing_is_not_found(harness: Harness) -> None:
+def test_a_secret_that_is_one_text(harness: ManagerHarness, seeded: Seeded) -> None:
+    manager = harness.manager()
+    if not harness.whole_text:
+        with pytest.raises(UsageError, match="say which"):
+            manager.read(harness.put("ci", {"a": "1", "b": "2"})).value(None, harness.seal)
+        return
+    text = f"{seeded.new('line')}\n{seeded.new('second')}\u00e9\n"
+    document = manager.read(harness.put_text("one-text", text))
+    assert document.value(None, harness.seal).reveal() == text
+    with pytest.raises(UsageError, match="no fields"):
+        document.names()
+    with pytest.raises(NotFoundError):
+        document.value(["password"], harness.seal)
+
+
+def test_what_is_missing_is_not_found(harness: ManagerHarness) -> None:
     started = time.monotonic()
     with pytest.raises(NotFoundError) as caught:
         harness.manager().read(harness.missing())
@@ -136,7 +90,7 @@ def test_what_is_missing_is_not_found(harness: Harness) -> None:
     assert str(harness.missing()) in caught.value.summary
 
 
-def test_a_missing_field_names_those_there_are(harness: Harness) -> None:
+def test_a_missing_field_names_those_there_are(harness: ManagerHarness) -> None:
     document = harness.manager().read(harness.put("ci", {"user": "value-u", "password": "value-p"}))
     with pytest.raises(NotFoundError) as caught:
         document.value(["passwort"], harness.seal)
@@ -144,7 +98,7 @@ def test_a_missing_field_names_those_there_are(harness: Harness) -> None:
     assert "value-" not in caught.value.diagnostics(debug=True)
 
 
-def test_what_is_forbidden_says_what_would_allow_it(harness: Harness) -> None:
+def test_what_is_forbidden_says_what_would_allow_it(harness: ManagerHarness) -> None:
     read = harness.forbidden()
     started = time.monotonic()
     with pytest.raises(RefusedError) as caught:
@@ -156,33 +110,43 @@ def test_what_is_forbidden_says_what_would_allow_it(harness: Harness) -> None:
     assert caught.value.change
 
 
-@pytest.mark.parametrize("path", ["kv/../sys", "kv/./x", "kv//x", "kv/a\nb", "kv/a\0b", "..", ""])
-def test_dangerous_paths_are_refused_before_anything_is_sent(harness: Harness, path: str) -> None:
+@pytest.mark.parametrize("path", ["a/../b", "a/./b", "a//b", "a/b\nc", "a/b\0c", "..", ""])
+def test_dangerous_paths_are_refused_before_anything_is_sent(harness: ManagerHarness, path: str) -> None:
+    _refused_unsent(harness, path)
+
+
+def test_paths_that_this_manager_refuses(harness: ManagerHarness) -> None:
+    for path in harness.bad_paths:
+        _refused_unsent(harness, path)
+
+
+def _refused_unsent(harness: ManagerHarness, path: str) -> None:
     read = harness.missing()
+    manager = harness.manager()
     bad = Read(read.provider, read.scheme, path)
     with pytest.raises(UsageError):
-        type(harness.manager()).check(bad)
+        type(manager).check(bad)
     sent = len(harness.proxy.requests)
     with pytest.raises(UsageError):
-        harness.manager().read(bad)
-    assert len(harness.proxy.requests) == sent
+        manager.read(bad)
+    assert len(harness.proxy.requests) == sent, path
 
 
-def test_unknown_options_are_refused(harness: Harness) -> None:
+def test_unknown_options_are_refused(harness: ManagerHarness) -> None:
     read = harness.missing()
     with pytest.raises(UsageError, match="nosuch"):
         type(harness.manager()).check(Read(read.provider, read.scheme, read.path, (("nosuch", "1"),)))
 
 
 @pytest.mark.parametrize("fault", [status(503), drop()], ids=["503", "drop"])
-def test_one_fault_is_survived(harness: Harness, fault: object) -> None:
+def test_one_fault_is_survived(harness: ManagerHarness, fault: object) -> None:
     read = harness.put("ci", {"k": "value-1"})
-    harness.proxy.fail(harness.path_pattern(), fault)  # type: ignore[arg-type]
+    harness.proxy.fail(harness.path_pattern, fault)  # type: ignore[arg-type]
     assert harness.manager().read(read).names() == ["k"]
     assert harness.reads() == 2
 
 
-def test_many_threads_at_once(harness: Harness) -> None:
+def test_many_threads_at_once(harness: ManagerHarness) -> None:
     reads = [harness.put(f"n{n}", {"k": f"value-{n}"}) for n in range(16)]
     manager = harness.manager()
     found: dict[int, Document] = {}
@@ -197,3 +161,36 @@ def test_many_threads_at_once(harness: Harness) -> None:
         thread.join()
     assert [found[n].value(["k"], harness.seal).reveal() for n in range(16)] == [f"value-{n}" for n in range(16)]
     assert harness.reads() == 16
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(body=b"<html>login</html>", content_type="text/html"),
+        reply(body=b"{"),
+        reply(json=[]),
+        reply(json={}),
+        reply(json={"data": 1, "value": 1, "payload": [], "SecretString": {}, "Parameters": 1}),
+    ],
+    ids=["html", "cut", "list", "empty", "types"],
+)
+def test_garbage_is_never_a_secret(harness: ManagerHarness, answer: object) -> None:
+    read = harness.put("ci", {"k": "value-1"})
+    manager = harness.manager()
+    harness.proxy.fail(harness.path_pattern, *[answer] * 8)  # type: ignore[arg-type]
+    with pytest.raises((UnreachableError, NotFoundError)):
+        manager.read(read)
+
+
+def test_many_at_once_keep_their_order_and_their_faults(harness: ManagerHarness) -> None:
+    reads = [harness.put(f"m{n}", {"k": f"value-{n}"}) for n in range(12)]
+    wanted = [*reads[:5], harness.missing(), *reads[5:]]
+    manager = harness.manager()
+    groups = manager.grouped(wanted)
+    assert sorted(map(str, (read for group in groups for read in group))) == sorted(map(str, wanted))
+    found = {read: one for group in groups for read, one in zip(group, manager.read_many(group), strict=True)}
+    for n, read in enumerate(reads):
+        document = found[read]
+        assert isinstance(document, Document)
+        assert document.value(["k"], harness.seal).reveal() == f"value-{n}"
+    assert isinstance(found[harness.missing()], NotFoundError)

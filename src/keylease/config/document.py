@@ -12,7 +12,9 @@ VERSION = 1
 Names = Annotated[dict[str, str], msgspec.Meta(min_length=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Retries = Annotated[int, msgspec.Meta(ge=0, le=20)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Version = Annotated[int, msgspec.Meta(ge=1)] | Annotated[str, msgspec.Meta(min_length=1)]
+_VERSION = "Version of the secret, as its manager counts (a number) or names them. Default: the newest."
+_STAGE = "With aws-sm://: the version's staging label, e.g. AWSPREVIOUS."
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +57,12 @@ class UseItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class SecretItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read a secret and deliver its values."""
 
-    secret: Annotated[str, msgspec.Meta(description="What to read: vault://mount/path#field, or #* for all fields.")]
+    secret: Annotated[
+        str,
+        msgspec.Meta(
+            description="What to read: SCHEME://path#field, e.g. vault://secret/ci#token; #* takes all fields."
+        ),
+    ]
     env: Annotated[
         str | bool | Names | None,
         msgspec.Meta(description="The environment variable, or {VARIABLE: field} for several."),
@@ -80,7 +87,8 @@ class SecretItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mount: Annotated[
         str | None, msgspec.Meta(description="With kv: the engine's mount path, where it has several segments.")
     ] = None
-    version: Annotated[Count | None, msgspec.Meta(description="Version of the secret (KV v2). Default: newest.")] = None
+    version: Annotated[Version | None, msgspec.Meta(description=_VERSION)] = None
+    stage: Annotated[str | None, msgspec.Meta(description=_STAGE)] = None
     wrap_ttl: Annotated[
         str | None, msgspec.Meta(description="Deliver a response-wrapping token that lives this long, e.g. 5m.")
     ] = None
@@ -100,7 +108,7 @@ class SecretItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class NeededSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A setting whose value is read with another provider's lease."""
 
-    secret: Annotated[str, msgspec.Meta(description="What to read: vault://mount/path#field.")]
+    secret: Annotated[str, msgspec.Meta(description="What to read: SCHEME://path#field, e.g. vault://secret/ci#token.")]
     provider: Annotated[
         str | None, msgspec.Meta(description="Whose lease reads it. Needed where several providers could.")
     ] = None
@@ -111,4 +119,5 @@ class NeededSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     mount: Annotated[
         str | None, msgspec.Meta(description="With kv: the engine's mount path, where it has several segments.")
     ] = None
-    version: Annotated[Count | None, msgspec.Meta(description="Version of the secret (KV v2). Default: newest.")] = None
+    version: Annotated[Version | None, msgspec.Meta(description=_VERSION)] = None
+    stage: Annotated[str | None, msgspec.Meta(description=_STAGE)] = None

@@ -41,7 +41,12 @@ def needed(need: NeededSecret, origin: Origin, name: str, assembler: Assembler) 
         raise _error(origin, "a provider can't read its own credential", "name another one: `provider: OTHER`")
     provider = assembler.provider_for(parts.scheme, need.provider, origin, not_this=name)
     return Deliver(
-        Read(provider, parts.scheme, parts.path, _options(kv=need.kv, version=need.version, mount=need.mount)),
+        Read(
+            provider,
+            parts.scheme,
+            parts.path,
+            _options(kv=need.kv, version=need.version, mount=need.mount, stage=need.stage),
+        ),
         parts.selector,
         origin.key,
         env=False,
@@ -82,7 +87,12 @@ class _Secret:
         provider = assembler.provider_for(self._parts.scheme, item.provider, at())
         parameters = None if item.parameters is None else tuple((k, _frozen(v)) for k, v in item.parameters.items())
         options = _options(
-            kv=item.kv, version=item.version, mount=item.mount, wrap_ttl=item.wrap_ttl, unwrap_env=item.unwrap_env
+            kv=item.kv,
+            version=item.version,
+            stage=item.stage,
+            mount=item.mount,
+            wrap_ttl=item.wrap_ttl,
+            unwrap_env=item.unwrap_env,
         )
         if item.unwrap_env is not None:
             check_variable(item.unwrap_env, at("unwrap_env"))
@@ -192,7 +202,7 @@ def _parsed(text: str, origin: Origin) -> reference.Reference:
     try:
         return reference.parse(text)
     except reference.BadReferenceError as error:
-        raise _error(origin, str(error), "write vault://MOUNT/PATH#FIELD") from None
+        raise _error(origin, str(error), "write SCHEME://PATH#FIELD, for example vault://secret/ci#token") from None
 
 
 def _steps(field: str, origin: Origin) -> tuple[str, ...]:

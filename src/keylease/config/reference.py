@@ -31,7 +31,8 @@ def parse(text: str) -> Reference:
     if "?" in found["path"]:
         raise BadReferenceError("a reference has no ?; a version goes into `version:`")
     path = _decoded(found["path"]).rstrip("/")
-    if any(part in ("", ".", "..") for part in path.split("/")):
+    # One slash in front may belong to the name (of a parameter in AWS); the manager says whether it takes that.
+    if any(part in ("", ".", "..") for part in path.removeprefix("/").split("/")):
         raise BadReferenceError("the path has an empty, . or .. part")
     fragment = found["fragment"]
     if fragment is None:

@@ -1,9 +1,11 @@
 """The contract of a secrets manager (reading; writing comes with sync)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from keylease.context import Context
+from keylease.errors import KeyleaseError, UsageError
 from keylease.model import Document, Lease, Read
 
 
@@ -13,6 +15,8 @@ class Manager(ABC):
     scheme: ClassVar[str]
     provider: ClassVar[str]
     """The exchanger type whose leases it can use."""
+    options: ClassVar[Sequence[str]] = ()
+    """The names of `Read.options` that it knows."""
 
     def __init__(self, lease: Lease, context: Context) -> None:
         self.lease = lease
@@ -34,3 +38,42 @@ class Manager(ABC):
         RefusedError (naming the path, the policies the token has and the policy that would allow it),
         UnreachableError.
         """
+
+    def grouped(self, reads: Sequence[Read]) -> list[list[Read]]:
+        """`reads` in groups that one request can answer each. Alone, unless the vendor's API reads several at once."""
+        return [[read] for read in reads]
+
+    def read_many(self, reads: Sequence[Read]) -> list[Document | KeyleaseError]:
+        """The documents of one group, in its order; in the place of one that can't be had, why."""
+        found: list[Document | KeyleaseError] = []
+        for read in reads:
+            try:
+                found.append(self.read(read))
+            except KeyleaseError as error:
+                found.append(error)
+        return found
+
+
+def check_common(
+    read: Read, manager: type[Manager], vendor: str, example: str, docs: str, rooted: bool = False
+) -> None:
+    """Refuse what no manager but Vault's has a meaning for: foreign options, `with`, paths with odd segments.
+
+    vendor, example, docs: for the error. rooted: a path may begin with a slash that belongs to its name.
+    Raises :class:`UsageError`.
+    """
+
+    def bad(what: str, change: str) -> UsageError:
+        return UsageError(f"{vendor}: {read}: {what}", change=change, docs=docs)
+
+    unknown = [name for name, _ in read.options if name not in manager.options]
+    if unknown:
+        known = ", ".join(f"`{name}`" for name in manager.options)
+        raise bad(f"there is no option `{unknown[0]}`", f"leave it out; {known or 'none'} can be given")
+    if read.parameters is not None:
+        raise bad("`with` is for engines that issue something", "leave it out")
+    if not read.path.isprintable():
+        raise bad("the path holds control characters", example)
+    parts = (read.path.removeprefix("/") if rooted else read.path).split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise bad("the path has an empty, `.` or `..` segment", example)

@@ -50,6 +50,7 @@ class VaultManager(Manager):
 
     scheme = "vault"
     provider = "vault"
+    options = OPTIONS
 
     def __init__(self, lease: Lease, context: Context) -> None:
         super().__init__(lease, context)
@@ -67,6 +68,8 @@ class VaultManager(Manager):
         parts = _clean(read.path).split("/")
         if any(part in ("", ".", "..") for part in parts):
             raise _bad(read, "the path has an empty, `.` or `..` segment", "vault://mount/path")
+        if read.path.startswith("/") and not read.raw:
+            raise _bad(read, "the path begins with a slash", "vault://mount/path")
         if not read.path.isprintable():
             raise _bad(read, "the path holds control characters", "vault://mount/path")
         if options.get("kv", "2") not in ("1", "2"):

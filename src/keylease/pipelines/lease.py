@@ -219,26 +219,33 @@ class LeaseRun:
         required = {d.read for d in self._plan.deliveries if d.required}
         documents: dict[Read, Document | NotFoundError] = {}
 
-        def fetch(read: Read) -> None:
-            try:
-                document = self._manager(read).read(read)
-            except NotFoundError as error:
-                if read in required:
-                    raise
-                documents[read] = error
-                return
-            documents[read] = document
-            if document.renewal:
-                with self._lock:
-                    self._taken.renewals.append(document.renewal)
+        def fetch(group: Sequence[Read]) -> None:
+            failures: list[KeyleaseError] = []
+            for read, found in zip(group, self._manager(group[0]).read_many(group), strict=True):
+                if isinstance(found, NotFoundError) and read not in required:
+                    documents[read] = found
+                elif isinstance(found, KeyleaseError):
+                    failures.append(found)
+                else:
+                    documents[read] = found
+                    if found.renewal:
+                        with self._lock:
+                            self._taken.renewals.append(found.renewal)
+            _raise_all(failures)
 
         try:
-            self._each(fetch, unique, "reading secrets")
+            self._each(fetch, self._groups(unique), "reading secrets")
         finally:
             if any(revocation.children for revocation in self._taken.revocations):
                 with self._lock:
                     self._remember(self._taken.revocations)
         return documents
+
+    def _groups(self, reads: Sequence[Read]) -> list[list[Read]]:
+        same: dict[tuple[str, str], list[Read]] = {}
+        for read in reads:
+            same.setdefault((read.provider, read.scheme), []).append(read)
+        return [group for alike in same.values() for group in self._manager(alike[0]).grouped(alike)]
 
     def _each(self, work: Callable[[T], R], items: Sequence[T], doing: str) -> None:
         def one(item: T) -> R:
@@ -258,10 +265,7 @@ class LeaseRun:
         for failure in failures:
             if not isinstance(failure, KeyleaseError):
                 raise failure
-        ours = [failure for failure in failures if isinstance(failure, KeyleaseError)]
-        if ours:
-            ours[0].also = ours[1:]
-            raise ours[0]
+        _raise_all([failure for failure in failures if isinstance(failure, KeyleaseError)])
 
     def _used(self) -> list[Export]:
         exports = []
@@ -304,9 +308,7 @@ class LeaseRun:
                     self._taken.warnings.append(f"{error.summary} (not required: left out)")
             except KeyleaseError as error:
                 failures.append(error)
-        if failures:
-            failures[0].also = failures[1:]
-            raise failures[0]
+        _raise_all(failures)
         return exports
 
     def _exports(self, deliver: Deliver, document: Document | NotFoundError) -> list[Export]:
@@ -367,3 +369,13 @@ class LeaseRun:
             return self._context.seal(decoded.decode("utf-8"), label)
         except UnicodeDecodeError:
             return self._context.seal(decoded, label)
+
+
+def _raise_all(failures: Sequence[KeyleaseError]) -> None:
+    """Raise the first, with all others (and those they carry) in its `also`."""
+    flat = [each for failure in failures for each in (failure, *failure.also)]
+    for each in flat:
+        each.also = []
+    if flat:
+        flat[0].also = flat[1:]
+        raise flat[0]

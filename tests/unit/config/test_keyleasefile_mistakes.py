@@ -150,7 +150,7 @@ def test_a_private_key_in_the_file(start: str, seeded: Seeded) -> None:
         ("{use: vault, rename: {}}", ".rename: must not be empty", ""),
         ("{use: vault, file: x}", ".file: unknown key", ""),
         ("{secret: 1, env: A}", ".secret: must be text, not a whole number", ""),
-        ("{secret: 'a/b#c', env: A}", ".secret: not a reference such as vault://secret/ci#password", "vault://MOUNT"),
+        ("{secret: 'a/b#c', env: A}", ".secret: not a reference such as vault://secret/ci#password", "SCHEME://PATH"),
         ("{secret: 'valt://a/b#c', env: A}", ": nothing reads valt:// references", "did you mean vault://?"),
         ("{secret: 'vault://a/b#c', env: A, provider: x}", ".provider: there is no provider 'x'", "vault"),
         ("{secret: 'vault://a/b#c'}", ".secret: is delivered nowhere", "`env: NAME`"),

@@ -20,6 +20,7 @@ from keylease.config.reference import BadReferenceError, Reference
         ("vault://secret/ci#**", Reference("vault", "secret/ci", "**")),
         ("vault://secret/with%20blank%23#f%2Eg", Reference("vault", "secret/with blank#", ("f.g",))),
         ("vault://secret/%C3%A4#%25", Reference("vault", "secret/ä", ("%",))),
+        ("aws-ssm:///team/key", Reference("aws-ssm", "/team/key", None)),
         ("aws-sm://name#json.path", Reference("aws-sm", "name", ("json", "path"))),
     ],
 )
@@ -34,7 +35,8 @@ def test_a_reference(text: str, expected: Reference) -> None:
         ("Vault://secret/ci", "not a reference such as vault://secret/ci#password"),
         ("vault:/secret", "not a reference such as vault://secret/ci#password"),
         ("vault://", "the path has an empty, . or .. part"),
-        ("vault:///secret", "the path has an empty, . or .. part"),
+        ("vault:////secret", "the path has an empty, . or .. part"),
+        ("vault:///", "the path has an empty, . or .. part"),
         ("vault://a//b", "the path has an empty, . or .. part"),
         ("vault://a/../b", "the path has an empty, . or .. part"),
         ("vault://a/%2e%2e/b", "the path has an empty, . or .. part"),

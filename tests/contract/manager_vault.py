@@ -1,0 +1,47 @@
+"""Vault's KV on a real OpenBao."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import pytest
+
+from keylease.managers.base import Manager
+from keylease.model import Read
+from tests.contract.manager_harness import ManagerHarness
+from tests.fakes.misbehaving import Proxy
+from tests.integration.vault_job import Job, read_of
+from tests.servers.trust import Trust
+
+
+class VaultHarness(ManagerHarness):
+    whole_text = False
+    odd_names = ("a b", "ü/中文", "q?x=1#y", "100%", "a+b&c;d", "dots.and-dashes_")
+    bad_paths = ("kv/../sys", "kv/./x", "kv//x", "kv/a\nb", "/kv/x")
+
+    def __init__(self, trust: Trust, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self._job = Job(trust, url=proxy.url)
+        self._kv = trust.kv
+        self.seal = self._job.context.seal
+        self.path_pattern = f"/v1/{self._kv.mount}/*"
+
+    def manager(self) -> Manager:
+        return self._job.manager()
+
+    def put(self, name: str, fields: Mapping[str, object]) -> Read:
+        self._kv.put(quote(name), fields)
+        return read_of(f"{self._kv.mount}/{name}")
+
+    def missing(self) -> Read:
+        return read_of(f"{self._kv.mount}/never/written")
+
+    def forbidden(self) -> Read:
+        return read_of("secret/of/somebody/else")
+
+    def reads(self) -> int:
+        return sum(count for path, count in self.proxy.counts.items() if path.startswith(f"/v1/{self._kv.mount}/"))
+
+
+def make(request: pytest.FixtureRequest) -> VaultHarness:
+    """See tests/contract/test_managers.py."""
+    return VaultHarness(request.getfixturevalue("trust"), request.getfixturevalue("proxy"))
