@@ -77,6 +77,7 @@ class RunnerJob:
         action: path of the action.yml to take inputs, args and entry points from; the repository's by default.
         options: further `podman run` options (`--read-only`).
         read_only: mount points that can't be written.
+        job_container: id of the job's own container, for a job that has one.
     """
 
     engine: "Engine"
@@ -90,6 +91,7 @@ class RunnerJob:
     state: dict[str, str] = field(default_factory=dict)
     masks: list[str] = field(default_factory=list)
     read_only: tuple[str, ...] = ()
+    job_container: str = ""
 
     def __post_init__(self) -> None:
         name = self.repository.rpartition("/")[2]
@@ -131,6 +133,7 @@ class RunnerJob:
         runs = definition["runs"]
         known = {"github.workspace": str(self.workspace), "runner.temp": str(self.temp)}  # host paths, as on the runner
         known["job.workflow_ref"] = self.env.get("GITHUB_WORKFLOW_REF", "")
+        known["job.container.id"] = self.job_container
         specified = (definition.get("inputs") or {}).items()
         values = {name: _evaluate(str((spec or {}).get("default") or ""), known) for name, spec in specified}
         values |= inputs or {}

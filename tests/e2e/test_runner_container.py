@@ -215,15 +215,16 @@ def test_files_are_private_known_by_their_host_path_out_of_git_and_deleted(
 def test_an_older_runner_mounts_no_temporary_directory(
     engine: Engine, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before actions/runner#4011 RUNNER_TEMP named a host path that no container had."""
+    """Before actions/runner#4011 RUNNER_TEMP named a host path that no container had; its `_github_home` they all do."""
     job = Job(engine, site, tmp_path / "job")
     mounts = [mount for mount in job.runner.mounts if mount[1] != "/github/runner_temp"]
     monkeypatch.setattr(RunnerJob, "mounts", property(lambda _: mounts))
     site.seeded.allow_file(job.runner.workspace, site.token)
+    site.seeded.allow_file(job.runner.temp, site.token)
     main = with_config(job)
     assert main.exit_code == 0, main.log
     path = Path(main.env["TOKEN_FILE"])
-    assert path.parent.parent == job.runner.workspace
+    assert path.parent.parent == job.runner.temp / "_github_home"
     assert path.read_text() == site.token
     assert job.post().exit_code == 0
     assert not path.parent.exists()

@@ -20,6 +20,14 @@ from keylease.secret import Secret
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+RUNNER_HOME = "/github/home"
+"""What every runner mounts into an action's container: `_github_home` of its temporary directory (actions/runner:
+ContainerActionHandler.cs). Runners before v2.329 mount nothing else of that directory."""
+
+JOB_WORK = "/__w"
+"""The runner's work directory, which holds the temporary one, in the container of a job that has `container:`
+(actions/runner: ContainerInfo.cs)."""
+
 
 class Written(Struct, frozen=True):
     """A file that we made.
@@ -38,15 +46,24 @@ class Written(Struct, frozen=True):
 
 
 class HostPaths(Struct, frozen=True):
-    """Where the runner keeps, outside the container, what is mounted into it. Empty where nothing was said."""
+    """Where the runner keeps, outside the container, what is mounted into it. Empty where nothing was said.
+
+    in_container: whether the job's other steps run in a container of the job's own (``container:``).
+    """
 
     workspace: str = ""
     temp: str = ""
+    in_container: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "HostPaths":
-        """``workspace=/home/…;temp=/home/…``, as action.yml's ``host-paths`` has it. Raises :class:`UsageError`."""
-        match = re.fullmatch(r"workspace=(?P<workspace>/.*?)/*;temp=(?P<temp>/.*?)/*", text.strip())
+        """``container=…;workspace=/home/…;temp=/home/…``, as action.yml's ``host-paths`` has it.
+
+        Raises :class:`UsageError`.
+        """
+        match = re.fullmatch(
+            r"(container=(?P<container>[\w.-]*);)?workspace=(?P<workspace>/.*?)/*;temp=(?P<temp>/.*?)/*", text.strip()
+        )
         if match is None:
             raise UsageError(
                 "host-paths: can't be understood",
@@ -54,7 +71,7 @@ class HostPaths(Struct, frozen=True):
                 change="remove `host-paths` from the step's `with:`",
                 docs="host-paths",
             )
-        return cls(match["workspace"], match["temp"])
+        return cls(match["workspace"], match["temp"], bool(match["container"]))
 
 
 def is_mount_point(path: str) -> bool:
@@ -81,19 +98,23 @@ class Places:
         workspace = env.get("GITHUB_WORKSPACE") or env.get("CI_PROJECT_DIR") or env.get("WORKSPACE") or os.getcwd()
         self.workspace = os.path.realpath(workspace)
         temp = env.get("RUNNER_TEMP") or env.get("WORKSPACE_TMP") or env.get("TMPDIR") or ""
+        there = host.temp or temp if host is not None else temp
         # Older runners do not mount it (actions/runner#4011): there it is a name without a directory, or one that
-        # only this container has.
+        # only this container has. The home directory, which lies in it, they do.
         if temp and not (is_mounted(temp) if self.in_container else os.path.isdir(temp)):
             temp = ""
+            if host is not None and host.temp and is_mounted(RUNNER_HOME):
+                temp, there = RUNNER_HOME, f"{host.temp}/_github_home"
         if not temp and not self.in_container and os.path.isdir("/tmp"):  # noqa: S108  # made private below it
             temp = "/tmp"  # noqa: S108
         self.temp = os.path.realpath(temp) if temp else ""
+        self._work = os.path.dirname(host.temp) if host is not None and host.in_container else ""
         self._pairs = []
         if host is not None:
             self._pairs = [(self.workspace, host.workspace or workspace)]
             if self.temp:
                 # The longer name first: the temporary directory may lie in the workspace's parent.
-                self._pairs.append((self.temp, host.temp or temp))
+                self._pairs.append((self.temp, there))
             self._pairs.sort(key=lambda pair: len(pair[1]), reverse=True)
 
     @property
@@ -107,6 +128,13 @@ class Places:
             if _is_within(path, here):
                 return there + path[len(here) :]
         return path
+
+    def to_job(self, path: str) -> str:
+        """The name that the text of a file must use for a path as :meth:`to_host` gives it.
+
+        The runner translates variables for a job's own container; what stands in files it can't.
+        """
+        return JOB_WORK + path[len(self._work) :] if self._work and _is_within(path, self._work) else path
 
     def to_here(self, path: str) -> str:
         """The name in this container of a path as the host, or the runner's own container path, has it."""
@@ -224,7 +252,8 @@ def place(exports: Sequence[Export], files: SecretFiles) -> list[Export]:
     placed = []
     for export in exports:
         if export.file is not None:
-            value = export.render(paths) if export.render else export.value
+            inside = {name: files.places.to_job(path) for name, path in paths.items()}
+            value = export.render(inside) if export.render else export.value
             paths[export.name] = files.write(export.file, value.reveal_bytes()).host_path
         where = paths[export.name] if export.file is not None else paths[export.path_of] if export.path_of else None
         placed.append(export if where is None else replace(export, value=Secret(where), file=None))

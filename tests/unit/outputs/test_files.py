@@ -74,6 +74,45 @@ def test_where_the_temporary_directory_is_not_mounted_the_workspace_is_used(tmp_
         job.files.write(str(job.temp / "x"), b"")
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_an_older_runners_home_lies_in_its_temporary_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    home = tmp_path.resolve() / "home"
+    home.mkdir()
+    monkeypatch.setattr("keylease.outputs.files.RUNNER_HOME", str(home))
+    env = {"GITHUB_WORKSPACE": str(tmp_path), "RUNNER_TEMP": HOST.temp}
+    host = HOST if known else HostPaths()
+    files = SecretFiles(Places(env, host, lambda path: path == str(home)))
+    written = files.write("gcp.json", b"x")
+    if known:
+        assert Path(written.path).parent.parent == home
+        assert written.host_path == f"{HOST.temp}/_github_home" + written.path.removeprefix(str(home))
+    else:  # its name outside is not known, so later steps could not find it there
+        assert Path(written.path).parent.parent == tmp_path.resolve()
+    assert files.discard() == []
+    assert everything(home) == set()
+
+
+def test_what_stands_in_a_file_is_the_path_that_the_jobs_own_container_has(tmp_path: Path) -> None:
+    """The runner translates variables that are paths; the text of a file it can't."""
+    for in_container, where in ((False, "/home/runner/work/_temp/"), (True, "/__w/_temp/")):
+        env = {"GITHUB_WORKSPACE": str(tmp_path), "RUNNER_TEMP": str(tmp_path / "temp")}
+        (tmp_path / "temp").mkdir(exist_ok=True)
+        host = HostPaths(HOST.workspace, HOST.temp, in_container)
+        files = SecretFiles(Places(env, host, lambda _: True))
+        exports = [
+            Export("TOKEN", Secret("t"), "x", file="token"),
+            Export("CONFIG", Secret(""), "x", file="config", render=lambda paths: Secret(paths["TOKEN"])),
+        ]
+        token, config = (export.value.reveal() for export in place(exports, files))
+        assert token.startswith("/home/runner/work/_temp/")
+        text = Path(files.written[1].path).read_text()
+        assert text == where + token.removeprefix("/home/runner/work/_temp/")
+        assert config != text
+        assert files.discard() == []
+
+
 @pytest.mark.parametrize(
     ("file", "here", "there"),
     [
@@ -218,6 +257,8 @@ def test_all_belongs_to_the_owner_of_the_workspace(job: Job) -> None:
 def test_host_paths_may_hold_any_character_but_must_be_there() -> None:
     assert HostPaths.parse("workspace=/a;temp=b/r;temp=/c d/") == HostPaths("/a;temp=b/r", "/c d")
     assert HostPaths.parse(" workspace=/a//;temp=/b \n") == HostPaths("/a", "/b")
+    assert HostPaths.parse("container=;workspace=/a;temp=/b") == HostPaths("/a", "/b")
+    assert HostPaths.parse("container=5f0c-x;workspace=/a;temp=/b") == HostPaths("/a", "/b", in_container=True)
     for bad in ("", "workspace=/a", "workspace=;temp=", "workspace=a;temp=b", "temp=/a;workspace=/b"):
         with pytest.raises(UsageError, match="host-paths"):
             HostPaths.parse(bad)
