@@ -15,9 +15,9 @@ from keylease.context import Context
 from keylease.errors import UnreachableError, UsageError
 from keylease.http import TRANSIENT, HttpSettings, Session
 from keylease.secret import Secret
+from keylease.vendors.pem import PemFiles, pem_text
 from keylease.vendors.vault_api import VaultApi, hvac_part
 from keylease.vendors.vault_settings import VaultSettings, is_cleartext, skips_verification
-from keylease.vendors.vault_tls import PemFiles, pem_text
 
 RETRIED = TRANSIENT | {412}
 """412: the token has not reached the performance replica that was asked (vault-action issue 332)."""

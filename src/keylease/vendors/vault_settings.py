@@ -10,7 +10,7 @@ import msgspec
 from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.secret import Secret
-from keylease.vendors.vault_tls import is_pem_source
+from keylease.vendors.pem import is_pem_source
 
 Method = Literal["jwt", "approle", "kubernetes", "token"]
 

@@ -11,9 +11,9 @@ from keylease.context import Context
 from keylease.errors import UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
+from keylease.vendors.pem import PemFiles, is_pem_source, pem_text
 from keylease.vendors.vault_client import Connection
 from keylease.vendors.vault_settings import VaultSettings, complete, is_cleartext, origin, seconds
-from keylease.vendors.vault_tls import PemFiles, is_pem_source, pem_text
 
 URL = "https://vault.example.com"
 PEM = "-----BEGIN CERTIFICATE-----\nTUlJQg==\n-----END CERTIFICATE-----\n"
