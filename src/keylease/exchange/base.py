@@ -16,6 +16,7 @@ class Exchanger(ABC):
     Settings: the provider's own configuration type, a msgspec Struct (``forbid_unknown_fields=True``); config
     fills it from keylease.yml or the action's inputs and then calls :meth:`complete`.
     reads: what the run wants to read with the lease, for the trust to allow it and nothing else; empty: not known.
+    used: whether the run hands over the lease's own variables (``use:``), or only reads with it.
     """
 
     kind: ClassVar[str]
@@ -26,6 +27,7 @@ class Exchanger(ABC):
         self.settings = settings
         self.context = context
         self.reads = reads
+        self.used = True
 
     @classmethod
     @abstractmethod

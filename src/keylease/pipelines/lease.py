@@ -176,6 +176,7 @@ class LeaseRun:
             values = {key: self._value(self._manager(n.read).read(n.read), n) for key, n in provider.needs.items()}
             settings = kind.with_needs(settings, values)
         exchanger = kind(provider.name, settings, self._context, self._plan.reads(provider.name))
+        exchanger.used = any(use.provider == provider.name for use in self._plan.uses)
         audience = exchanger.audience()
         if audience is None:
             lease = exchanger.exchange(None)
