@@ -5,6 +5,7 @@ test shows with it is that requests have the right names and shapes, and that an
 by `tests.fakes.aws_sigv4`, and by SeaweedFS, which also verifies identity tokens.
 """
 
+import logging
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ class Moto(Server):
         import boto3  # type: ignore[import-untyped]
         from botocore.config import Config  # type: ignore[import-untyped]
 
+        # At DEBUG it logs what it sends: the values that a test stores.
+        logging.getLogger("botocore").setLevel(logging.INFO)
         keys = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "moto-verifies-nothing"}
         return boto3.client(
             service,

@@ -2,13 +2,34 @@
 
 from msgspec import Struct
 
+from keylease.model import Env
 from keylease.secret import Secret
+from keylease.vendors.endpoints import checked
+
+VARIABLES = {"secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER", "ssm": "AWS_ENDPOINT_URL_SSM"}
+"""https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html"""
+
+# (DNS suffix, the one of dual-stack endpoints), as in botocore/data/partitions.json.
+_SUFFIXES = {
+    "aws": ("amazonaws.com", "api.aws"),
+    "aws-cn": ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+    "aws-us-gov": ("amazonaws.com", "api.aws"),
+    "aws-eusc": ("amazonaws.eu", "api.amazonwebservices.eu"),
+}
+
+
+class Place(Struct, frozen=True):
+    """Where a name belongs that says nothing of it: as in ARNs."""
+
+    partition: str
+    region: str
+    account: str
 
 
 class AwsSession(Struct, frozen=True):
     """A role's session, and how its requests are made.
 
-    role: ARN of the assumed role's session, for messages. region: of requests that name none.
+    role: ARN of the assumed role's session. region: of requests that name none.
     endpoints: service → address, where it is not the region's own. timeout: of one attempt, in seconds.
     """
 
@@ -21,6 +42,39 @@ class AwsSession(Struct, frozen=True):
     retries: int
     endpoints: dict[str, str] = {}
 
-    def url(self, service: str, region: str, suffix: str) -> str:
-        """The address of `service` in `region`, whose names end in `suffix`."""
-        return self.endpoints.get(service) or f"https://{service}.{region}.{suffix}"
+    @property
+    def place(self) -> Place:
+        """The session's own."""
+        parts = [*self.role.split(":"), "", "", "", "", ""]
+        return Place(parts[1] if parts[1] in _SUFFIXES else "aws", self.region, parts[4])
+
+    @property
+    def role_name(self) -> str:
+        """The role, without the path, which the ARN of a session does not have (a role's own ARN has it)."""
+        resource = self.role.rpartition(":")[2].split("/")
+        return resource[1] if resource[0] == "assumed-role" and len(resource) > 1 else resource[-1]
+
+    def host(self, service: str, region: str) -> str:
+        """The public name of `service` in `region` of the session's partition."""
+        return f"{service}.{region}.{_SUFFIXES[self.place.partition][0]}"
+
+    def url(self, service: str, region: str) -> str:
+        """Its address."""
+        return self.endpoints.get(service) or f"https://{self.host(service, region)}"
+
+
+def endpoints(place: Place, env: Env) -> dict[str, str]:
+    """The addresses that the job's environment gives, as it gives them to SDKs. Raises :class:`UsageError`.
+
+    Only the services' own hosts will do: FIPS, dual-stack, a VPC's endpoint. Anybody else could send a signed request
+    on, and read the answer.
+    """
+    suffix, dual = _SUFFIXES[place.partition]
+    found = {}
+    for service, variable in VARIABLES.items():
+        hosts = [f"{name}.{place.region}.{end}" for name in (service, f"{service}-fips") for end in (suffix, dual)] + [
+            f"{service}.{place.region}.vpce.{suffix}"
+        ]
+        if env.get(variable):
+            found[service] = checked(env[variable], variable, "AWS", hosts, env)
+    return found

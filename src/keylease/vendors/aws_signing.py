@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 """
 
+import logging
 from collections.abc import Mapping
 
 from keylease.secret import Secret
@@ -28,6 +29,8 @@ def signed(
     from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
     from botocore.credentials import Credentials  # type: ignore[import-untyped]
 
+    # It logs the request that it signs, with the session's token in it, for debugging.
+    logging.getLogger("botocore.auth").setLevel(logging.INFO)
     request = AWSRequest(method="POST", url=url, data=body, headers=dict(headers))
     credentials = Credentials(key_id.reveal(), secret_key.reveal(), session_token.reveal())
     SigV4Auth(credentials, service, region).add_auth(request)
