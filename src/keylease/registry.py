@@ -77,4 +77,10 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
     },
 )
 
-MANAGERS: "Registry[Manager]" = Registry("secrets manager", {"vault": "keylease.managers.vault:VaultManager"})
+MANAGERS: "Registry[Manager]" = Registry(
+    "secrets manager",
+    {
+        "vault": "keylease.managers.vault:VaultManager",
+        "gcp-sm": "keylease.managers.gcp_sm:GcpSecretManager",
+    },
+)

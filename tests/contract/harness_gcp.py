@@ -1,5 +1,6 @@
 """Google Cloud: a fake that verifies the token as a workload identity provider does."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -8,8 +9,9 @@ import pytest
 from keylease.context import Context
 from keylease.exchange.gcp import GcpExchanger
 from keylease.http import Deadline
+from keylease.identity.github import GitHubIdentity
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import IdentityToken, Lease, Read
 from tests.contract.harness import Harness
 from tests.fakes.gcp_sts import AUDIENCE, PROVIDER, GcpSts
 from tests.fakes.github_oidc import OIDCIssuer
@@ -35,16 +37,24 @@ class GcpHarness(Harness):
         self.issuer, self.sts, self.proxy = issuer, sts, proxy
         self.context = Context({}, Masker(), Deadline(20))
 
-    def exchanger(self, url: str | None = None, **settings: Any) -> GcpExchanger:
+    def exchanger(self, url: str | None = None, reads: Sequence[Read] = (), **settings: Any) -> GcpExchanger:
         where = url or self.proxy.url
         given: dict[str, Any] = {"workload_identity_provider": PROVIDER, "retries": 2, "timeout": 5.0}
-        made = GcpExchanger.Settings(**{**given, "sts_url": where, "iam_url": where, **settings})
-        return GcpExchanger("cloud", GcpExchanger.complete(made, self.context.env), self.context)
+        urls = dict.fromkeys(("sts_url", "iam_url", "secret_manager_url"), where)
+        made = GcpExchanger.Settings(**{**given, **urls, **settings})
+        return GcpExchanger("cloud", GcpExchanger.complete(made, self.context.env), self.context, reads)
 
     def token(self, **claims: Any) -> IdentityToken:
         minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
         found = jwt.decode(minted, options={"verify_signature": False})
         return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
+
+    def github_token(self) -> IdentityToken:
+        """From the issuer's token endpoint, over the wire."""
+        context = Context(self.issuer.github_env(), self.context.masker, self.context.deadline)
+        token = GitHubIdentity(context).token(AUDIENCE)
+        assert token is not None
+        return token
 
     def is_alive(self, lease: Lease) -> bool:
         return self.sts.is_alive(lease.fields["CLOUDSDK_AUTH_ACCESS_TOKEN"].reveal())
@@ -56,7 +66,12 @@ def make(request: pytest.FixtureRequest) -> GcpHarness:
     # What the condition that `trust` prints would admit, and the name, for a fork.
     names = ("repository_owner_id", "repository_id", "repository", "ref")
     sts = GcpSts(Verifier(issuer, AUDIENCE, claims={name: issuer.claims[name] for name in names})).start()
-    request.addfinalizer(sts.stop)
+
+    def stop() -> None:
+        sts.stop()
+        assert not sts.defects, "the fake answered what Google's discovery document does not know"
+
+    request.addfinalizer(stop)
     proxy = Proxy(sts.url).start()
     request.addfinalizer(proxy.stop)
     return GcpHarness(issuer, sts, proxy)

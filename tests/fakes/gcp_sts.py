@@ -1,24 +1,30 @@
-"""Google's Security Token Service and IAM Credentials API, which take the tokens that were issued here.
+"""Google's Security Token Service, IAM Credentials API and Secret Manager, which take the tokens that were issued here.
+
+Every request and answer of theirs is held against Google's discovery documents (gcp_discovery.py).
 
 STS, both encodings of the request (JSON with camelCase names, forms with RFC 8693's), and its answer:
 https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
-Its errors (RFC 6749 §5.2): https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation, and for the
-words of two of them https://github.com/google-github-actions/auth/issues/211 (invalid_request), …/202 (invalid_target).
+Its errors (RFC 6749 §5.2): https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation, and in the
+words of https://github.com/google-github-actions/auth/issues/211 (invalid_request), …/202 (invalid_target), …/29
+(audience), https://github.com/googleapis/google-cloud-go/issues/12440 (stale).
 IAM: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken; its
 errors are google.rpc.Status: https://cloud.google.com/apis/design/errors, seen in …/auth/issues/340.
 
 What it can't show: how fast bindings take effect, CEL (the condition is a list of exact claims), organization policies
-other than that of lifetimes, quotas, the words and statuses of the other refusals of STS, and whether the roles of an
-account allow anything.
+other than that of lifetimes, quotas, the words of STS for a wrong issuer or signature, and what the roles of an account
+allow.
 """
 
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.fakes.gcp_discovery import Discovery, Mismatch
+from tests.fakes.gcp_secretmanager import Denied, SecretStore
 from tests.fakes.loopback import Exchange, LoopbackServer
 from tests.fakes.verifier import Verifier
 
@@ -27,12 +33,10 @@ AUDIENCE = f"https://iam.googleapis.com/{PROVIDER}"
 ACCOUNT = "trainer@acme-ml.iam.gserviceaccount.com"
 DELEGATE = "relay@acme-ml.iam.gserviceaccount.com"
 
+DOCUMENTS = ("sts.v1", "iamcredentials.v1", "secretmanager.v1")
+
 _JWT = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token")
 _FIELDS = {"grantType", "audience", "scope", "requestedTokenType", "subjectToken", "subjectTokenType"}
-_METHODS = {
-    "generateAccessToken": {"scope", "lifetime", "delegates"},
-    "generateIdToken": {"audience", "includeEmail", "delegates"},
-}
 _CAMEL = {
     "grant_type": "grantType",
     "audience": "audience",
@@ -47,6 +51,8 @@ class GcpSts(LoopbackServer):
     """One provider that admits what `verifier` trusts, one account it may act as. `.issued`: token → when it ends.
 
     extra: put into (or, as None, taken out of) the next answers. bound: whether the job may act as `ACCOUNT`.
+    stale: identity tokens whose time is over here.
+    defects: where the fake itself did not answer as Google's documents say; empty, or it is to be mended.
     """
 
     def __init__(self, verifier: Verifier) -> None:
@@ -56,6 +62,11 @@ class GcpSts(LoopbackServer):
         self.extra: dict[str, Any] = {}
         self.bound = True
         self.api_enabled = True
+        self.store = SecretStore()
+        self.stale: set[str] = set()
+        self.defects: list[str] = []
+        self._scopes: dict[str, str] = {}
+        self._documents = [Discovery(name) for name in DOCUMENTS]
         self._lock = threading.Lock()
 
     def is_alive(self, token: str) -> bool:
@@ -65,54 +76,83 @@ class GcpSts(LoopbackServer):
     def handle(self, exchange: Exchange) -> None:
         """See LoopbackServer."""
         request = exchange.request
-        before, _, account_method = request.path.partition("/v1/projects/-/serviceAccounts/")
-        account, _, method = account_method.partition(":")
-        if (request.method, request.path) == ("POST", "/v1/token"):
-            self._token(exchange)
-        elif request.method == "POST" and not before and method in _METHODS:
-            self._account(exchange, account, method)
-        elif (request.method, request.path) == ("GET", "/storage/v1/b"):
+        if (request.method, request.path) == ("GET", "/storage/v1/b"):
             self._buckets(exchange)
-        else:
-            exchange.answer(
-                404, b"<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", {"Content-Type": "text/html"}
-            )
+            return
+        try:
+            for document in self._documents:
+                method = document.method(request.method, request.path, request.query)
+                if method:
+                    body = self._body(exchange)
+                    document.check_request(method, body)
+                    self._call(exchange, document, method, body or {})
+                    return
+        except Mismatch as wrong:
+            if request.path == "/v1/token":
+                self._refuse(exchange, "invalid_request", str(wrong))
+            else:
+                self._status(exchange, 400, "INVALID_ARGUMENT", str(wrong))
+            return
+        exchange.answer(404, b"<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", {"Content-Type": "text/html"})
 
-    def _issue(self, prefix: str, lifetime: float) -> str:
+    def _body(self, exchange: Exchange) -> Any:
+        request = exchange.request
+        if not request.body:
+            return None
+        if request.header("Content-Type").startswith("application/json"):
+            body = request.json()
+            # Google takes null for a field that is not there; google-auth sends some.
+            return {k: v for k, v in body.items() if v is not None} if isinstance(body, dict) else body
+        form = parse_qs(request.body.decode())
+        return {_CAMEL.get(name, name): values[0] for name, values in form.items()}
+
+    def _call(self, exchange: Exchange, document: Discovery, method: Mapping[str, Any], body: dict[str, Any]) -> None:
+        path = exchange.request.path
+        name = method["id"].rpartition(".")[2]
+        if name == "token":
+            answer = self._token(exchange, body)
+        elif not self._authenticated(exchange):
+            return
+        elif name == "access":
+            answer = self._access(exchange)
+        else:
+            answer = self._account(exchange, path.rpartition("/")[2].partition(":")[0], name, body)
+        if answer is None:
+            return
+        try:
+            document.check_answer(method, answer)
+        except Mismatch as wrong:
+            self.defects.append(f"{path}: {wrong}")
+        exchange.answer_json(200, {k: v for k, v in {**answer, **self.extra}.items() if v is not None})
+
+    def _issue(self, prefix: str, lifetime: float, scope: str = "") -> str:
         token = prefix + secrets.token_urlsafe(60)
         with self._lock:
             self.issued[token] = time.time() + lifetime
+            self._scopes[token] = scope
         return token
-
-    def _answer(self, exchange: Exchange, answer: dict[str, Any]) -> None:
-        exchange.answer_json(200, {k: v for k, v in {**answer, **self.extra}.items() if v is not None})
 
     # STS.
 
-    def _token(self, exchange: Exchange) -> None:
+    def _token(self, exchange: Exchange, body: dict[str, Any]) -> dict[str, Any] | None:
         request = exchange.request
         if request.header("Authorization"):
             # "When you call this method, do not send the Authorization HTTP header"
             self._refuse(exchange, "invalid_request", "Authorization header is not expected.")
-            return
-        if request.header("Content-Type").startswith("application/json"):
-            body = request.json()
-        else:
-            form = parse_qs(request.body.decode())
-            body = {_CAMEL.get(name, name): values[0] for name, values in form.items()}
+            return None
         if set(body) != _FIELDS or body["grantType"] != "urn:ietf:params:oauth:grant-type:token-exchange":
             self._refuse(exchange, "invalid_request", f"Invalid fields: {sorted(_FIELDS ^ set(body))}")
-            return
+            return None
         if body["subjectTokenType"] not in _JWT or not body["requestedTokenType"].endswith(":access_token"):
             self._refuse(exchange, "invalid_request", "Invalid token type.")
-            return
+            return None
         if not body["audience"].startswith("//iam.googleapis.com/projects/"):
             self._refuse(
                 exchange,
                 "invalid_request",
                 'Invalid value for "audience". This value should be the full resource name of the Identity Provider.',
             )
-            return
+            return None
         if body["audience"] != f"//iam.googleapis.com/{PROVIDER}":
             self._refuse(
                 exchange,
@@ -120,29 +160,28 @@ class GcpSts(LoopbackServer):
                 'The target service indicated by the "audience" parameters is invalid. This might either be because '
                 "the pool or provider is disabled or deleted or because it doesn't exist.",
             )
-            return
+            return None
         claims, reason = self.verifier.check(body["subjectToken"])
+        if body["subjectToken"] in self.stale:
+            claims, reason = None, "expired"
         words = {
             "malformed": "Unable to parse the ID Token.",
             "signature": "Invalid signature of the ID Token.",
-            "expired": "ID Token is stale to sign-in.",
+            "expired": f"ID Token issued at {int(time.time()) - 900} is stale to sign-in.",
             "issuer": "The issuer in ID Token does not match the expected ones.",
-            "audience": "The audience in ID Token does not match the expected audience.",
+            "audience": "The audience in JWT does not match the expected values.",
         }
         if claims is None:
             code = "invalid_grant" if reason in words else "unauthorized_client"
             words_of_condition = "The given credential is rejected by the attribute condition."
             self._refuse(exchange, code, words.get(str(reason), words_of_condition))
-            return
-        self._answer(
-            exchange,
-            {
-                "access_token": self._issue("ya29.d.", 3599),
-                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-                "token_type": "Bearer",
-                "expires_in": 3599,
-            },
-        )
+            return None
+        return {
+            "access_token": self._issue("ya29.d.", 3599, body["scope"]),
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "token_type": "Bearer",
+            "expires_in": 3599,
+        }
 
     def _refuse(self, exchange: Exchange, code: str, description: str) -> None:
         status = 401 if code == "unauthorized_client" else 400
@@ -150,33 +189,35 @@ class GcpSts(LoopbackServer):
 
     # IAM Credentials.
 
-    def _account(self, exchange: Exchange, account: str, method: str) -> None:
-        body = exchange.request.json()
-        if not self._authenticated(exchange):
-            return
-        if set(body) - _METHODS[method]:
-            self._status(exchange, 400, "INVALID_ARGUMENT", "Invalid JSON payload received. Unknown name.")
-            return
+    def _account(self, exchange: Exchange, account: str, method: str, body: dict[str, Any]) -> dict[str, Any] | None:
         if not self.api_enabled:
             message = "IAM Service Account Credentials API has not been used in project 123456789012 or is disabled."
             self._status(exchange, 403, "PERMISSION_DENIED", message, "SERVICE_DISABLED")
-            return
-        delegates = body.get("delegates") or []  # google-auth sends null
+            return None
+        delegates = body.get("delegates", [])
         if account != ACCOUNT or not self.bound or delegates not in ([], [f"projects/-/serviceAccounts/{DELEGATE}"]):
             permission = "getAccessToken" if method == "generateAccessToken" else "getOpenIdToken"
             message = f"Permission 'iam.serviceAccounts.{permission}' denied on resource (or it may not exist)."
             self._status(exchange, 403, "PERMISSION_DENIED", message, "IAM_PERMISSION_DENIED")
-            return
+            return None
         if method == "generateIdToken":
-            self._answer(exchange, {"token": self._issue("eyJ", 3600)})
-            return
+            return {"token": self._issue("eyJ", 3600)}
         lifetime = int(body.get("lifetime", "3600s").removesuffix("s"))
         if not body.get("scope") or lifetime > 3600:
             self._status(exchange, 400, "INVALID_ARGUMENT", "The access token lifetime cannot exceed 3600s.")
-            return
-        token = self._issue("ya29.c.", lifetime)
+            return None
+        token = self._issue("ya29.c.", lifetime, " ".join(body["scope"]))
         end = datetime.fromtimestamp(self.issued[token], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._answer(exchange, {"accessToken": token, "expireTime": end})
+        return {"accessToken": token, "expireTime": end}
+
+    def _access(self, exchange: Exchange) -> dict[str, Any] | None:
+        token = exchange.request.header("Authorization").partition(" ")[2]
+        try:
+            answer = self.store.access(exchange.request.path, self._scopes[token])
+        except Denied as denied:
+            self._status(exchange, denied.code, denied.status, denied.message, denied.reason)
+            return None
+        return answer
 
     def _authenticated(self, exchange: Exchange) -> bool:
         scheme, _, token = exchange.request.header("Authorization").partition(" ")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 import requests
 from google.auth.transport.requests import Request
 
-from keylease.errors import NotFoundError, RefusedError, UnreachableError
-from keylease.model import Lease
+from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
+from keylease.model import Lease, Read
 from tests.contract.harness_gcp import GcpHarness, make
 from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER
 from tests.fakes.github_oidc import github_claims, gitlab_claims
@@ -21,6 +22,7 @@ from tests.fakes.misbehaving import reply, status
 from tests.leaks import Seeded
 
 ACCESS_TOKEN = "CLOUDSDK_AUTH_ACCESS_TOKEN"
+READ = Read("cloud", "gcp-sm", "hf-token")
 PROJECT_VARIABLES = {
     "GOOGLE_CLOUD_PROJECT",
     "CLOUDSDK_CORE_PROJECT",
@@ -101,7 +103,7 @@ def test_an_id_token_and_delegates(cloud: GcpHarness) -> None:
     value = lease.fields["GOOGLE_ID_TOKEN"].reveal()
     assert cloud.sts.is_alive(value)
     assert value not in made.context.masker.scrub(f"x {value} y")
-    assert lease.files == (), "no such file can hold delegates"
+    assert not lease.files, "no such file can hold delegates"
 
 
 # The files.
@@ -179,11 +181,77 @@ def test_the_refreshed_token_is_what_google_auth_takes(
     assert cloud.sts.is_alive(str(credentials.token))
 
 
+@pytest.mark.parametrize("account", ["", ACCOUNT], ids=["direct", "impersonated"])
+def test_on_github_the_file_outlives_the_identity_token(
+    cloud: GcpHarness, account: str, tmp_path: Path, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeded.add(cloud.issuer.request_token)
+    minted: set[str] = set()
+    cloud.issuer.on_token = minted.add
+    lease = cloud.exchanger(service_account=account, quota_project="acme-billing").exchange(cloud.github_token())
+    [file] = lease.files
+    assert file.content is not None
+    assert cloud.issuer.request_token not in cloud.context.masker.scrub(file.content.reveal())
+    paths = written(lease, tmp_path, seeded)
+    assert "GOOGLE_IDENTITY_TOKEN_FILE" not in paths
+    asks = json.loads(Path(paths["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    assert asks["credential_source"] == {
+        "url": cloud.issuer.audience_url(AUDIENCE),
+        "headers": {"Authorization": f"Bearer {cloud.issuer.request_token}"},
+        "format": {"type": "json", "subject_token_field_name": "value"},
+    }
+    assert asks["quota_project_id"] == "acme-billing"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", paths["GOOGLE_APPLICATION_CREDENTIALS"])
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "acme-ml")
+    with no_proxy_session() as session:
+        for turn in (1, 2):  # two programs, each in a later step
+            cloud.sts.stale |= minted  # as five minutes later
+            credentials: Any
+            credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+            credentials.refresh(Request(session))
+            headers: dict[str, str] = {}
+            credentials.apply(headers)
+            answer = session.get(f"{cloud.sts.url}/storage/v1/b", headers=headers, timeout=5)
+            assert answer.json()["items"] == [{"name": "acme-models"}]
+            assert len(minted) == 1 + turn
+
+
+def test_the_source_of_the_file_can_be_chosen(cloud: GcpHarness) -> None:
+    lease = cloud.exchanger(credential_source="file").exchange(cloud.github_token())
+    assert [file.variable for file in lease.files] == ["GOOGLE_IDENTITY_TOKEN_FILE", "GOOGLE_APPLICATION_CREDENTIALS"]
+    assert lease.files[0].fresh is not None
+    sent = len(cloud.sts.requests)
+    with pytest.raises(UsageError, match="`credential_source` is url, but this identity token comes from a test"):
+        cloud.exchanger(credential_source="url").exchange(cloud.token())
+    assert len(cloud.sts.requests) == sent
+    assert len(cloud.exchanger().exchange(cloud.token()).files) == 2, "auto"
+
+
+def test_the_reason_is_with_every_request(cloud: GcpHarness) -> None:
+    reason = "INC-42: retrain"
+    made = cloud.exchanger(service_account=ACCOUNT, id_token_audience="https://run.example", request_reason=reason)
+    made.exchange(cloud.token())
+    assert [request.header("X-Goog-Request-Reason") for request in cloud.sts.requests] == [reason] * 3
+    cloud.sts.requests.clear()
+    cloud.exchanger().exchange(cloud.token())
+    assert [request.header("X-Goog-Request-Reason") for request in cloud.sts.requests] == [""]
+
+
 def test_what_is_handed_over_can_be_chosen(cloud: GcpHarness) -> None:
-    assert cloud.exchanger(credentials_file=False).exchange(cloud.token()).files == ()
+    assert cloud.exchanger(credentials_file=False).exchange(cloud.token()).files == []
     lease = cloud.exchanger(access_token=False).exchange(cloud.token())
     assert lease.fields == {}
     assert len(lease.files) == 2
+
+
+def test_a_lease_that_only_reads_asks_for_nothing_else(cloud: GcpHarness) -> None:
+    made = cloud.exchanger(
+        service_account=ACCOUNT, id_token_audience="https://run.example", credential_source="url", reads=[READ]
+    )
+    made.used = False
+    lease = made.exchange(cloud.token())
+    assert len(cloud.sts.requests) == 2
+    assert (lease.files, "GOOGLE_ID_TOKEN" in lease.fields) == ([], False)
 
 
 # Refusals.
@@ -206,9 +274,31 @@ def test_refusals_are_told_apart(cloud: GcpHarness, claims: dict[str, Any], said
     assert error.docs.endswith("#gcp-login")
 
 
+@pytest.mark.parametrize(
+    ("words", "cause", "change", "again"),
+    [
+        ("ID Token issued at 1749625771 is stale to sign-in.", "too old", "early in the job", True),
+        (
+            "Error connecting to the given credential's issuer.",
+            "can't fetch the issuer's keys",
+            "--jwk-json-path",
+            False,
+        ),
+    ],
+)
+def test_documented_words_are_explained(cloud: GcpHarness, words: str, cause: str, change: str, again: bool) -> None:
+    answer = {"error": "invalid_grant", "error_description": words}
+    cloud.proxy.fail("/v1/token", reply(400, json=answer))
+    error = refused(cloud)
+    assert words in error.summary
+    assert cause in error.cause
+    assert change in error.change
+    assert error.retry_with_new_token is again
+
+
 def test_the_condition_for_the_refused_job_is_printed(cloud: GcpHarness) -> None:
     error = refused(cloud, repository_id="1")
-    assert "assertion.repository_id == '1'" in error.change
+    assert 'assertion.repository_id == "1"' in error.change
     assert error.claims["repository_id"] == "1"
 
 
@@ -289,12 +379,32 @@ def test_expired_on_arrival(cloud: GcpHarness) -> None:
 # The trust.
 
 
-def parts_of(cloud: GcpHarness, claims: dict[str, Any], **settings: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+GCLOUD = """\
+gcloud() {
+  for given in "$@"; do printf '%s\\0' "$given"; done
+  printf '\\0'
+}
+"""
+
+
+def pasted(text: str, shell: str = "bash") -> list[list[str]]:
+    """What gcloud would get of each command, had `text` been pasted into a shell."""
+    done = subprocess.run([shell], input=f"{GCLOUD}{text}\n", capture_output=True, text=True, check=True, timeout=10)
+    assert not done.stderr
+    calls = done.stdout.removesuffix("\0\0").split("\0\0")
+    return [call.split("\0") for call in calls]
+
+
+def flags_of(call: list[str]) -> dict[str, str]:
+    return dict(each.split("=", 1) for each in call if each.startswith("--"))
+
+
+def parts_of(cloud: GcpHarness, claims: dict[str, Any], **settings: Any) -> tuple[dict[str, str], dict[str, str], str]:
     text = cloud.exchanger(**settings).trust(claims).text
     assert text.isascii()
-    found = re.fullmatch(r"(gcloud .*?) <<'EOF'\n(.*?)\nEOF\n(gcloud .*?) <<'EOF'\n(.*?)\nEOF", text, re.DOTALL)
-    assert found
-    return json.loads(found[2]), json.loads(found[4]), found[3]
+    first, second = pasted(text)
+    assert first[:5] == ["iam", "workload-identity-pools", "providers", "update-oidc", "github"]
+    return flags_of(first), flags_of(second), " ".join(second)
 
 
 def claims_of(**more: Any) -> dict[str, Any]:
@@ -307,12 +417,12 @@ POOL = "iam.googleapis.com/projects/123456789012/locations/global/workloadIdenti
 def test_the_trust_binds_ids_and_ref(cloud: GcpHarness) -> None:
     provider, binding, command = parts_of(cloud, claims_of(), service_account=ACCOUNT)
     assert provider == {
-        "--attribute-mapping": {
-            "google.subject": "assertion.sub",
-            "attribute.repository_id": "assertion.repository_id",
-        },
-        "--attribute-condition": "assertion.repository_owner_id == '6539' && assertion.repository_id == '817264'"
-        " && assertion.ref == 'refs/heads/main'",
+        "--project": "123456789012",
+        "--location": "global",
+        "--workload-identity-pool": "ci-pool",
+        "--attribute-mapping": "google.subject=assertion.sub,attribute.repository_id=assertion.repository_id",
+        "--attribute-condition": 'assertion.repository_owner_id == "6539" && assertion.repository_id == "817264"'
+        ' && assertion.ref == "refs/heads/main"',
     }
     assert binding == {
         "--role": "roles/iam.workloadIdentityUser",
@@ -324,7 +434,7 @@ def test_the_trust_binds_ids_and_ref(cloud: GcpHarness) -> None:
 def test_a_subject_that_google_would_refuse_as_too_long(cloud: GcpHarness) -> None:
     claims = claims_of(sub="repo:acme/trainer:environment:" + "x" * 98)
     provider, _, _ = parts_of(cloud, claims)
-    assert provider["--attribute-mapping"]["google.subject"] == "assertion.repository_id"
+    assert provider["--attribute-mapping"].startswith("google.subject=assertion.repository_id,")
     message = "The size of mapped attribute google.subject exceeds the 127 bytes limit."
     cloud.proxy.fail("/v1/token", reply(400, json={"error": "invalid_request", "error_description": message}))
     error = refused(cloud)
@@ -334,7 +444,7 @@ def test_a_subject_that_google_would_refuse_as_too_long(cloud: GcpHarness) -> No
 
 def test_the_trust_of_direct_federation_and_of_delegates(cloud: GcpHarness) -> None:
     _, binding, command = parts_of(cloud, claims_of(), project_id="acme-ml")
-    assert "gcloud projects add-iam-policy-binding acme-ml " in command
+    assert "projects add-iam-policy-binding acme-ml " in command
     assert binding["--role"] == "ROLE"
     _, binding, command = parts_of(cloud, claims_of(), service_account=ACCOUNT, delegates=[DELEGATE])
     assert f"add-iam-policy-binding {DELEGATE} " in command, "the first one of the chain is whom the job acts as"
@@ -342,26 +452,78 @@ def test_the_trust_of_direct_federation_and_of_delegates(cloud: GcpHarness) -> N
 
 def test_the_trust_of_other_platforms(cloud: GcpHarness) -> None:
     provider, binding, _ = parts_of(cloud, {"iss": "https://gitlab.com", **gitlab_claims()})
-    assert "assertion.project_id == '20'" in provider["--attribute-condition"]
+    assert 'assertion.project_id == "20"' in provider["--attribute-condition"]
     assert binding["--member"].endswith("/attribute.project_id/20")
     provider, binding, _ = parts_of(cloud, {"sub": "job:1"})
-    assert provider["--attribute-condition"] == "assertion.sub == 'job:1'"
+    assert provider["--attribute-condition"] == 'assertion.sub == "job:1"'
     assert binding["--member"] == f"principal://{POOL}/subject/job:1"
     circle = {"sub": "org/x/project/y", "oidc.circleci.com/project-id": "76feed"}
     provider, binding, _ = parts_of(cloud, circle)
-    assert "assertion['oidc.circleci.com/project-id'] == '76feed'" in provider["--attribute-condition"]
+    assert 'assertion["oidc.circleci.com/project-id"] == "76feed"' in provider["--attribute-condition"]
     assert binding["--member"].endswith("/attribute.project_id/76feed")
 
 
-@pytest.mark.parametrize("ref", ["x'$(id)", "x\nEOF\nid", "x\u202e", 'x"}', "x' || true || '", "x\\", "x\U0001f600"])
-def test_no_claim_gets_out_of_its_string(cloud: GcpHarness, ref: str) -> None:
-    provider, _, _ = parts_of(cloud, claims_of(ref=ref))
+REFS = [
+    "x'$(id)",
+    "x\nEOF\nid",
+    "x\u202e",
+    'x"}',
+    "x' || true || '",
+    'x" || true || "',
+    "x\\",
+    "x\U0001f600",
+    "`id`!!",
+    "##[error]x",
+]
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize("ref", REFS)
+def test_no_claim_gets_out_of_its_string(cloud: GcpHarness, ref: str, shell: str) -> None:
+    text = cloud.exchanger().trust(claims_of(ref=ref)).text
+    assert "##[" not in text
+    provider = flags_of(pasted(text, shell)[0])
     before, _, literal = provider["--attribute-condition"].partition("assertion.ref == ")
     assert "true" not in before
-    inside = re.fullmatch(r"'([^'\n]*)'", literal)
+    inside = re.fullmatch(r'"([^"\n]*)"', literal)
     assert inside, "one CEL string, and nothing after it"
     escapes = re.sub(r"\\U([0-9a-f]{8})|\\u([0-9a-f]{4})", lambda m: chr(int(m[1] or m[2], 16)), inside[1])
     assert escapes == ref
+
+
+@pytest.mark.parametrize("sub", ["job'$(id)", "job:`id`;id"])
+def test_no_subject_gets_out_of_its_argument(cloud: GcpHarness, sub: str) -> None:
+    _, binding, _ = parts_of(cloud, {"sub": sub})
+    assert binding["--member"] == f"principal://{POOL}/subject/{sub}"
+
+
+@pytest.mark.parametrize("sub", ["job\nid", "job\u202e", "##[error]"])
+def test_a_subject_that_no_command_should_hold_is_not_printed(cloud: GcpHarness, sub: str) -> None:
+    trust = cloud.exchanger().trust({"sub": sub})
+    assert trust.text == ""
+    assert "by hand" in trust.notes[0]
+
+
+def test_the_trust_allows_what_is_read_and_nothing_else(cloud: GcpHarness) -> None:
+    paths = ["hf-token", "hf-token", "projects/other-1/secrets/a", "projects/other-1/locations/europe-west3/secrets/b"]
+    reads = [Read("cloud", "gcp-sm", path) for path in paths]
+    made = cloud.exchanger(reads=reads, service_account=ACCOUNT)
+    _, _, *secrets = pasted(made.trust(claims_of()).text)
+    assert secrets == [
+        [
+            *("secrets", "add-iam-policy-binding", secret, f"--project={project}", *place),
+            *("--role=roles/secretmanager.secretAccessor", f"--member=serviceAccount:{ACCOUNT}"),
+        ]
+        for secret, project, place in [
+            ("hf-token", "acme-ml", []),
+            ("a", "other-1", []),
+            ("b", "other-1", ["--location=europe-west3"]),
+        ]
+    ]
+    direct = cloud.exchanger(reads=reads[:1], project_id="acme-ml").trust(claims_of())
+    _, secret = pasted(direct.text)
+    assert secret[-1] == f"--member=principalSet://{POOL}/attribute.repository_id/817264"
+    assert "ROLE" not in direct.text.replace("--role", "")
 
 
 @pytest.mark.parametrize("name", ["pro*", "*"])

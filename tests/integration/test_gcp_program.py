@@ -1,6 +1,9 @@
 """The whole program with Google Cloud: google-auth in a command that outlives the identity token it began with."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -11,6 +14,7 @@ from tests.conftest import RunKeylease
 from tests.contract.harness_gcp import GcpHarness, make
 from tests.fakes.gcp_sts import ACCOUNT, PROVIDER
 from tests.fakes.github_oidc import OIDCIssuer
+from tests.leaks import Seeded
 
 CONFIG = """
 version: 1
@@ -21,9 +25,17 @@ providers:
     service_account: {account}
     sts_url: {url}
     iam_url: {url}
+    secret_manager_url: {url}
+    credential_source: {source}
 leases:
   - use: google
 """
+
+FILE_VARIABLES = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
+    "GOOGLE_GHA_CREDS_PATH",
+)
 
 CALL = """
 import os, google.auth, requests
@@ -47,11 +59,18 @@ def cloud(request: pytest.FixtureRequest) -> GcpHarness:
     return make(request)
 
 
+def written(cloud: GcpHarness, directory: Path, source: str, more: str = "") -> Path:
+    config = directory / "keylease.yml"
+    text = CONFIG.format(provider=PROVIDER, account=ACCOUNT, url=cloud.proxy.url, source=source)
+    config.write_text(text + more, encoding="utf-8")
+    return config
+
+
+@pytest.mark.parametrize("source", ["file", "auto"])
 def test_google_auth_works_in_exec(
-    keylease: RunKeylease, cloud: GcpHarness, issuer: OIDCIssuer, tmp_path: Path
+    keylease: RunKeylease, cloud: GcpHarness, issuer: OIDCIssuer, tmp_path: Path, source: str
 ) -> None:
-    config = tmp_path / "keylease.yml"
-    config.write_text(CONFIG.format(provider=PROVIDER, account=ACCOUNT, url=cloud.proxy.url), encoding="utf-8")
+    config = written(cloud, tmp_path, source)
     workspace = tmp_path / "work"
     workspace.mkdir()
     env = {**issuer.github_env(), "RUNNER_TEMP": str(tmp_path), "API": f"{cloud.sts.url}/storage/v1/b"}
@@ -66,5 +85,49 @@ def test_google_auth_works_in_exec(
     assert not Path(path).exists(), "gone with the command"
     ours, theirs = (request.body.decode() for request in cloud.proxy.requests if request.path == "/v1/token")
     sent = json.loads(ours)["subjectToken"]
-    assert parse_qs(theirs)["subject_token"] == [sent], "google-auth took it from the file"
+    taken = parse_qs(theirs)["subject_token"] == [sent]
+    assert taken is (source == "file"), "google-auth took it from the file, or asked GitHub for its own"
     assert sent not in done.stdout + done.stderr
+
+
+def test_later_steps_on_github_get_a_file_that_works_and_is_removed(
+    keylease: RunKeylease, cloud: GcpHarness, issuer: OIDCIssuer, tmp_path: Path, seeded: Seeded
+) -> None:
+    seeded.add(issuer.request_token)
+    minted: set[str] = set()
+    issuer.on_token = minted.add
+    config = written(cloud, tmp_path, "auto")
+    workspace = tmp_path / "work"
+    workspace.mkdir()
+    env = {**issuer.github_env(), "RUNNER_TEMP": str(tmp_path), "GITHUB_WORKSPACE": str(workspace)}
+    for name in ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
+        env[name] = str(tmp_path / name)
+        Path(env[name]).touch()
+    seeded.allow("add-mask")
+    done = keylease("lease", "--config", str(config), env=env, cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    path = next(p for p in tmp_path.rglob("*credentials.json"))
+    seeded.allow_file(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not path.is_relative_to(workspace)
+    exported = Path(env["GITHUB_ENV"]).read_text()
+    assert str(path) in exported
+    assert issuer.request_token not in exported + Path(env["GITHUB_OUTPUT"]).read_text() + done.stderr
+    token = re.search(r"GOOGLE_OAUTH_ACCESS_TOKEN<<(\S+)\n(.*)\n\1", exported)
+    assert token
+    cloud.sts.stale |= minted  # five minutes later
+    step = {
+        "PATH": os.environ["PATH"],
+        "API": f"{cloud.sts.url}/storage/v1/b",
+        "GOOGLE_OAUTH_ACCESS_TOKEN": token[2],
+        "GOOGLE_CLOUD_PROJECT": "acme-ml",
+        **dict.fromkeys(FILE_VARIABLES, str(path)),
+    }
+    later = subprocess.run(
+        [sys.executable, "-c", CALL], env=step, capture_output=True, text=True, timeout=60, check=True, cwd=workspace
+    )
+    assert "acme-ml acme-models" in later.stdout
+    assert len(minted) == 2
+    done = keylease("revoke", env=env, cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    assert not path.exists()

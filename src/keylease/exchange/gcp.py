@@ -3,7 +3,6 @@
 STS: https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
 Impersonation: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
 and …/generateIdToken
-The file: https://google.aip.dev/auth/4117 (external account credentials)
 """
 
 import time
@@ -18,8 +17,10 @@ from keylease.model import Env, IdentityToken, Lease, LeaseFile, Revocation, Tru
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, server_trouble
 from keylease.vendors.gcp_api import issued_by_iam, issued_id_token
+from keylease.vendors.gcp_files import credentials_file, source_of_endpoint, source_of_file
+from keylease.vendors.gcp_session import GcpSession
 from keylease.vendors.gcp_settings import SCOPE, VENDOR, GcpSettings, complete
-from keylease.vendors.gcp_trust import account_refused, login_refused, trust_for
+from keylease.vendors.gcp_trust import account_refused, login_refused, member, trust_for
 from keylease.vendors.token_exchange import Granted, granted
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class GcpExchanger(Exchanger):
             raise UsageError(f"{VENDOR}: an identity token is needed", docs="gcp-settings")
         s = self.settings
         assert isinstance(s.timeout, float)
+        if self.reads and SCOPE not in s.scopes:
+            raise UsageError(
+                f"{VENDOR}: `scopes` lacks the one scope that Secret Manager takes, and {self.reads[0]} is to be read",
+                change=f"scopes: [{SCOPE}]",
+                docs="gcp-settings",
+            )
+        files = self._files(token) if s.credentials_file and self.used else []
         session = self.context.http.session(
             VENDOR, HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY), connections=1
         )
@@ -64,18 +72,18 @@ class GcpExchanger(Exchanger):
         if s.access_token:
             # https://cloud.google.com/sdk/docs/authorizing (gcloud); the second is what Terraform's providers read.
             fields = {"CLOUDSDK_AUTH_ACCESS_TOKEN": issued.token, "GOOGLE_OAUTH_ACCESS_TOKEN": issued.token}
-        if s.id_token_audience:
+        if s.id_token_audience and self.used:
             fields["GOOGLE_ID_TOKEN"] = self._id_token(session, federated, token)
         return Lease(
             self.name,
             self.kind,
             fields,
-            session=None,
+            session=GcpSession(s, issued.token, member(token.claims, s)),
             account=s.service_account or s.workload_identity_provider,
             expires_at=issued.expires_at,
             fingerprint=fingerprint(issued.token),
             plain=_project_variables(s.project_id),
-            files=self._files(token) if s.credentials_file else (),
+            files=files,
         )
 
     def _federated(self, session: "Session", token: IdentityToken) -> Granted:
@@ -83,6 +91,7 @@ class GcpExchanger(Exchanger):
         sent_at = time.time()
         response = session.post(
             f"{s.sts_url}/v1/token",
+            headers=s.headers,
             json={
                 "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
                 "audience": s.resource,
@@ -119,9 +128,8 @@ class GcpExchanger(Exchanger):
         s = self.settings
         if s.delegates:
             body["delegates"] = [f"projects/-/serviceAccounts/{each}" for each in s.delegates]
-        response = session.post(
-            s.account_url(method), json=body, headers={"Authorization": f"Bearer {federated.token.reveal()}"}
-        )
+        bearer = {"Authorization": f"Bearer {federated.token.reveal()}"}
+        response = session.post(s.account_url(method), json=body, headers={**s.headers, **bearer})
         answer = Answer.of(response)
         trouble = server_trouble(VENDOR, f"{method} of {s.service_account}", answer)
         if trouble:
@@ -131,15 +139,28 @@ class GcpExchanger(Exchanger):
         return answer
 
     def _files(self, token: IdentityToken) -> list[LeaseFile]:
-        settings = self.settings
+        s = self.settings
+        if s.credential_source == "url" and token.endpoint is None:
+            raise UsageError(
+                f"{VENDOR}: `credential_source` is url, but this identity token comes from {token.source}",
+                cause="Google's libraries can only ask GitHub for more of them",
+                change="credential_source: auto",
+                docs="gcp-settings",
+            )
+        from_url = token.endpoint if s.credential_source != "file" else None
+        variable = "GOOGLE_APPLICATION_CREDENTIALS"
+        # gcloud's property auth/credential_file_override, and what other Google actions look for.
+        also = ("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "GOOGLE_GHA_CREDS_PATH")
+        if from_url:
+            content = credentials_file(s, source_of_endpoint(from_url))
+            return [LeaseFile(variable, "credentials.json", content=content, also=also)]
         return [
             LeaseFile(TOKEN_FILE, "identity-token", content=token.jwt, fresh=lambda newer: newer.jwt),
             LeaseFile(
-                "GOOGLE_APPLICATION_CREDENTIALS",
+                variable,
                 "credentials.json",
-                render=lambda paths: credentials_file(settings, paths[TOKEN_FILE]),
-                # gcloud's property auth/credential_file_override, and what other Google actions look for.
-                also=("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "GOOGLE_GHA_CREDS_PATH"),
+                render=lambda paths: credentials_file(s, source_of_file(paths[TOKEN_FILE])),
+                also=also,
             ),
         ]
 
@@ -153,28 +174,7 @@ class GcpExchanger(Exchanger):
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:
         """See the base class: gcloud's commands for the provider's condition and the binding."""
-        return trust_for(claims, self.settings)
-
-
-def credentials_file(settings: GcpSettings, token_path: str) -> Secret:
-    """Application default credentials that take the identity token from a file; no value is in it."""
-    import json
-
-    s = settings
-    made: dict[str, object] = {
-        "universe_domain": s.universe_domain,
-        "type": "external_account",
-        "audience": s.resource,
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": f"{s.sts_url}/v1/token",
-        "credential_source": {"file": token_path, "format": {"type": "text"}},
-    }
-    if s.service_account:
-        assert isinstance(s.lifetime, float)
-        made["service_account_impersonation_url"] = s.account_url("generateAccessToken")
-        # Google's libraries take 10 minutes to 12 hours here.
-        made["service_account_impersonation"] = {"token_lifetime_seconds": max(600, int(s.lifetime))}
-    return Secret(json.dumps(made, indent=2))
+        return trust_for(claims, self.settings, self.reads)
 
 
 def _project_variables(project: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -25,7 +26,7 @@ _PROVIDER = re.compile(
     r"/providers/(?P<provider>[a-z0-9-]{4,32})"
 )
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9.-]{0,127}@[a-z0-9.:-]{1,200}\.gserviceaccount\.com|\d{10,30}")
-_PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]{0,62}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|\d{1,20}")
+PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]{0,62}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|\d{1,20}")
 _UNIVERSE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s?)?")
 _SCOPES = re.compile(r"[!-~]+")
@@ -49,8 +50,13 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     access_token: whether the access token is handed over; without it, gcloud and Terraform take the file.
     credentials_file: whether ``GOOGLE_APPLICATION_CREDENTIALS`` is handed over; the default is yes, except with
         `delegates`, which no such file can hold.
+    credential_source: where that file's readers get identity tokens: ``url`` asks GitHub for a new one each time, for
+        as long as the job runs; ``file`` reads the one that lies beside it. ``auto`` is ``url`` on GitHub.
+    request_reason: why, for Google's audit logs: ``X-Goog-Request-Reason`` of every request.
+    quota_project: the project that requests count for, where it is not the one that owns what is used.
     universe_domain: of another cloud that Google runs or licenses.
     sts_url: of the Security Token Service, for a private endpoint. iam_url: of the IAM Credentials API.
+    secret_manager_url: of Secret Manager, for secrets of every location.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
     """
 
@@ -65,9 +71,13 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     id_token_include_email: bool = False
     access_token: bool = True
     credentials_file: bool | None = None
+    credential_source: Literal["auto", "url", "file"] = "auto"
+    request_reason: str = ""
+    quota_project: str = ""
     universe_domain: str = UNIVERSE
     sts_url: str = ""
     iam_url: str = ""
+    secret_manager_url: str = ""
     timeout: float | str = 10.0
     retries: int = 4
 
@@ -79,6 +89,11 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         (https://github.com/google-github-actions/auth/issues/521).
         """
         return f"//iam.googleapis.com/{self.workload_identity_provider}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request. https://cloud.google.com/apis/docs/system-parameters"""
+        return {"X-Goog-Request-Reason": self.request_reason} if self.request_reason else {}
 
     @property
     def parts(self) -> tuple[str, str, str]:
@@ -115,6 +130,9 @@ def complete(settings: GcpSettings, env: Env) -> GcpSettings:
     for key, given in needs.items():
         if given and not account:
             raise _wrong(key, "needs a `service_account`", "service_account: NAME@PROJECT_ID.iam.gserviceaccount.com")
+    reason = s.request_reason.strip()
+    if not (reason.isascii() and (reason.isprintable() or not reason)) or len(reason) > 1000:
+        raise _wrong("request_reason", "can't be a header", "request_reason: one line in ASCII")
     if delegates and s.credentials_file:
         raise _wrong(
             "credentials_file", "can't be had with `delegates`: the file's format has no place for them", "leave it out"
@@ -127,16 +145,21 @@ def complete(settings: GcpSettings, env: Env) -> GcpSettings:
         s,
         workload_identity_provider=provider,
         service_account=account,
-        project_id=_matched("project_id", project, _PROJECT, "the project's id, as `gcloud projects list` shows it"),
+        project_id=_matched("project_id", project, PROJECT, "the project's id, as `gcloud projects list` shows it"),
         audience=audience(VENDOR, s.audience or f"https://iam.googleapis.com/{provider}", docs=DOCS),
         scopes=tuple(scopes),
         lifetime=lifetime,
         delegates=tuple(delegates),
         id_token_audience=audience(VENDOR, s.id_token_audience, docs=DOCS) if s.id_token_audience else "",
         credentials_file=file,
+        request_reason=reason,
+        quota_project=_matched("quota_project", s.quota_project, PROJECT, "the project's id"),
         universe_domain=universe,
-        sts_url=_service("sts_url", s.sts_url, "sts", universe, env),
-        iam_url=_service("iam_url", s.iam_url, "iamcredentials", universe, env),
+        sts_url=service_url("sts_url", s.sts_url, "sts", universe, env),
+        iam_url=service_url("iam_url", s.iam_url, "iamcredentials", universe, env),
+        secret_manager_url=(
+            checked(s.secret_manager_url, "secret_manager_url", VENDOR, [UNIVERSE], env) if s.secret_manager_url else ""
+        ),
         timeout=timeout,
         retries=retries,
     )
@@ -170,7 +193,8 @@ def _provider(text: str) -> str:
     return name
 
 
-def _service(key: str, given: str, service: str, universe: str, env: Env) -> str:
+def service_url(key: str, given: str, service: str, universe: str, env: Env) -> str:
+    """`given`, or the address of `service` in `universe`. Raises :class:`UsageError` naming the key."""
     # A universe names the host that gets the identity token: only Google's own may come from the file alone.
     url = given or f"https://{service}.{universe}"
     return checked(url, key if given else "universe_domain", VENDOR, [UNIVERSE], env)

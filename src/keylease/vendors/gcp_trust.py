@@ -5,14 +5,16 @@ Errors: https://cloud.google.com/iam/docs/troubleshooting-workload-identity-fede
 """
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError
-from keylease.model import IdentityToken, Trust
+from keylease.model import IdentityToken, Read, Trust
 from keylease.vendors.answers import Answer
+from keylease.vendors.gcp_session import SecretName
 from keylease.vendors.gcp_settings import VENDOR, GcpSettings
-from keylease.vendors.job_claims import GITHUB, heredoc, json_block, platform_of, shown_claims
+from keylease.vendors.job_claims import GITHUB, platform_of, shown_claims
 from keylease.vendors.token_exchange import Refusal, exact_claims, refused
 
 SUBJECT_BYTES = 127
@@ -20,11 +22,14 @@ SUBJECT_BYTES = 127
 
 _USER = "roles/iam.workloadIdentityUser"
 
+ACCESSOR = "roles/secretmanager.secretAccessor"
+"""https://cloud.google.com/secret-manager/docs/access-control"""
 
-def trust_for(claims: Mapping[str, Any], settings: GcpSettings) -> Trust:
-    """Two commands: the provider admits this job alone, and what it admits may act.
 
-    Values are CEL and JSON strings in ASCII inside a quoted heredoc, which gcloud reads as `--flags-file`.
+def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[Read] = ()) -> Trust:
+    """Commands: the provider admits this job alone, what it admits may act, and it may read each of `reads`.
+
+    Claims stand in CEL strings in ASCII, escaped, and those in single quotes: no shell sees anything of them.
     """
     s = settings
     number, pool, provider = s.parts
@@ -32,6 +37,9 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings) -> Trust:
     bound, notes = exact_claims(claims)
     if not bound:
         return Trust(title, "", notes)
+    who = principal(claims, s)
+    if not who:
+        return Trust(title, "", ["sub holds characters that are not safe in a command: bind it by hand"])
     platform = platform_of(claims)
     mapping = {"google.subject": "assertion.sub"}
     if platform and platform.user in bound:
@@ -43,36 +51,73 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings) -> Trust:
                 f"google.subject holds {SUBJECT_BYTES} bytes, and the sub of this job is longer: the id is taken"
             )
     condition = " && ".join(f"{_claim(name)} == {_cel(value)}" for name, value in bound.items())
-    whole = f"iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/{pool}"
-    if platform and platform.user in bound:
-        member = f"principalSet://{whole}/attribute.{_attribute(platform.user)}/{bound[platform.user]}"
-    else:
-        member = f"principal://{whole}/subject/{claims.get('sub')}"
-    update = (
-        f"gcloud iam workload-identity-pools providers update-oidc {provider} --project={number} --location=global \\\n"
-        f"  --workload-identity-pool={pool} --flags-file=/dev/stdin"
-    )
+    commands = [
+        _command(
+            f"gcloud iam workload-identity-pools providers update-oidc {provider}",
+            project=number,
+            location="global",
+            workload_identity_pool=pool,
+            attribute_mapping=",".join(f"{name}={value}" for name, value in mapping.items()),
+            attribute_condition=condition,
+        )
+    ]
     first = [*s.delegates, s.service_account][0]
     if first:
-        bind = f"gcloud iam service-accounts add-iam-policy-binding {first} --flags-file=/dev/stdin"
-        role = _USER
-    else:
-        bind = f"gcloud projects add-iam-policy-binding {s.project_id or 'PROJECT_ID'} --flags-file=/dev/stdin"
-        role = "ROLE"
+        bind = f"gcloud iam service-accounts add-iam-policy-binding {first}"
+        commands.append(_command(bind, role=_USER, member=who))
+    elif not reads:
+        bind = f"gcloud projects add-iam-policy-binding {s.project_id or 'PROJECT_ID'}"
+        commands.append(_command(bind, role="ROLE", member=who))
         notes.append("ROLE is the narrowest role that the job needs; better on the one bucket or secret it uses")
-    text = "\n".join(
-        [
-            heredoc(update, json_block({"--attribute-mapping": mapping, "--attribute-condition": condition})),
-            heredoc(bind, json_block({"--role": role, "--member": member})),
-        ]
-    )
+    commands += [access_command(secret, member(claims, s)) for secret in _secrets(reads, s)]
     notes.append(
         "a provider has one mapping and one condition for all jobs that use it: where others do, join the two by || "
         "or create a provider of its own (create-oidc with --issuer-uri)"
     )
     if platform is GITHUB and "sub" in bound:
         notes.append("bound by sub, whose form GitHub changed in July 2026: it must be the one above")
-    return Trust(title, text, notes)
+    return Trust(title, "\n".join(commands), notes)
+
+
+def principal(claims: Mapping[str, Any], settings: GcpSettings) -> str:
+    """The job as a member of IAM policies; empty where a command can't hold it safely.
+
+    https://cloud.google.com/iam/docs/principal-identifiers
+    """
+    number, pool, _ = settings.parts
+    whole = f"iam.googleapis.com/projects/{number}/locations/global/workloadIdentityPools/{pool}"
+    bound, _notes = exact_claims(claims)
+    platform = platform_of(claims)
+    if platform and platform.user in bound:
+        made = f"principalSet://{whole}/attribute.{_attribute(platform.user)}/{bound[platform.user]}"
+    else:
+        made = f"principal://{whole}/subject/{claims.get('sub')}"
+    return made if bound and made.isascii() and made.isprintable() and "##" not in made else ""
+
+
+def member(claims: Mapping[str, Any], settings: GcpSettings) -> str:
+    """Whom a resource's policy must name: the service account, or the job itself; empty like :func:`principal`."""
+    account = settings.service_account
+    if account:
+        return f"serviceAccount:{account}" if "@" in account else "serviceAccount:EMAIL"
+    return principal(claims, settings)
+
+
+def access_command(secret: SecretName, whom: str) -> str:
+    """The command that lets `whom` read this one secret."""
+    place = {"location": secret.location} if secret.location else {}
+    bind = f"gcloud secrets add-iam-policy-binding {secret.secret}"
+    return _command(bind, project=secret.project, **place, role=ACCESSOR, member=whom or "MEMBER")
+
+
+def _secrets(reads: Sequence[Read], settings: GcpSettings) -> list[SecretName]:
+    found = [SecretName.of(read.path, settings.project_id or "PROJECT_ID") for read in reads]
+    return list(dict.fromkeys(secret for secret in found if secret))
+
+
+def _command(start: str, **flags: str) -> str:
+    given = [f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in flags.items()]
+    return " \\\n  ".join([start, *given])
 
 
 def _attribute(claim: str) -> str:
@@ -86,14 +131,17 @@ def _claim(name: str) -> str:
 
 
 def _cel(text: str) -> str:
-    """A CEL string in ASCII: JSON's would do, but for surrogate pairs, which CEL does not know."""
+    """A CEL string in ASCII: JSON's would do, but for surrogate pairs, which CEL does not know.
+
+    ``##[`` would be a workflow command in a log, a single quote the end of the shell's.
+    """
     made = []
     for c in text:
-        if c in "\"\\'" or not (c.isascii() and c.isprintable()):
+        if c in "\"\\'#" or not (c.isascii() and c.isprintable()):
             made.append(f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}")
         else:
             made.append(c)
-    return "'" + "".join(made) + "'"
+    return '"' + "".join(made) + '"'
 
 
 def login_refused(answer: Answer, settings: GcpSettings, token: IdentityToken) -> KeyleaseError:
@@ -128,6 +176,17 @@ def login_refused(answer: Answer, settings: GcpSettings, token: IdentityToken) -
     elif said.code == "invalid_grant" and "audience" in message:
         cause = f"the provider has its own list of audiences, and {s.audience!r} is not in it"
         words = f"set `audience:` to one of allowedAudiences: {shown}"
+    elif said.code == "invalid_grant" and "stale" in message:
+        # "ID Token issued at 1749625771 is stale to sign-in.": https://github.com/googleapis/google-cloud-go/issues/12440
+        cause = "Google takes the identity token as too old: it lives minutes only, or this platform's clock is wrong"
+        words = "take the lease early in the job; on a self-hosted platform, check its clock against an NTP server"
+    elif said.code == "invalid_grant" and "issuer" in message and "connect" in message:
+        # https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
+        cause = "Google can't fetch the issuer's keys: `iss` above and its jwks_uri must be reachable from the internet"
+        words = (
+            "where they can't be, hand the keys over: gcloud iam workload-identity-pools providers update-oidc "
+            f"{provider} --project={number} --location=global --workload-identity-pool={pool} --jwk-json-path=jwks.json"
+        )
     elif said.code == "invalid_grant":
         cause = "the provider does not accept the token: its issuer differs, no key fits, or clocks differ"
         words = f"compare `iss` above with issuerUri, letter for letter: {shown}"
@@ -135,7 +194,9 @@ def login_refused(answer: Answer, settings: GcpSettings, token: IdentityToken) -
         cause = "the provider's attribute condition does not admit this job"
         words = f"compare the claims above with attributeCondition ({shown}), or admit this job by the commands below"
         trust = trust_for(token.claims, s)
-    return refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="gcp-login")
+    error = refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="gcp-login")
+    error.retry_with_new_token = error.retry_with_new_token or "stale" in message
+    return error
 
 
 def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken, method: str) -> KeyleaseError:
@@ -153,7 +214,7 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
             docs="gcp-account",
             detail=detail,
         )
-    if "SERVICE_DISABLED" in _reasons(answer):
+    if "SERVICE_DISABLED" in reasons(answer):
         return RefusedError(
             summary,
             cause="the IAM Credentials API is not enabled in the project",
@@ -177,7 +238,8 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
     )
 
 
-def _reasons(answer: Answer) -> set[str]:
+def reasons(answer: Answer) -> set[str]:
+    """Of its google.rpc.ErrorInfo. https://cloud.google.com/apis/design/errors#error_info"""
     details = answer.at("error", "details")
     found = details if isinstance(details, list) else []
     return {str(each.get("reason")) for each in found if isinstance(each, dict)}
