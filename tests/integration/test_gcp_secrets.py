@@ -79,8 +79,8 @@ def test_secrets_of_other_projects(cloud: GcpHarness, name: str) -> None:
 
 
 def test_versions(cloud: GcpHarness) -> None:
-    for value in (b"value-1", b"value-2", b"value-3"):
-        cloud.sts.store.add("hf-token", value).aliases["stable"] = 2
+    for stored in (b"value-1", b"value-2", b"value-3"):
+        cloud.sts.store.add("hf-token", stored).aliases["stable"] = 2
     one = manager(cloud)
     for version, value, number in [("1", "value-1", "1"), ("latest", "value-3", "3"), ("stable", "value-2", "2")]:
         document = one.read(read_of("hf-token", version=version))
