@@ -183,6 +183,8 @@ class Session(requests.Session):
                 body += chunk
                 if len(body) > self._settings.max_body:
                     raise _TooLargeError
+        if not body and _is_cut(response):
+            raise requests.ConnectionError("the connection was closed within the headers")
         response._content = bytes(body)  # noqa: SLF001  # the only way to keep `.json()` working on a capped body
 
     def _proxies(self, url: str) -> dict[str, str]:
@@ -254,6 +256,12 @@ def _must_exist(name: str, what: str, path: str) -> str:
             cause="the file is not there, or not visible inside the container (only the workspace is mounted)",
             docs="tls",
         ) from None
+
+
+def _is_cut(response: requests.Response) -> bool:
+    """Whether an answer without a body is half a head: http.client takes the end of the connection for its end."""
+    framed = response.headers.keys() & {"Content-Length", "Transfer-Encoding"}
+    return not framed and response.status_code not in (204, 205, 304) and response.request.method != "HEAD"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

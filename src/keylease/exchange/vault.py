@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, RefusedError, UsageError
+from keylease.errors import KeyleaseError, RefusedError, UnreachableError, UsageError
 from keylease.exchange.base import Exchanger
 from keylease.model import Env, IdentityToken, Lease, Renewal, Revocation, Trust, fingerprint
 from keylease.secret import Secret
@@ -19,6 +19,9 @@ from keylease.vendors.vault_settings import VaultSettings, complete
 
 if TYPE_CHECKING:
     from keylease.vendors.vault_client import Answer, VaultClient
+
+_LONGEST = 10 * 365 * 86400
+"""Seconds of a lease_duration: the longest that a server of anybody's is set to, and some."""
 
 
 class VaultExchanger(Exchanger):
@@ -111,7 +114,18 @@ class VaultExchanger(Exchanger):
 
             raise login_refused(client, answer, self.settings, sent, self.reads)
         secret = self.context.seal(value, f"{self.name}: Vault token")
-        return self._lease(client, secret, auth, own=True)
+        lease = self._lease(client, secret, auth, own=True)
+        ttl = auth.get("lease_duration", 0)
+        if isinstance(ttl, bool) or not isinstance(ttl, int) or not 0 <= ttl <= _LONGEST:
+            self._give_back(lease)
+            raise UnreachableError(
+                f"Vault: auth/{self.settings.mount} answered with a lease_duration that can't be one",
+                cause="something else than a Vault or OpenBao answered",
+                change="check `url`",
+                docs="garbage",
+                detail=answer.detail,
+            )
+        return lease
 
     def _no_token(self, auth: Mapping[str, Any]) -> KeyleaseError:
         where = f"Vault: auth/{self.settings.mount} answered without a token"

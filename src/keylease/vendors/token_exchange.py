@@ -21,6 +21,10 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
 
+LONGEST = 7 * 86400.0
+"""Seconds. The vendors' tokens live a day at the most: what lives longer is no answer of theirs."""
+
+
 class Granted(Struct, frozen=True):
     """An issued token. expires_at: Unix time, counted from before the request was sent."""
 
@@ -42,7 +46,7 @@ def granted(vendor: str, answer: Answer, sent_at: float, seal: Seal, label: str,
     if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
         raise _garbage(vendor, answer, "a token_type that is not Bearer", key)
     lifetime = answer.seconds("expires_in")
-    if lifetime is None:
+    if lifetime is None or lifetime > LONGEST:
         given = answer.at("expires_in")
         if isinstance(given, int | float) and not isinstance(given, bool) and given <= 0:
             raise _expired(vendor, answer)
