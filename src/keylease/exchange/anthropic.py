@@ -4,26 +4,19 @@ https://platform.claude.com/docs/en/manage-claude/wif-reference
 """
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from keylease.context import Context
 from keylease.errors import KeyleaseError, UsageError
-from keylease.exchange.base import Exchanger
-from keylease.http import HttpSettings
-from keylease.model import Env, IdentityToken, Lease, Revocation, Trust, fingerprint
-from keylease.vendors.answers import Answer, server_trouble
+from keylease.exchange.oauth import OAuthExchanger
+from keylease.model import Env, IdentityToken, Lease, Trust, fingerprint
+from keylease.vendors.answers import Answer
 from keylease.vendors.anthropic_settings import PATH, URL, VENDOR, AnthropicSettings, complete
 from keylease.vendors.anthropic_trust import login_refused, trust_for
-from keylease.vendors.token_exchange import granted
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
-
-MAX_BODY = 1024 * 1024
-"""Bytes of an answer. The same limit as the vendor's SDK has for it."""
 
 MAX_ASSERTION = 16 * 1024
 """Bytes: "The assertion JWT must be at most 16 KiB" (wif-reference, "JWT verification")."""
@@ -52,11 +45,15 @@ class _Sent:
 _sent = _Sent()
 
 
-class AnthropicExchanger(Exchanger):
-    """One POST; the access token is handed over as ``ANTHROPIC_AUTH_TOKEN``, which the SDKs send as bearer."""
+class AnthropicExchanger(OAuthExchanger):
+    """Handed over as ``ANTHROPIC_AUTH_TOKEN``, which the SDKs send as bearer."""
 
     kind = "anthropic"
     Settings = AnthropicSettings
+    vendor = VENDOR
+    variable = "ANTHROPIC_AUTH_TOKEN"
+    request_id = "request-id"
+    busy = frozenset({529})  # overloaded_error: https://platform.claude.com/docs/en/api/errors
 
     settings: AnthropicSettings
 
@@ -65,16 +62,8 @@ class AnthropicExchanger(Exchanger):
         """See the base class."""
         return complete(settings, env)
 
-    def audience(self) -> str | None:
-        """See the base class."""
-        return self.settings.audience
-
-    def exchange(self, token: IdentityToken | None) -> Lease:
-        """See the base class. Fields of the request: "Token exchange request" of the reference."""
-        if token is None:
-            raise UsageError("Anthropic: an identity token is needed", docs="anthropic-settings")
-        s = self.settings
-        assert isinstance(s.timeout, float)
+    def request(self, token: IdentityToken) -> Mapping[str, Any]:
+        """See the base class. Fields: "Token exchange request" of the reference."""
         if len(token.jwt.reveal_bytes()) > MAX_ASSERTION:
             raise UsageError(
                 "Anthropic: the identity token is larger than the 16 KiB that it takes",
@@ -89,49 +78,28 @@ class AnthropicExchanger(Exchanger):
             _sent.add(mark)
             return request
 
-        session = self.context.http.session(
-            VENDOR, HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY), connections=1
-        )
-        sent_at = time.time()
-        response = session.post(
-            s.url + PATH,
-            json={
-                "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-                "assertion": token.jwt.reveal(),
-                "federation_rule_id": s.federation_rule_id,
-                "organization_id": s.organization_id,
-                "service_account_id": s.service_account_id,
-                **({"workspace_id": s.workspace_id} if s.workspace_id else {}),
-            },
-            auth=counted,
-        )
-        answer = Answer.of(response, "request-id")
-        trouble = server_trouble(VENDOR, "exchanging the identity token", answer)
-        if trouble:
-            raise trouble
-        if not answer.ok:
-            raise login_refused(answer, s, token, maybe_used=_sent.more_than_once(mark))
-        issued = granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Anthropic access token")
-        return Lease(
-            self.name,
-            self.kind,
-            {"ANTHROPIC_AUTH_TOKEN": issued.token},
-            session=None,
-            account=s.service_account_id,
-            expires_at=issued.expires_at,
-            fingerprint=fingerprint(issued.token),
-            # A token is good only where it was issued; the SDKs read this variable.
-            plain={} if s.url == URL else {"ANTHROPIC_BASE_URL": s.url},
-            warnings=_warnings(self.context.env),
-        )
+        s = self.settings
+        body = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "assertion": token.jwt.reveal(),
+            "federation_rule_id": s.federation_rule_id,
+            "organization_id": s.organization_id,
+            "service_account_id": s.service_account_id,
+            **({"workspace_id": s.workspace_id} if s.workspace_id else {}),
+        }
+        return {"url": s.url + PATH, "json": body, "auth": counted}
 
-    @classmethod
-    def revoke(cls, revocation: Revocation, context: Context) -> None:
-        """See the base class. No lease of ours has a revocation: Anthropic documents none for these tokens."""
-        del context  # there is nobody to ask
-        raise KeyleaseError(
-            f"Anthropic: {revocation.label} can't be revoked: it ends by itself", docs="anthropic-revoke"
-        )
+    def refused(self, answer: Answer, token: IdentityToken) -> KeyleaseError:
+        """See the base class."""
+        return login_refused(answer, self.settings, token, maybe_used=_sent.more_than_once(fingerprint(token.jwt)))
+
+    def describe(self, lease: Lease) -> None:
+        """See the base class."""
+        s = self.settings
+        lease.account = s.service_account_id
+        # A token is good only where it was issued; the SDKs read this variable.
+        lease.plain = {} if s.url == URL else {"ANTHROPIC_BASE_URL": s.url}
+        lease.warnings = _warnings(self.context.env)
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:
         """See the base class: the request that creates a federation rule."""
