@@ -5,7 +5,7 @@ from typing import Any
 
 from keylease.exchange.base import Exchanger
 from keylease.model import IdentityToken, Lease
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Behaviour, Proxy, reply, status
 
 
 class Harness(ABC):
@@ -13,16 +13,21 @@ class Harness(ABC):
 
     login_pattern: path of the login, as `Proxy.fail` takes it. garbage: answers with status 200 that are no credential;
     the battery adds those that every API shares. other: claims of a job that is not trusted.
+    throttled: how the vendor itself words too many requests. unavailable: the same for trouble of its own.
+    absurd: lifetimes in seconds that no credential of the vendor's has.
     """
 
     proxy: Proxy
     login_pattern: str
     garbage: tuple[object, ...] = ({},)
     other: dict[str, Any] = {"repository": "evil/fork"}  # noqa: RUF012
+    throttled: Behaviour = staticmethod(status(429))
+    unavailable: Behaviour = staticmethod(status(503))
+    absurd: tuple[float, ...] = (400 * 86400, 9e15)
 
     @abstractmethod
-    def exchanger(self, url: str | None = None) -> Exchanger:
-        """With complete settings for the trusting server (or another address)."""
+    def exchanger(self, url: str | None = None, **settings: Any) -> Exchanger:
+        """With complete settings for the trusting server (or another address); `settings` besides."""
 
     @abstractmethod
     def token(self, **claims: Any) -> IdentityToken:
@@ -35,3 +40,11 @@ class Harness(ABC):
     def secret_values(self, lease: Lease) -> list[str]:
         """Everything secret that was issued."""
         return [value.reveal() for value in lease.fields.values()]
+
+    def refusal(self, code: int, words: str) -> Behaviour:
+        """A no with these words: by default RFC 6749 §5.2."""
+        return reply(code, json={"error": "invalid_grant", "error_description": words})
+
+    def issued(self, value: str, lifetime: float) -> Behaviour:
+        """The answer with the credential `value` that lives for `lifetime` seconds: by default RFC 6749 §5.1."""
+        return reply(json={"access_token": value, "token_type": "Bearer", "expires_in": lifetime})

@@ -13,7 +13,7 @@ from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.fakes.anthropic_oauth import ACCOUNT, AUDIENCE, ORGANIZATION, RULE, AnthropicOAuth
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Proxy, reply
 from tests.fakes.verifier import Verifier
 
 
@@ -30,6 +30,14 @@ class AnthropicHarness(Harness):
         {"access_token": "sk-ant-oat01-xyz-4", "token_type": "Bearer", "expires_in": -60},
         {"access_token": "sk-ant-oat01-xyz-5", "token_type": "Bearer", "expires_in": 1e300},
         {"access_token": "sk-ant-oat01-xyz-6", "token_type": "Bearer", "expires_in": True},
+    )
+
+    # https://platform.claude.com/docs/en/api/errors
+    throttled = staticmethod(
+        reply(429, json={"type": "error", "error": {"type": "rate_limit_error", "message": "Too many"}})
+    )
+    unavailable = staticmethod(
+        reply(529, json={"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
     )
 
     def __init__(self, issuer: OIDCIssuer, server: AnthropicOAuth, proxy: Proxy) -> None:

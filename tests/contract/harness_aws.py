@@ -1,5 +1,6 @@
 """AWS: SeaweedFS's STS, which verifies the token's signature, times and the role's trust policy."""
 
+import time
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
@@ -14,12 +15,24 @@ from keylease.masking import Masker
 from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Behaviour, Proxy, reply
 from tests.servers.seaweedfs import AUDIENCE, ROLE, SeaweedFS
+
+
+def error(code: str, status: int = 400, words: str = "no") -> Behaviour:
+    """As STS words it: https://docs.aws.amazon.com/IAM/latest/UserGuide/programming.html ("Error response")."""
+    body = (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{words}</Message></Error>"
+        "<RequestId>c6104cbe-af31-11e0-8154-cbc7ccf896c7</RequestId></ErrorResponse>"
+    )
+    return reply(status, body=body.encode(), content_type="text/xml")
 
 
 class AwsHarness(Harness):
     login_pattern = "/"
+    throttled = staticmethod(error("Throttling"))
+    unavailable = staticmethod(error("IDPCommunicationError"))
     garbage: tuple[object, ...] = ({}, {"AssumeRoleWithWebIdentityResponse": {"Credentials": {}}})
 
     def __init__(self, issuer: OIDCIssuer, server: SeaweedFS, proxy: Proxy) -> None:
@@ -52,6 +65,26 @@ class AwsHarness(Harness):
             return False
         finally:
             client.close()
+
+    def refusal(self, code: int, words: str) -> Behaviour:
+        return error("AccessDenied", code, words)
+
+    def issued(self, value: str, lifetime: float) -> Behaviour:
+        ends = min(time.time() + lifetime, 253402300799)  # the last second that four digits of a year can tell
+        leaves = {
+            "AccessKeyId": "ASIA" + "Q" * 16,
+            "SecretAccessKey": "k/9" + "x" * 37,
+            "SessionToken": value,
+            "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends)),
+        }
+        text = "".join(f"<{name}>{leaf}</{name}>" for name, leaf in leaves.items())
+        body = (
+            '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+            f"<AssumeRoleWithWebIdentityResult><Credentials>{text}</Credentials>"
+            "<AssumedRoleUser><Arn>arn:aws:sts::111122223333:assumed-role/ci/x</Arn></AssumedRoleUser>"
+            "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        )
+        return reply(body=body.encode(), content_type="text/xml")
 
 
 _running: list[tuple[OIDCIssuer, SeaweedFS]] = []

@@ -14,7 +14,7 @@ from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.fakes.databricks_oidc import ACCOUNT, CLIENT, DatabricksOidc
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Proxy, reply
 from tests.fakes.verifier import Verifier
 
 
@@ -32,6 +32,10 @@ class DatabricksHarness(Harness):
         {"access_token": "eyJxyz-5", "token_type": "Bearer", "expires_in": 1e300},
     )
     other = {"sub": "repo:evil/fork:ref:refs/heads/main", "repository": "evil/fork"}  # noqa: RUF012
+
+    # Codes: databricks/sdk/errors/mapping.py (`ERROR_CODE_MAPPING`) of databricks-sdk.
+    throttled = staticmethod(reply(429, json={"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "Too many"}))
+    unavailable = staticmethod(reply(503, json={"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Try again"}))
 
     def __init__(self, issuer: OIDCIssuer, oidc: DatabricksOidc, proxy: Proxy) -> None:
         self.issuer, self.oidc, self.proxy = issuer, oidc, proxy

@@ -15,7 +15,7 @@ from keylease.model import IdentityToken, Lease, Read
 from tests.contract.harness import Harness
 from tests.fakes.gcp_sts import AUDIENCE, PROVIDER, GcpSts
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Proxy, reply
 from tests.fakes.verifier import Verifier
 
 
@@ -32,6 +32,12 @@ class GcpHarness(Harness):
         {"access_token": "ya29.xyz-4", "token_type": "Bearer", "expires_in": -60},
         {"access_token": "ya29.xyz-5", "token_type": "Bearer", "expires_in": 1e300},
     )
+
+    # https://cloud.google.com/apis/design/errors ("Error payloads")
+    throttled = staticmethod(
+        reply(429, json={"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}})
+    )
+    unavailable = staticmethod(reply(503, json={"error": {"code": 503, "message": "", "status": "UNAVAILABLE"}}))
 
     def __init__(self, issuer: OIDCIssuer, sts: GcpSts, proxy: Proxy) -> None:
         self.issuer, self.sts, self.proxy = issuer, sts, proxy

@@ -14,7 +14,7 @@ from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.huggingface_oidc import REPOSITORY, HuggingFaceOidc
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Proxy, reply
 from tests.fakes.verifier import Verifier
 
 AUDIENCE = "https://huggingface.co"
@@ -33,6 +33,12 @@ class HuggingFaceHarness(Harness):
         {"access_token": "hf_jwt_xyz-4", "token_type": "bearer", "expires_in": -60},
         {"access_token": "hf_jwt_xyz-5", "token_type": "bearer", "expires_in": 1e300},
     )
+
+    # https://huggingface.co/docs/hub/rate-limits: the header says how many seconds are left of the window.
+    throttled = staticmethod(
+        reply(429, json={"error": "We had to rate limit your IP"}, headers={"RateLimit": '"pages";r=0;t=1'})
+    )
+    unavailable = staticmethod(reply(503, json={"error": "Service Unavailable"}))
 
     def __init__(self, issuer: OIDCIssuer, hub: HuggingFaceOidc, proxy: Proxy) -> None:
         self.issuer, self.hub, self.proxy = issuer, hub, proxy

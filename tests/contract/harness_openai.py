@@ -12,7 +12,7 @@ from keylease.masking import Masker
 from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Proxy, reply
 from tests.fakes.openai_sts import ACCOUNT, AUDIENCE, PROVIDER, OpenAISts
 from tests.fakes.verifier import Verifier
 
@@ -30,6 +30,16 @@ class OpenAIHarness(Harness):
         {"access_token": "eyJxyz-4", "token_type": "Bearer", "expires_in": -60},
         {"access_token": "eyJxyz-5", "token_type": "Bearer", "expires_in": 1e300},
         {"access_token": "eyJxyz-6", "token_type": "Bearer", "expires_in": True},
+    )
+
+    # https://developers.openai.com/api/docs/guides/error-codes
+    throttled = staticmethod(
+        reply(429, json={"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}})
+    )
+    unavailable = staticmethod(
+        reply(
+            503, json={"error": {"message": "The engine is currently overloaded", "type": "service_unavailable_error"}}
+        )
     )
 
     def __init__(self, issuer: OIDCIssuer, sts: OpenAISts, proxy: Proxy) -> None:

@@ -19,6 +19,7 @@ import json as json_module
 import re
 import ssl
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fnmatch import translate
@@ -141,6 +142,27 @@ def huge(mebibytes: int = 64, *, chunked: bool = False, code: int = 200) -> Beha
             exchange.send(exchange.head(code, {**head, "Content-Length": str(length)}))
             for part in parts:
                 exchange.send(part)
+
+    return behave
+
+
+def gzip_bomb(mebibytes: int = 256, *, code: int = 200) -> Behaviour:
+    """A small compressed body that unpacks to a JSON string of that size."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    filler = b"x" * (1 << 20)
+    parts = [packer.compress(b'{"data": {"value": "')]
+    parts += [packer.compress(filler) for _ in range(mebibytes)]
+    body = b"".join([*parts, packer.compress(b'"}}'), packer.flush()])
+    return reply(code, body=body, headers={"Content-Encoding": "gzip"})
+
+
+def cut_headers(code: int = 200) -> Behaviour:
+    """Half of the head, then the end of the connection."""
+
+    def behave(exchange: Exchange) -> None:
+        head = exchange.head(code, {"Content-Type": JSON_TYPE, "Content-Length": "2000"})
+        exchange.send(head[: len(head) // 2])
+        exchange.close()
 
     return behave
 
