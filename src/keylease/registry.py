@@ -70,6 +70,7 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
         "openai": "keylease.exchange.openai:OpenAIExchanger",
         "anthropic": "keylease.exchange.anthropic:AnthropicExchanger",
         "databricks": "keylease.exchange.databricks:DatabricksExchanger",
+        "conjur": "keylease.exchange.conjur:ConjurExchanger",
         "huggingface": "keylease.exchange.huggingface:HuggingFaceExchanger",
         "gcp": "keylease.exchange.gcp:GcpExchanger",
         "azure": "keylease.exchange.azure:AzureExchanger",
