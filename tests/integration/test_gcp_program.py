@@ -131,3 +131,51 @@ def test_later_steps_on_github_get_a_file_that_works_and_is_removed(
     done = keylease("revoke", env=env, cwd=workspace)
     assert done.returncode == 0, done.stderr
     assert not path.exists()
+
+
+READS = """
+  - {secret: gcp-sm://hf-token, env: HF_TOKEN}
+  - {secret: "gcp-sm://projects/other-1/secrets/db#password", version: stable, env: DB_PASSWORD}
+  - {secret: "gcp-sm://projects/acme-ml/locations/europe-west3/secrets/keystore", file: keystore.bin, env: KEYSTORE}
+"""
+
+SHOW = """
+import os
+print(os.environ["HF_TOKEN"] == os.environ["EXPECTED_A"], os.environ["DB_PASSWORD"] == os.environ["EXPECTED_B"])
+print(open(os.environ["KEYSTORE"], "rb").read() == bytes(range(256)))
+print("shown:", os.environ["HF_TOKEN"])
+"""
+
+
+def test_secrets_are_read_by_the_whole_program(
+    keylease: RunKeylease, cloud: GcpHarness, issuer: OIDCIssuer, tmp_path: Path, seeded: Seeded
+) -> None:
+    config = written(cloud, tmp_path, "auto", READS)
+    token, password = seeded.new("hf"), seeded.new("db")
+    cloud.sts.store.add("hf-token", token.encode())
+    database = cloud.sts.store.add("projects/other-1/secrets/db", json.dumps({"password": password}).encode())
+    cloud.sts.store.add("projects/other-1/secrets/db", b"{}")
+    database.aliases["stable"] = 1
+    cloud.sts.store.add("projects/acme-ml/locations/europe-west3/secrets/keystore", bytes(range(256)))
+    env = {
+        **issuer.github_env(),
+        "RUNNER_TEMP": str(tmp_path),
+        "EXPECTED_A": token,
+        "EXPECTED_B": password,
+    }
+    del env["GITHUB_ACTIONS"]  # no masks on standard output
+    done = keylease("exec", "--config", str(config), "--", sys.executable, "-c", SHOW, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["True True", "True", "shown: ***"]
+
+    done = keylease("whoami", "--config", str(config), env=env)
+    assert done.returncode == 0, done.stderr
+    assert "gcloud secrets add-iam-policy-binding hf-token" in done.stdout
+    assert "gcloud secrets add-iam-policy-binding keystore" in done.stdout
+    assert "--location=europe-west3" in done.stdout
+
+    database.readable = False
+    done = keylease("exec", "--config", str(config), "--", "true", env=env)
+    assert done.returncode == 4
+    assert "gcloud secrets add-iam-policy-binding db" in done.stderr
+    assert "--member=serviceAccount:trainer@acme-ml.iam.gserviceaccount.com" in done.stderr
