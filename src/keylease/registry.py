@@ -82,6 +82,7 @@ MANAGERS: "Registry[Manager]" = Registry(
     "secrets manager",
     {
         "vault": "keylease.managers.vault:VaultManager",
+        "azure-kv": "keylease.managers.azure_kv:AzureKeyVaultManager",
         "gcp-sm": "keylease.managers.gcp_sm:GcpSecretManager",
     },
 )

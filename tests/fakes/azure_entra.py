@@ -9,11 +9,12 @@ audience are compared exactly
 (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations).
 
 What it can't show: the order of Entra's checks, the delay before a new credential works, flexible credentials,
-Conditional Access, replay caches, and the words of 700212 and 50027, of which no sample was found.
+Conditional Access, and replay caches.
 """
 
 import secrets
 import time
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -41,7 +42,7 @@ _CHECK = (
 class AzureEntra(LoopbackServer):
     """What `verifier` trusts may log in. `.issued`: token → (scope, Unix time of its end). lifetime: seconds.
 
-    extra: put into (or, as None, taken out of) the next answers.
+    extra: put into (or, as None, taken out of) the next answers. resources: scopes that the tenant has.
     """
 
     def __init__(self, verifier: Verifier, *, lifetime: int = 3599, **server: Any) -> None:
@@ -50,6 +51,7 @@ class AzureEntra(LoopbackServer):
         self.lifetime = lifetime
         self.issued: dict[str, tuple[str, float]] = {}
         self.extra: dict[str, Any] = {}
+        self.resources: Collection[str] = RESOURCES
 
     def is_alive(self, token: str, scope: str = ARM) -> bool:
         """Whether that resource takes it."""
@@ -98,7 +100,7 @@ class AzureEntra(LoopbackServer):
                 f"The provided value for scope {scope} is not valid. Client credential flows must have a scope value"
             )
             return self._refuse(exchange, 400, "invalid_scope", 1002012, words)
-        if scope not in RESOURCES:
+        if scope not in self.resources:
             name = scope.removesuffix("/.default")
             words = f"The resource principal named {name} was not found in the tenant named Acme."
             return self._refuse(exchange, 400, "invalid_resource", 500011, words)
@@ -147,4 +149,6 @@ class AzureEntra(LoopbackServer):
         if scheme != "Bearer" or not self.is_alive(token):
             body = {"error": {"code": "InvalidAuthenticationToken", "message": "The access token is invalid."}}
             return exchange.answer_json(401, body)
-        return exchange.answer_json(200, {"value": [{"subscriptionId": SUBSCRIPTION, "state": "Enabled"}]})
+        found = {"id": f"/subscriptions/{SUBSCRIPTION}", "subscriptionId": SUBSCRIPTION, "tenantId": TENANT}
+        found |= {"displayName": "Acme ML", "state": "Enabled", "authorizationSource": "RoleBased"}
+        return exchange.answer_json(200, {"value": [found], "count": {"type": "Total", "value": 1}})

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from keylease.errors import KeyleaseError, RefusedError, UnreachableError
-from keylease.model import Lease, Revocation
+from keylease.model import Lease, Read, Revocation
 from tests.contract.harness_azure import AzureHarness, make
 from tests.fakes.azure_entra import ARM, AUDIENCE, CLIENT, SUBSCRIPTION, TENANT, AzureEntra
 from tests.fakes.loopback import Exchange
@@ -202,6 +202,29 @@ def test_a_wrong_id_is_said_to_be_one(azure: AzureHarness, settings: dict[str, s
     assert "<<" not in caught.value.change
 
 
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        (7000229, f"az ad sp create --id {CLIENT}"),
+        (7002121, "set `audience`"),
+        (50166, "openid-configuration"),
+        (501661, "openid-configuration"),
+        (50027, "token's source"),
+        (90038, "cloud: usgovernment"),
+        (900382, "cloud: china"),
+        (53003, "sign-in log"),
+        (999999, "error?code=999999"),
+    ],
+)
+def test_codes_that_the_fake_never_gives(azure: AzureHarness, code: int, change: str) -> None:
+    body = {"error": "invalid_client", "error_description": f"AADSTS{code}: Words.", "error_codes": [code]}
+    azure.proxy.fail(azure.login_pattern, reply(401, json=body))
+    with pytest.raises(RefusedError, match=f"AADSTS{code}: Words") as caught:
+        azure.exchanger().exchange(azure.token())
+    assert change in caught.value.change
+    assert len(azure.proxy.requests) == 1
+
+
 def test_azure_s_clock_decides_whether_the_token_has_expired(azure: AzureHarness) -> None:
     body = {
         "error": "invalid_client",
@@ -214,7 +237,14 @@ def test_azure_s_clock_decides_whether_the_token_has_expired(azure: AzureHarness
     assert caught.value.claims["exp"]
 
 
-@pytest.mark.parametrize("body", [{"error": "temporarily_unavailable"}, {"error": "x", "error_codes": [90033]}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "temporarily_unavailable"},
+        {"error": "x", "error_codes": [90033]},
+        {"error": "x", "error_codes": [90024]},
+    ],
+)
 def test_a_400_that_may_heal_is_tried_again(azure: AzureHarness, body: dict[str, Any]) -> None:
     azure.proxy.fail(azure.login_pattern, reply(400, json=body))
     assert azure.is_alive(azure.exchanger().exchange(azure.token()))
@@ -250,6 +280,23 @@ def test_a_login_page_is_no_answer(azure: AzureHarness) -> None:
     azure.proxy.fail(azure.login_pattern, reply(200, body=b"<html></html>"))
     with pytest.raises(UnreachableError, match="not the API's"):
         azure.exchanger().exchange(azure.token())
+
+
+def test_the_trust_lets_the_job_read_what_it_reads(azure: AzureHarness) -> None:
+    exchanger = azure.exchanger()
+    exchanger.reads = [Read("azure", "azure-kv", path) for path in ("ml-prod/hf-token", "ml-prod/HF-token", "b-1/x")]
+    token = azure.token(**azure.other)
+    with pytest.raises(RefusedError) as caught:
+        exchanger.exchange(token)
+    made = exchanger.trust(token.claims)
+    scope = "$(az keyvault show --name {} --query id --output tsv)/secrets/{}"
+    assert [line for line in made.text.splitlines() if line.startswith("az role")] == [
+        f"az role assignment create --role 'Key Vault Secrets User' --assignee {CLIENT} "
+        f'--scope "{scope.format(*names)}"'
+        for names in (("ml-prod", "hf-token"), ("b-1", "x"))
+    ]
+    assert made.text in caught.value.change
+    assert "*" not in made.text
 
 
 def test_there_is_no_revocation(azure: AzureHarness) -> None:

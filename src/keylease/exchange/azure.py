@@ -4,24 +4,18 @@ https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant
 with a federated credential")
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError, RefusedError, UsageError
 from keylease.exchange.base import Exchanger
-from keylease.http import HttpSettings, Session
 from keylease.model import Env, IdentityToken, Lease, LeaseFile, Revocation, Trust, fingerprint
 from keylease.parallel import parallel
-from keylease.vendors.answers import Answer, server_trouble
-from keylease.vendors.azure_errors import is_busy, login_refused
-from keylease.vendors.azure_settings import CLOUDS, VENDOR, AzureSettings, complete
+from keylease.vendors.azure_session import AzureSession
+from keylease.vendors.azure_settings import CLOUDS, AzureSettings, complete
 from keylease.vendors.azure_trust import trust_for
-from keylease.vendors.token_exchange import Granted, granted
-
-MAX_BODY = 1024 * 1024
-"""Bytes of an answer: a token and its lifetime."""
+from keylease.vendors.token_exchange import Granted
 
 
 class AzureExchanger(Exchanger):
@@ -42,29 +36,27 @@ class AzureExchanger(Exchanger):
         return self.settings.audience
 
     def exchange(self, token: IdentityToken | None) -> Lease:
-        """See the base class. All tokens or none; without `resources`, one is asked for to see that the trust holds."""
+        """See the base class. All tokens or none.
+
+        A run that only reads asks for a Key Vault token alone; where none is wanted at all, one for ARM shows that the
+        trust holds.
+        """
         if token is None:
             raise UsageError("Azure: an identity token is needed", docs="azure-settings")
         s = self.settings
-        assert isinstance(s.timeout, float)
-        variables = dict(s.resources or {})
+        variables = dict(s.resources or {}) if self.used else {}
+        vault = [CLOUDS[s.cloud].scopes["keyvault"]] if self.reads else []
         # Two variables may want the same resource: it is asked for once.
-        scopes = list(dict.fromkeys(variables.values())) or [CLOUDS[s.cloud].scopes["arm"]]
-        session = self.context.http.session(
-            VENDOR,
-            HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY, transient=is_busy),
-            connections=min(8, len(scopes)),
-        )
-        answers = parallel(
-            lambda scope: self._token(session, scope, token), scopes, self.context.deadline, "Azure: asking for tokens"
-        )
+        scopes = list(dict.fromkeys([*variables.values(), *vault])) or [CLOUDS[s.cloud].scopes["arm"]]
+        session = AzureSession(self.name, s, self.context, token, self.reads)
+        answers = parallel(session.granted, scopes, self.context.deadline, "Azure: asking for tokens")
         issued = _all(scopes, answers)
         fields = {variable: issued[scope].token for variable, scope in variables.items()}
         return Lease(
             self.name,
             self.kind,
             fields,
-            session=None,
+            session=session,
             account=f"{s.client_id} in {s.tenant_id}",
             expires_at=min(each.expires_at for each in issued.values()),
             fingerprint=fingerprint(next(iter(fields.values()))) if fields else None,
@@ -78,29 +70,6 @@ class AzureExchanger(Exchanger):
                     fresh=lambda new: new.jwt,
                 )
             ],
-        )
-
-    def _token(self, session: Session, scope: str, token: IdentityToken) -> Granted:
-        s = self.settings
-        sent_at = time.time()
-        response = session.post(
-            s.token_url,
-            data={
-                "client_id": s.client_id,
-                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                "client_assertion": token.jwt.reveal(),
-                "grant_type": "client_credentials",
-                "scope": scope,
-            },
-        )
-        answer = Answer.of(response, "x-ms-request-id")
-        trouble = server_trouble(VENDOR, f"asking for a token for {scope}", answer)
-        if trouble:
-            raise trouble
-        if not answer.ok:
-            raise login_refused(answer, s, scope, token)
-        return granted(
-            VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Azure token for {scope}", key="authority_host"
         )
 
     def _plain(self) -> dict[str, str]:
@@ -124,8 +93,8 @@ class AzureExchanger(Exchanger):
         )
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:
-        """See the base class: the command that creates a federated credential."""
-        return trust_for(claims, self.settings)
+        """See the base class: the commands that create a federated credential and assign roles for `reads`."""
+        return trust_for(claims, self.settings, self.reads)
 
 
 def _all(scopes: list[str], answers: list[Granted | Exception]) -> dict[str, Granted]:

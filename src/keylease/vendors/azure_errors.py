@@ -5,12 +5,13 @@ https://login.microsoftonline.com/error?code=700213). Fields of an error: "Handl
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from keylease.errors import KeyleaseError, RefusedError
-from keylease.model import IdentityToken
+from keylease.errors import KeyleaseError, RefusedError, UnreachableError
+from keylease.model import IdentityToken, Read
 from keylease.vendors.answers import Answer
 from keylease.vendors.azure_settings import CLOUDS, VENDOR, AzureSettings
 from keylease.vendors.azure_trust import trust_for
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 DOCS = "azure-login"
 EXPIRED = 700024
-_BUSY = frozenset({90033})
-"""The directory behind the endpoint is not available, with status 400."""
+_BUSY = frozenset({90024, 90033})
+"""RequestBudgetExceededError, MsodsServiceUnavailable: "a transient error has occurred", with status 400."""
 
 
 class Why(Struct, frozen=True):
@@ -46,6 +47,9 @@ _NO_SUBJECT = Why(
     _COMPARE,
     True,
 )
+_NO_AUDIENCE = Why(
+    "no federated credential of {client} has this audience ({aud})", f"{_COMPARE}; or set `audience`", True
+)
 _NO_APP = Why(
     "there is no application {client} in tenant {tenant}",
     "correct `client_id` (the application id, not the object id) and `tenant_id`",
@@ -60,26 +64,34 @@ _NO_RESOURCE = Why(
     "correct the scope in `resources`; or an administrator adds the resource's service principal to the tenant",
 )
 _SIGNATURE = Why(
-    "the token is not signed by a key of its issuer, or Entra can't fetch the issuer's keys",
-    "the issuer's /.well-known/openid-configuration must be reachable from the internet; if keys were just rotated, "
-    "run the job again",
+    "the token is broken, its signature does not fit a key of its issuer, or Entra has not seen the issuer's new keys",
+    "look at the token's source; if the issuer's keys were just rotated, run the job again later",
 )
+_KEYS = Why(
+    "Entra can't fetch the issuer's keys",
+    "the issuer's /.well-known/openid-configuration and the keys it names must be reachable from the internet",
+)
+_OTHER_CLOUD = Why("tenant {tenant} is in another cloud", "set `cloud: usgovernment` or `cloud: china`")
 
 _WHY = {
     70021: Why("no federated credential of {client} has this issuer, subject and audience", _COMPARE, True),
     700211: _NO_ISSUER,
-    700212: Why(
-        "no federated credential of {client} has this audience ({aud})", f"{_COMPARE}; or set `audience`", True
-    ),
+    700212: _NO_AUDIENCE,
+    7002121: _NO_AUDIENCE,
     700213: _NO_SUBJECT,
     7002137: _NO_SUBJECT,
     7002138: Why(
         "a federated credential of {client} differs from this `sub` in upper and lower case only", _COMPARE, True
     ),
     700016: _NO_APP,
+    7000229: Why(
+        "the application {client} has no service principal in tenant {tenant}", "az ad sp create --id {client}"
+    ),
     7000112: Why("the application {client} is disabled", "enable it: Enterprise applications, Properties"),
     90002: _NO_TENANT,
     900023: _NO_TENANT,
+    90038: _OTHER_CLOUD,
+    900382: _OTHER_CLOUD,
     7000215: Why(
         "Entra took the request for a login with a client secret", "report it: no secret is sent by this provider"
     ),
@@ -89,6 +101,8 @@ _WHY = {
     650057: _NO_RESOURCE,
     50027: _SIGNATURE,
     700027: _SIGNATURE,
+    50166: _KEYS,
+    501661: _KEYS,
     53003: Why(
         "a Conditional Access policy for workload identities blocks this login (the runner's address?)",
         "let an administrator look at the sign-in log of the service principal and change the policy",
@@ -113,8 +127,13 @@ def is_busy(response: "requests.Response") -> bool:
     return answer.text("error") == "temporarily_unavailable" or code_of(answer) in _BUSY
 
 
-def login_refused(answer: Answer, settings: AzureSettings, scope: str, token: IdentityToken) -> KeyleaseError:
-    """The error for a refused token request. `retry_with_new_token` when the identity token had expired."""
+def login_refused(
+    answer: Answer, settings: AzureSettings, scope: str, token: IdentityToken, reads: Sequence[Read] = ()
+) -> KeyleaseError:
+    """The error for a refused token request. `retry_with_new_token` when the identity token had expired.
+
+    reads: what the run wants to read, for the trust.
+    """
     s, code = settings, code_of(answer)
     # What follows is advice that is given here in more detail, and numbers that `--debug` shows.
     said = re.split(r"\s+(?:Trace ID|(?:Please )?[Cc]heck your federated)", answer.text("error_description"))[0]
@@ -123,6 +142,14 @@ def login_refused(answer: Answer, settings: AzureSettings, scope: str, token: Id
     elsewhere = not_the_endpoint(VENDOR, summary, answer, key="authority_host")
     if elsewhere:
         return elsewhere
+    if code in _BUSY or answer.text("error") == "temporarily_unavailable":
+        return UnreachableError(
+            summary,
+            cause="Entra has trouble, also after the retries",
+            change="run the job again; `retries` and `deadline` give it more time",
+            docs="unreachable",
+            detail=_detail(answer, code),
+        )
     if code == EXPIRED:
         error = RefusedError(
             summary,
@@ -141,7 +168,7 @@ def login_refused(answer: Answer, settings: AzureSettings, scope: str, token: Id
     )
     values = {"client": s.client_id, "tenant": s.tenant_id, "scope": scope, "aud": s.audience}
     cause = why.cause.format(**values)
-    if code == 700212 and s.audience not in {cloud.audience for cloud in CLOUDS.values()}:
+    if why is _NO_AUDIENCE and s.audience not in {cloud.audience for cloud in CLOUDS.values()}:
         cause += f"; this cloud's usual one is {CLOUDS[s.cloud].audience}"  # `cloud` of complete settings is no auto
     other: KeyleaseError = refused(
         summary,
@@ -149,7 +176,7 @@ def login_refused(answer: Answer, settings: AzureSettings, scope: str, token: Id
         token,
         cause=cause,
         words=why.change.format(**values),
-        trust=trust_for(token.claims, s) if why.trust else None,
+        trust=trust_for(token.claims, s, reads) if why.trust else None,
         docs=DOCS,
     )
     other.detail = _detail(answer, code)

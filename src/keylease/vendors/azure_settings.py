@@ -99,6 +99,8 @@ class AzureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     resources: variable → ``arm``, ``keyvault``, ``storage``, ``databricks`` or a scope that ends in ``/.default``: each
         variable gets an access token for it. Without the key: ``AZURE_ACCESS_TOKEN`` for ``arm``. An empty mapping
         proves the login and hands over no token.
+    vaults: name of a key vault → its address, where that is not https://NAME and the cloud's domain (an emulator, a
+        gateway). Key Vault's domain and this machine only, and hosts in ``KEYLEASE_ALLOW_HOSTS``.
     terraform: also hand over the ``ARM_*`` variables that Terraform's azurerm, azuread and azapi read.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
     """
@@ -110,6 +112,7 @@ class AzureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     authority_host: str = ""
     audience: str = ""
     resources: dict[str, str] | None = None
+    vaults: dict[str, str] = {}  # msgspec gives each instance its own
     terraform: bool = False
     timeout: float | str = 10.0
     retries: int = 4
@@ -154,9 +157,20 @@ def complete(settings: AzureSettings, env: Env) -> AzureSettings:
         authority_host=host or known.authority,
         audience=audience(VENDOR, s.audience or known.audience, docs=DOCS),
         resources={name: _scope(name, scope, known) for name, scope in wanted.items()},
+        vaults={name.lower(): _vault(name, url, env) for name, url in s.vaults.items()},
         timeout=timeout,
         retries=retries,
     )
+
+
+def _vault(name: str, url: str, env: Env) -> str:
+    domains = [urlsplit(cloud.scopes["keyvault"]).hostname or "" for cloud in CLOUDS.values()]
+    found = checked(url, f"vaults: {name[:30]}", VENDOR, domains, env)
+    if urlsplit(found).path:
+        raise UsageError(
+            f"Azure: `vaults: {name[:30]}` has a path", change="only https://HOST, with a port if need be", docs=DOCS
+        )
+    return found
 
 
 def _cloud_of(host: str) -> Literal["public", "usgovernment", "china"]:

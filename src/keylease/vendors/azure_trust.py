@@ -5,11 +5,12 @@ https://learn.microsoft.com/entra/workload-id/workload-identity-federation-consi
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keylease.model import Trust
+from keylease.model import Read, Trust
 from keylease.vendors.azure_settings import AzureSettings
+from keylease.vendors.azure_vault import ROLE, VaultSecret, grant_command, target_of
 from keylease.vendors.github_claims import parse_subject
 from keylease.vendors.job_claims import GITHUB, GITLAB, bindable, heredoc, json_block, platform_of
 from keylease.vendors.token_exchange import audience_of
@@ -18,8 +19,8 @@ _LONGEST = 600
 """Characters of an issuer, subject or audience ("has a limit of 600 characters")."""
 
 
-def trust_for(claims: Mapping[str, Any], settings: AzureSettings) -> Trust:
-    """The command that creates a credential for exactly this job.
+def trust_for(claims: Mapping[str, Any], settings: AzureSettings, reads: Sequence[Read] = ()) -> Trust:
+    """The command that creates a credential for exactly this job, and those that let it read `reads`, each alone.
 
     Entra compares issuer, subject and audience letter for letter, and no other claim: ids can only be bound where
     `sub` holds them.
@@ -54,4 +55,10 @@ def trust_for(claims: Mapping[str, Any], settings: AzureSettings) -> Trust:
         )
     if expected != s.audience:
         notes.append("the credential expects the aud of the token that is there: configure the same as audience")
-    return Trust(title, heredoc(command, json_block(credential)), notes)
+    text = heredoc(command, json_block(credential))
+    secrets = list(dict.fromkeys((found.vault.lower(), found.name.lower()) for found in map(target_of, reads)))
+    if secrets:
+        roles = [grant_command(s, VaultSecret(vault, name)) for vault, name in secrets]
+        text = "\n".join([text, "# What the job reads, each secret alone (the vault uses Azure RBAC).", *roles])
+        notes.append(f"the role {ROLE!r} opens one secret each; an access policy would open all of a vault")
+    return Trust(title, text, notes)

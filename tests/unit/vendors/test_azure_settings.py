@@ -81,6 +81,11 @@ def test_each_cloud_has_its_own_addresses(cloud: str, host: str, audience: str, 
         ("resources", {"A B": "arm"}),
         ("resources", {"AZURE_CLIENT_ID": "arm"}),
         ("resources", {"ARM_CLIENT_ID": "arm"}),
+        ("vaults", {"ml": "https://ml.evil.example"}),
+        ("vaults", {"ml": "https://vault.azure.net.evil.example"}),
+        ("vaults", {"ml": "http://ml.vault.azure.net"}),
+        ("vaults", {"ml": "https://ml.vault.azure.net/secrets"}),
+        ("vaults", {"ml": "https://login.microsoftonline.com"}),
         ("audience", "ünïcode"),
         ("timeout", "soon"),
         ("retries", 99),
@@ -89,8 +94,14 @@ def test_each_cloud_has_its_own_addresses(cloud: str, host: str, audience: str, 
 def test_what_is_wrong_is_named(key: str, value: Any) -> None:
     with pytest.raises(UsageError) as caught:
         done(**{key: value})
-    assert f"`{key}`" in caught.value.summary
+    assert f"`{key}" in caught.value.summary
     assert caught.value.change
+
+
+def test_a_vault_s_address_is_the_job_s_to_allow() -> None:
+    found = done({"KEYLEASE_ALLOW_HOSTS": "kv.acme.example"}, vaults={"ML-Prod": "https://kv.acme.example:8443/"})
+    assert found.vaults == {"ml-prod": "https://kv.acme.example:8443"}
+    assert done(vaults={"a": "http://127.0.0.1:9"}).vaults == {"a": "http://127.0.0.1:9"}
 
 
 def test_the_credential_has_the_exact_subject() -> None:
