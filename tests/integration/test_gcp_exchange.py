@@ -13,7 +13,9 @@ import pytest
 import requests
 from google.auth.transport.requests import Request
 
+from keylease import config
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
+from keylease.exchange.gcp import GcpExchanger
 from keylease.model import Lease, Read
 from tests.contract.harness_gcp import GcpHarness, make
 from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER
@@ -429,6 +431,18 @@ def test_the_trust_binds_ids_and_ref(cloud: GcpHarness) -> None:
         "--member": f"principalSet://{POOL}/attribute.repository_id/817264",
     }
     assert f"add-iam-policy-binding {ACCOUNT} " in command
+
+
+def test_the_page_shows_what_is_printed_and_works(cloud: GcpHarness) -> None:
+    page = (Path(__file__).parents[2] / "docs/providers/gcp.md").read_text(encoding="utf-8")
+    settings = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    plan = config.load_text(settings, "keylease.yml", {})
+    exchanger = GcpExchanger("google", plan.providers["google"].settings, cloud.context, plan.reads("google"))
+    printed = [flags_of(call) for call in pasted(exchanger.trust(claims_of()).text)]
+    documented = [flags_of(call) for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for call in pasted(block)]
+    provider, account, secret = printed
+    assert provider.items() <= {**documented[2], "--project": "123456789012"}.items()
+    assert [account, secret] == documented[3:]
 
 
 def test_a_subject_that_google_would_refuse_as_too_long(cloud: GcpHarness) -> None:

@@ -174,6 +174,24 @@ def test_scopes_that_are_too_narrow(cloud: GcpHarness) -> None:
     assert len(cloud.sts.requests) == sent
 
 
+def test_a_quota_project_that_is_not_ours(cloud: GcpHarness) -> None:
+    # https://cloud.google.com/docs/quotas/set-quota-project
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "USER_PROJECT_DENIED"}
+    message = "Caller does not have required permission to use project acme-billing."
+    status = {"code": 403, "message": message, "status": "PERMISSION_DENIED", "details": [info]}
+    cloud.proxy.fail(ACCESS, reply(403, json={"error": status}))
+    error = refusal(cloud, read_of("hf-token"), quota_project="acme-billing")
+    assert "projects add-iam-policy-binding acme-billing" in error.change
+    assert "--role=roles/serviceusage.serviceUsageConsumer" in error.change
+
+
+def test_a_proxys_refusal_is_not_secret_managers(cloud: GcpHarness) -> None:
+    cloud.proxy.fail(ACCESS, reply(403, body=b"<h1>S3CR3T</h1>", content_type="text/html"))
+    error = refusal(cloud, read_of("hf-token"))
+    assert "`secret_manager_url`" in error.cause
+    assert "S3CR3T" not in error.diagnostics(debug=True)
+
+
 def test_a_token_that_has_ended(cloud: GcpHarness) -> None:
     one = manager(cloud)
     cloud.sts.issued.clear()

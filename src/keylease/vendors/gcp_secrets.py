@@ -10,7 +10,7 @@ from keylease.errors import KeyleaseError, NotFoundError, RefusedError, Unreacha
 from keylease.vendors.answers import Answer
 from keylease.vendors.gcp_session import GcpSession, SecretName
 from keylease.vendors.gcp_settings import SCOPE, VENDOR
-from keylease.vendors.gcp_trust import ACCESSOR, access_command, reasons
+from keylease.vendors.gcp_trust import ACCESSOR, access_command, command, reasons
 
 
 def payload(answer: Answer, label: str) -> bytes:
@@ -62,7 +62,10 @@ def refused_read(answer: Answer, label: str, name: SecretName, version: str, ses
     versions = f"gcloud secrets versions list {name.secret} {where}"
     why = reasons(answer)
     kind: type[KeyleaseError] = RefusedError
-    if answer.status == 404:
+    if not code:
+        cause = "the answer is not Secret Manager's: a proxy refuses this runner, or `secret_manager_url` is wrong"
+        change = "check the proxy, and leave `secret_manager_url` out unless it is a private endpoint"
+    elif answer.status == 404:
         kind = NotFoundError
         cause = f"there is no secret {name}, or it has no version {version}"
         change = f"correct the reference or `version`; what there is: {versions}"
@@ -79,6 +82,15 @@ def refused_read(answer: Answer, label: str, name: SecretName, version: str, ses
                 f"gcloud services enable secretmanager.googleapis.com --project={name.project}",
                 "if the message above names another project, enable it there, or: quota_project: " + name.project,
             ]
+        )
+    elif "USER_PROJECT_DENIED" in why:
+        # https://cloud.google.com/docs/quotas/set-quota-project
+        project = session.settings.quota_project or name.project
+        cause = f"{who} may not let requests count for the project {project} (`quota_project`)"
+        change = command(
+            f"gcloud projects add-iam-policy-binding {project}",
+            role="roles/serviceusage.serviceUsageConsumer",
+            member=session.member or "MEMBER",
         )
     elif "ACCESS_TOKEN_SCOPE_INSUFFICIENT" in why:
         cause = "the access token has not the one scope that Secret Manager takes"

@@ -52,7 +52,7 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
             )
     condition = " && ".join(f"{_claim(name)} == {_cel(value)}" for name, value in bound.items())
     commands = [
-        _command(
+        command(
             f"gcloud iam workload-identity-pools providers update-oidc {provider}",
             project=number,
             location="global",
@@ -64,10 +64,10 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
     first = [*s.delegates, s.service_account][0]
     if first:
         bind = f"gcloud iam service-accounts add-iam-policy-binding {first}"
-        commands.append(_command(bind, role=_USER, member=who))
+        commands.append(command(bind, role=_USER, member=who))
     elif not reads:
         bind = f"gcloud projects add-iam-policy-binding {s.project_id or 'PROJECT_ID'}"
-        commands.append(_command(bind, role="ROLE", member=who))
+        commands.append(command(bind, role="ROLE", member=who))
         notes.append("ROLE is the narrowest role that the job needs; better on the one bucket or secret it uses")
     commands += [access_command(secret, member(claims, s)) for secret in _secrets(reads, s)]
     notes.append(
@@ -107,7 +107,7 @@ def access_command(secret: SecretName, whom: str) -> str:
     """The command that lets `whom` read this one secret."""
     place = {"location": secret.location} if secret.location else {}
     bind = f"gcloud secrets add-iam-policy-binding {secret.secret}"
-    return _command(bind, project=secret.project, **place, role=ACCESSOR, member=whom or "MEMBER")
+    return command(bind, project=secret.project, **place, role=ACCESSOR, member=whom or "MEMBER")
 
 
 def _secrets(reads: Sequence[Read], settings: GcpSettings) -> list[SecretName]:
@@ -115,7 +115,8 @@ def _secrets(reads: Sequence[Read], settings: GcpSettings) -> list[SecretName]:
     return list(dict.fromkeys(secret for secret in found if secret))
 
 
-def _command(start: str, **flags: str) -> str:
+def command(start: str, **flags: str) -> str:
+    """A command with these flags, a line each, quoted for a shell."""
     given = [f"--{name.replace('_', '-')}={shlex.quote(value)}" for name, value in flags.items()]
     return " \\\n  ".join([start, *given])
 
