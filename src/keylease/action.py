@@ -71,7 +71,7 @@ class _Step:
         run = LeaseRun(plan, context, tokens, remember, self.signals.hold)
         try:
             taken = run.take()
-            self.outputs.deliver(taken.exports, plan.allow_names)
+            self.outputs.deliver([*taken.exports, *taken.emptied], plan.allow_names)
         except BaseException:
             run.abandon()
             raise

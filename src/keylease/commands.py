@@ -98,7 +98,7 @@ class _Command:
         run = LeaseRun(plan, context, self._tokens(context, plan), store.remember, self.signals.hold)
         try:
             taken = run.take()
-            store.deliver(taken.exports, plan)
+            store.deliver([*taken.exports, *taken.emptied], plan)
         except BaseException:
             store.forget(run.abandon())
             raise
@@ -139,7 +139,7 @@ class _Command:
             for warning in taken.warnings:
                 self.log.warning("%s", warning)
             self._report(taken.exports, "")
-            environment = child_environment(self.env, exports, OURS)
+            environment = child_environment(self.env, exports, [*OURS, *taken.unset])
             streams = Streams(
                 out=sys.stdout.buffer,
                 err=sys.stderr.buffer,

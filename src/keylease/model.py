@@ -130,6 +130,8 @@ class Lease(Struct):
     provider: the name in the configuration. type: the registry's name.
     fields: environment variable → value, what ``use: provider`` exports.
     plain: the same for what is no secret (an address): exported, never masked.
+    unset: variables to take out of the job's environment → whether an empty one does as well, where a platform can't
+        take one out.
     files: what the vendor's tools read from files.
     token: the identity token that it was exchanged for; None if there was none.
     session: what the same vendor's manager needs to read (an authenticated client); opaque to everybody else.
@@ -146,6 +148,7 @@ class Lease(Struct):
     expires_at: float | None = None
     fingerprint: str | None = None
     plain: Mapping[str, str] = field(default_factory=dict)
+    unset: Mapping[str, bool] = field(default_factory=dict)
     files: Sequence[LeaseFile] = ()
     token: IdentityToken | None = None
     revocation: Revocation | None = None

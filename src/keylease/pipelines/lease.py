@@ -49,13 +49,18 @@ class TokenSource(Protocol):
 
 
 class Taken(Struct):
-    """What a run obtained, ready to be handed over."""
+    """What a run obtained, ready to be handed over.
+
+    unset: variables to take out of the environment; emptied: the same as empty variables, where that is all one can do.
+    """
 
     exports: list[Export] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
     renewals: list[Renewal] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unset: list[str] = field(default_factory=list)
+    emptied: list[Export] = field(default_factory=list)
 
     @property
     def revocations(self) -> list[Revocation]:
@@ -281,6 +286,10 @@ class LeaseRun:
             for file in lease.files:
                 found += self._files(file, use, lease)
             exports += [replace(each, env=use.env, output=use.output, origin=use.origin) for each in found]
+            if use.env:
+                self._taken.unset += lease.unset
+                empty = [name for name, does in lease.unset.items() if does]
+                self._taken.emptied += [Export(n, Secret(""), use.provider, origin=use.origin) for n in empty]
         return exports
 
     def _files(self, file: LeaseFile, use: Use, lease: Lease) -> list[Export]:

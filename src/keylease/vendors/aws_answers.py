@@ -34,7 +34,7 @@ TRANSIENT = frozenset(
 
 _DEEPEST = 12
 _SHAPE = re.compile(r"[\x21-\x7e]{1,8192}")
-_RESULT = "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult"
+_ACTIONS = ("AssumeRoleWithWebIdentity", "AssumeRole", "GetCallerIdentity")
 
 
 class _RefusedXmlError(ValueError):
@@ -87,7 +87,7 @@ def answer_of(response: "requests.Response") -> tuple[Answer, dict[str, str]]:
     leaves = parse(response.content)
     roots = {path.partition("/")[0] for path in leaves}
     number = leaves.get("ErrorResponse/RequestId") or response.headers.get("x-amzn-RequestId", "")
-    known = roots <= {"ErrorResponse", "AssumeRoleWithWebIdentityResponse"} and bool(roots)
+    known = roots <= {"ErrorResponse", *(f"{action}Response" for action in _ACTIONS)} and bool(roots)
     return Answer(response.status_code, {}, known, one_line(number)), leaves
 
 
@@ -107,12 +107,17 @@ class Credentials(Struct, frozen=True):
         return parts[4] if len(parts) > 5 and re.fullmatch(r"\d{12}", parts[4], re.ASCII) else ""
 
 
-def issued(answer: Answer, leaves: dict[str, str], seal: Seal, label: str, now: float) -> Credentials:
+def result(action: str) -> str:
+    """Where the leaves of an answer to `action` begin."""
+    return f"{action}Response/{action}Result"
+
+
+def issued(answer: Answer, leaves: dict[str, str], action: str, seal: Seal, label: str, now: float) -> Credentials:
     """The credentials of a success, sealed first thing.
 
     Raises :class:`UnreachableError` where they are none, :class:`RefusedError` where they are over already.
     """
-    at = f"{_RESULT}/Credentials"
+    at = f"{result(action)}/Credentials"
     values = {
         name: seal(leaves[f"{at}/{name}"], f"{label} {name}")
         for name in ("SecretAccessKey", "SessionToken", "AccessKeyId")
@@ -136,7 +141,7 @@ def issued(answer: Answer, leaves: dict[str, str], seal: Seal, label: str, now: 
             docs="token-expired",
             detail=answer.detail,
         )
-    arn = one_line(leaves.get(f"{_RESULT}/AssumedRoleUser/Arn", ""))
+    arn = one_line(leaves.get(f"{result(action)}/AssumedRoleUser/Arn", ""))
     return Credentials(values["AccessKeyId"], values["SecretAccessKey"], values["SessionToken"], expires_at, arn)
 
 
@@ -176,6 +181,11 @@ _CAUSES = {
         "activate the region in the account's settings, or take another `region`",
         False,
     ),
+    "SignatureDoesNotMatch": (
+        "the runner's clock is more than five minutes wrong, or a proxy in between changes requests",
+        "set the runner's clock by an NTP server, or let requests to `url` through unchanged",
+        False,
+    ),
     "ValidationError": (
         "a parameter is outside of what the role allows: mostly a `duration` above the role's maximum",
         "shorten `duration` or raise the role's MaxSessionDuration (an hour by default)",
@@ -187,7 +197,37 @@ _CAUSES = {
 def login_refused(
     answer: Answer, leaves: dict[str, str], role_arn: str, token: IdentityToken, aud: str
 ) -> KeyleaseError:
-    """The error for a role that was refused."""
+    """The error for a role that was refused to the identity token."""
+    trouble = not_sts(answer, leaves)
+    if trouble:
+        return trouble
+    code, said = code_and_text(answer, leaves)
+    summary = f"{VENDOR}: role {role_arn} was refused: {said}"
+    cause, words, about_claims = _CAUSES.get(
+        code, ("AWS does not accept this request as it is", "compare the settings with the role", True)
+    )
+    trust = trust_for(token.claims, role_arn, aud) if about_claims else None
+    error = refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="aws-login")
+    if code == "ExpiredTokenException":
+        error.retry_with_new_token = True
+    return error
+
+
+def cause_of(code: str) -> tuple[str, str] | None:
+    """(cause, change) of a refusal that is about no claim and no trust; None for the others."""
+    cause, words, about_claims = _CAUSES.get(code, ("", "", True))
+    return None if about_claims else (cause, words)
+
+
+def code_and_text(answer: Answer, leaves: dict[str, str]) -> tuple[str, str]:
+    """(AWS's code, code and message as one printable line) of a refusal."""
+    code = one_line(leaves.get("ErrorResponse/Error/Code", ""))
+    message = one_line(leaves.get("ErrorResponse/Error/Message", ""))
+    return code, ": ".join(filter(None, [code, message])) or f"HTTP {answer.status}"
+
+
+def not_sts(answer: Answer, leaves: dict[str, str]) -> KeyleaseError | None:
+    """The error for what STS did not say itself, or says may heal."""
     if not answer.is_json:
         return UnreachableError(
             f"{VENDOR}: a refusal (HTTP {answer.status}) that is not AWS's own",
@@ -197,9 +237,6 @@ def login_refused(
             detail=answer.detail,
         )
     code = one_line(leaves.get("ErrorResponse/Error/Code", ""))
-    message = one_line(leaves.get("ErrorResponse/Error/Message", ""))
-    said = ": ".join(filter(None, [code, message])) or f"HTTP {answer.status}"
-    summary = f"{VENDOR}: role {role_arn} was refused: {said}"
     if code in TRANSIENT:
         return UnreachableError(
             f"{VENDOR}: {code} after all attempts",
@@ -210,11 +247,4 @@ def login_refused(
             docs="unreachable",
             detail=answer.detail,
         )
-    cause, words, about_claims = _CAUSES.get(
-        code, ("AWS does not accept this request as it is", "compare the settings with the role", True)
-    )
-    trust = trust_for(token.claims, role_arn, aud) if about_claims else None
-    error = refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="aws-login")
-    if code == "ExpiredTokenException":
-        error.retry_with_new_token = True
-    return error
+    return None

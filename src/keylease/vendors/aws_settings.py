@@ -38,8 +38,45 @@ _POLICY = re.compile(r"arn:[a-z-]{3,20}:iam::(?:\d{12}|aws):policy/[!-~]{1,600}"
 _SESSION = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _PROFILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html ("ExternalId", "Tags.member.N", both limits)
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+_TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
+_TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+
+JOB_TAGS = {
+    # Named as aws-actions/configure-aws-credentials names its own, so that policies can stay as they are.
+    "Repository": ("repository", "project_path", "oidc.circleci.com/project-id", "repositoryUuid", "pipeline_slug"),
+    "Workflow": ("workflow",),
+    "Actor": ("actor", "user_login"),
+    "Commit": ("sha", "build_commit"),
+    "Branch": ("ref", "oidc.circleci.com/vcs-ref", "branchName", "build_branch"),
+    "EventName": ("event_name", "pipeline_source"),
+    "RunId": ("run_id", "pipeline_id", "pipelineUuid", "build_number"),
+    "Environment": ("environment",),
+}
+"""Key of a session tag → the claims it may come from, the first one that is there."""
+
 MOST_POLICIES = 10
 LONGEST_POLICY = 2048
+MOST_TAGS = 50
+LONGEST_CHAIN = 3600.0
+"""Seconds that AWS lets the session of a role live which was taken with another role's."""
+
+
+class AwsChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second role, taken with the session of the first one (``AssumeRole``)."""
+
+    role_arn: Annotated[str, Meta(description="The second role, whose credentials are handed over.")]
+    external_id: Annotated[str, Meta(description="The `sts:ExternalId` that the second role's trust policy wants.")] = (
+        ""
+    )
+    tags: Annotated[dict[str, str], Meta(description="Session tags.")] = {}
+    job_tags: Annotated[
+        bool, Meta(description="Tag the session with what the identity token says: Repository, Branch, Actor, RunId …")
+    ] = False
+    transitive_tags: Annotated[
+        list[str], Meta(description="Keys of those tags that stay on the sessions of further roles.")
+    ] = []
 
 
 class AwsProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +88,7 @@ class AwsProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str | dict[str, Any], Meta(description="An IAM policy, as JSON or as YAML, that narrows this session.")
     ] = ""
     managed_policies: Annotated[list[str], Meta(description="ARNs of managed policies that narrow this session.")] = []
+    chain: Annotated[AwsChain | None, Meta(description="A second role, in whose place this profile is.")] = None
 
 
 class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,11 +98,18 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         there are no profiles.
     region: whose STS is asked, and ``AWS_REGION`` of the job. Falls back to ``AWS_REGION`` and ``AWS_DEFAULT_REGION``.
     profiles: further roles by the name of the profile that they become in one credentials file.
-    duration: how long the session lives, between 15 minutes and 12 hours; the role's own maximum is an hour by default.
+    chain: a second role, taken with `role_arn`'s session: its credentials are handed over, and the settings of the
+        session are about it.
+    duration: how long the session lives, between 15 minutes and 12 hours (one hour with `chain`); the role's own
+        maximum is an hour by default.
     session_name: what CloudTrail shows of the session. By default repository and run.
     session_policy: an IAM policy, as JSON or as YAML, that narrows the session.
     managed_policies: ARNs of at most ten managed policies that narrow the session.
-    allowed_account_ids: the accounts whose credentials may be handed over; any if it is empty.
+    allowed_account_ids: the accounts whose credentials may be handed over; any if it is empty. Checked in the settings,
+        in AWS's answer, and by asking AWS whose the credentials are (``GetCallerIdentity``).
+    token_file: a file with the identity token, in the place of the CI platform's (EKS: what
+        ``AWS_WEB_IDENTITY_TOKEN_FILE`` names).
+    unset_existing: take AWS credentials that the job has already out of the environment that it gets.
     audience: the `aud` that the identity provider in IAM expects.
     url: the STS endpoint, where it is not the region's own. Falls back to ``AWS_ENDPOINT_URL_STS``.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
@@ -73,11 +118,14 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     role_arn: str = ""
     region: str = ""
     profiles: dict[str, AwsProfile] = {}
+    chain: AwsChain | None = None
     duration: float | str = 3600.0
     session_name: str = ""
     session_policy: str | dict[str, Any] = ""
     managed_policies: list[str] = []
     allowed_account_ids: list[str] = []
+    token_file: str = ""
+    unset_existing: bool = False
     audience: str = ""
     url: str = ""
     timeout: float | str = 10.0
@@ -100,16 +148,23 @@ def complete(settings: AwsSettings, env: Env) -> AwsSettings:
                 "`allowed_account_ids` holds what is no account id", 'twelve digits, in quotes: "111122223333"'
             )
     if role:
-        _role("role_arn", role, partition, s.allowed_account_ids)
+        _role("role_arn", role, partition, [] if s.chain else s.allowed_account_ids)
+    elif s.chain:
+        raise _wrong(
+            "`chain` without `role_arn`: there is no session to take it with", "role_arn: the first role's ARN"
+        )
     profiles = {}
     for name, profile in s.profiles.items():
         if not _PROFILE.fullmatch(name):
             raise _wrong("`profiles` has a name that can't be a profile's", "letters, digits, and . _ - inside")
         key = f"profiles.{name}"
-        _role(f"{key}.role_arn", profile.role_arn.strip(), partition, s.allowed_account_ids)
+        allowed = [] if profile.chain else s.allowed_account_ids
+        _role(f"{key}.role_arn", profile.role_arn.strip(), partition, allowed)
+        own = duration if profile.duration is None else _duration(profile.duration, f"{key}.duration")
         profiles[name] = AwsProfile(
             role_arn=profile.role_arn.strip(),
-            duration=duration if profile.duration is None else _duration(profile.duration, f"{key}.duration"),
+            duration=own,
+            chain=_chain(profile.chain, f"{key}.chain", partition, s.allowed_account_ids, own),
             session_policy=_policy(profile.session_policy, f"{key}.session_policy"),
             managed_policies=_managed(profile.managed_policies, f"{key}.managed_policies"),
         )
@@ -123,11 +178,13 @@ def complete(settings: AwsSettings, env: Env) -> AwsSettings:
         role_arn=role,
         region=region,
         profiles=profiles,
+        chain=_chain(s.chain, "chain", partition, s.allowed_account_ids, duration),
         duration=duration,
         session_name=session,
         session_policy=_policy(s.session_policy, "session_policy"),
         managed_policies=_managed(s.managed_policies, "managed_policies"),
         audience=audience(VENDOR, s.audience or AUDIENCE, docs=DOCS),
+        token_file=s.token_file.strip(),
         # What is below amazonaws.com may be anybody's (a bucket, an API gateway): STS hosts only.
         url=checked(url, "url", VENDOR, _hosts(region, suffix), env),
         timeout=timeout,
@@ -141,8 +198,9 @@ def account_of(role_arn: str) -> str:
 
 
 def _hosts(region: str, suffix: str) -> list[str]:
-    # https://docs.aws.amazon.com/general/latest/gr/sts.html: regional, FIPS, and the old global endpoint.
-    return [f"sts.{region}.{suffix}", f"sts-fips.{region}.{suffix}", "sts.amazonaws.com"]
+    # https://docs.aws.amazon.com/general/latest/gr/sts.html: regional, FIPS, and the old global endpoint; and a VPC's
+    # own, whose names end in the service's: nobody else's service can have such a name.
+    return [f"sts.{region}.{suffix}", f"sts-fips.{region}.{suffix}", f"sts.{region}.vpce.{suffix}", "sts.amazonaws.com"]
 
 
 def _partition(region: str) -> str:
@@ -164,6 +222,31 @@ def _role(key: str, arn: str, partition: str, allowed: list[str]) -> None:
             f"`{key}` is in account {found['account']}, which `allowed_account_ids` does not name",
             "correct the role, or add its account",
         )
+
+
+def _chain(chain: AwsChain | None, key: str, partition: str, allowed: list[str], duration: float) -> AwsChain | None:
+    if chain is None:
+        return None
+    role = chain.role_arn.strip()
+    _role(f"{key}.role_arn", role, partition, allowed)
+    if duration > LONGEST_CHAIN:
+        raise _wrong(f"`{key}`: its session can't live longer than an hour", "duration: 1h (AWS's limit for chains)")
+    if chain.external_id and not _EXTERNAL_ID.fullmatch(chain.external_id):
+        raise _wrong(f"`{key}.external_id` is no external id", "2 to 1224 letters, digits and + = , . @ : / _ -")
+    for name, value in chain.tags.items():
+        if not _TAG_KEY.fullmatch(name) or name.lower().startswith("aws:") or not _TAG_VALUE.fullmatch(value):
+            raise _wrong(
+                f"`{key}.tags` has what is no tag of AWS",
+                "keys of 1 to 128, values of 0 to 256 letters, digits, blanks and _ . : / = + - @; no key with aws:",
+            )
+    names = [*chain.tags, *(JOB_TAGS if chain.job_tags else ())]
+    if len({name.lower() for name in names}) < len(names):
+        raise _wrong(f"`{key}.tags` has a key twice", "AWS tells no case apart, and job_tags are tags too")
+    if len(names) > MOST_TAGS:
+        raise _wrong(f"`{key}.tags` has more than {MOST_TAGS} tags", "take some out")
+    if strange := [name for name in chain.transitive_tags if name not in names]:
+        raise _wrong(f"`{key}.transitive_tags` names {strange[0]!a}, which is no tag here", "name keys of `tags`")
+    return msgspec.structs.replace(chain, role_arn=role)
 
 
 def _duration(value: float | str, key: str = "duration") -> float:

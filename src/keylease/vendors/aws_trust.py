@@ -1,15 +1,18 @@
-"""The narrowest IAM trust policy for one job.
+"""The narrowest IAM policies for one job: the trust of its role, and what lets that take a second one.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html (keys for OIDC federation)
 """
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from keylease.model import Trust
+from keylease.model import Read, Trust
+from keylease.vendors.aws_policy import SUFFIX_NOTE, attach, read_policy
+from keylease.vendors.aws_session import Place
+from keylease.vendors.aws_settings import AwsChain
 from keylease.vendors.github_claims import ISSUER
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of
 from keylease.vendors.token_exchange import audience_of
@@ -47,7 +50,6 @@ def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
             }
         ],
     }
-    body = json.dumps(policy, indent=2).replace("##", "#\\u0023")
     command = f"aws iam update-assume-role-policy --role-name {shlex.quote(role)} --policy-document file:///dev/stdin"
     create = (
         "# once per account: the identity provider\n"
@@ -55,7 +57,72 @@ def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
         f"--client-id-list {shlex.quote(bound['aud'])}\n"
     )
     notes.append("this replaces the role's whole trust policy: add the statement to it where others use the role")
-    return Trust(title, create + heredoc(command, body), notes)
+    return Trust(title, create + heredoc(command, _body(policy)), notes)
+
+
+def chain_trust(role_arn: str, chain: AwsChain) -> Trust:
+    """What lets the role `role_arn` take the role of `chain`: its trust policy, and the first role's own permission.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-user_externalid.html
+    """
+    tagged = ["sts:TagSession"] if chain.tags or chain.job_tags else []
+    actions = ["sts:AssumeRole", *tagged]
+    trust: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": role_arn}, "Action": actions}
+    if chain.external_id:
+        # TagSession is checked as an action of its own, and carries no external id.
+        trust["Action"] = "sts:AssumeRole"
+        trust["Condition"] = {"StringEquals": {"sts:ExternalId": chain.external_id}}
+    statements = [trust]
+    if chain.external_id and tagged:
+        statements.append({"Effect": "Allow", "Principal": {"AWS": role_arn}, "Action": tagged[0]})
+    second, first = chain.role_arn.rpartition("/")[2], role_arn.rpartition("/")[2]
+    may = {"Effect": "Allow", "Action": actions, "Resource": chain.role_arn}
+    text = "\n".join(
+        [
+            f"# in account {_account(chain.role_arn)}: the second role trusts the first one",
+            heredoc(
+                f"aws iam update-assume-role-policy --role-name {shlex.quote(second)} "
+                "--policy-document file:///dev/stdin",
+                _body({"Version": "2012-10-17", "Statement": statements}),
+            ),
+            f"# in account {_account(role_arn)}: the first role may take the second one",
+            heredoc(_put(first, f"assume-{second}"), _body({"Version": "2012-10-17", "Statement": [may]})),
+        ]
+    )
+    return Trust(
+        f"IAM trust policy of role {chain.role_arn}",
+        text,
+        ["this replaces the second role's whole trust policy: add the statement to it where others use the role"],
+    )
+
+
+def reading(reads: Sequence[Read], role_arn: str, region: str) -> Trust | None:
+    """The permission to read these secrets and parameters, and no others; None where there are none of AWS's."""
+    policy = read_policy(reads, Place(role_arn.split(":")[1], region, _account(role_arn)))
+    if not policy:
+        return None
+    notes = ["where a key of your own encrypts what is read, the role needs kms:Decrypt on that key as well"]
+    text = f"# what it reads\n{attach(role_arn.rpartition('/')[2], 'keylease', policy)}"
+    return Trust(
+        f"IAM policy of role {role_arn} for what is read",
+        text,
+        [*([SUFFIX_NOTE] if "??????" in text else []), *notes],
+    )
+
+
+def _account(role_arn: str) -> str:
+    return role_arn.split(":")[4]
+
+
+def _put(role: str, name: str) -> str:
+    return (
+        f"aws iam put-role-policy --role-name {shlex.quote(role)} --policy-name {shlex.quote(name[:128])} "
+        "--policy-document file:///dev/stdin"
+    )
+
+
+def _body(policy: Mapping[str, Any]) -> str:
+    return json.dumps(policy, indent=2).replace("##", "#\\u0023")
 
 
 def _provider(issuer: object) -> str:

@@ -8,14 +8,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from keylease.context import Context
 from keylease.errors import UsageError
-from keylease.exchange.aws import session_name
+from keylease.exchange.aws import AwsExchanger, session_name
+from keylease.http import Deadline
+from keylease.masking import Masker
+from keylease.model import Read
 from keylease.vendors.aws_answers import parse
-from keylease.vendors.aws_settings import AwsSettings, complete
-from keylease.vendors.aws_trust import trust_for
+from keylease.vendors.aws_chain import job_tags
+from keylease.vendors.aws_settings import AwsChain, AwsSettings, complete
+from keylease.vendors.aws_trust import chain_trust, trust_for
 from tests.fakes.github_oidc import github_claims, gitlab_claims
 
 ROLE = "arn:aws:iam::111122223333:role/team/ci"
+SECOND = "arn:aws:iam::444455556666:role/pusher"
 ISSUER = "https://token.actions.githubusercontent.com"
 STATEMENT = {"Version": "2012-10-17", "Statement": []}
 
@@ -75,6 +81,27 @@ def test_the_environment_fills_in() -> None:
         ({"allowed_account_ids": ["1"]}, "allowed_account_ids"),
         ({"allowed_account_ids": ["444455556666"]}, "allowed_account_ids"),
         ({"url": "https://evil.example"}, "url"),
+        ({"url": "https://vpce-1-2.vpce-svc-3.eu-central-1.vpce.amazonaws.com"}, "url"),
+        ({"url": "https://vpce-1-2.sts.eu-central-1.vpce.amazonaws.com"}, None),
+        ({"chain": {"role_arn": SECOND}, "role_arn": "", "profiles": {"a": {"role_arn": ROLE}}}, "chain"),
+        ({"chain": {"role_arn": "x"}}, "chain.role_arn"),
+        ({"chain": {"role_arn": SECOND.replace("aws", "aws-cn")}}, "chain.role_arn"),
+        ({"chain": {"role_arn": SECOND}, "duration": "61m"}, "chain"),
+        ({"chain": {"role_arn": SECOND, "external_id": "a b"}}, "chain.external_id"),
+        ({"chain": {"role_arn": SECOND, "tags": {"a": "semi;colon"}}}, "chain.tags"),
+        ({"chain": {"role_arn": SECOND, "tags": {"aws:x": "1"}}}, "chain.tags"),
+        ({"chain": {"role_arn": SECOND, "tags": {"x": "1", "X": "2"}}}, "chain.tags"),
+        ({"chain": {"role_arn": SECOND, "tags": {"branch": "1"}, "job_tags": True}}, "chain.tags"),
+        ({"chain": {"role_arn": SECOND, "tags": {f"k{n}": "" for n in range(51)}}}, "chain.tags"),
+        ({"chain": {"role_arn": SECOND, "transitive_tags": ["Repository"]}}, "chain.transitive_tags"),
+        ({"chain": {"role_arn": SECOND, "transitive_tags": ["Repository"], "job_tags": True}}, None),
+        ({"chain": {"role_arn": SECOND}, "allowed_account_ids": ["111122223333"]}, "chain.role_arn"),
+        ({"chain": {"role_arn": SECOND}, "allowed_account_ids": ["444455556666"]}, None),
+        ({"profiles": {"a": {"role_arn": ROLE, "chain": {"role_arn": "x"}}}}, "profiles.a.chain.role_arn"),
+        (
+            {"profiles": {"a": {"role_arn": ROLE, "duration": "2h", "chain": {"role_arn": SECOND}}}},
+            "profiles.a.chain",
+        ),
         ({"url": "https://bucket.s3.amazonaws.com"}, "url"),
         ({"profiles": {"a]b": {"role_arn": ROLE}}}, "profiles"),
         ({"profiles": {"a": {"role_arn": "x"}}}, "profiles.a.role_arn"),
@@ -167,6 +194,58 @@ def test_claims_stay_inside_the_policy(tmp_path: Any) -> None:
     done = subprocess.run(["sh", "-c", f"aws() {{ cat >/dev/null; }}\n{text}"], cwd=tmp_path, input="", check=False)
     assert done.returncode == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_trust_of_a_second_role_names_the_first_and_the_external_id() -> None:
+    chain = AwsChain(role_arn=SECOND, external_id="o'clock", tags={"a": "b"})
+    text = chain_trust(ROLE, chain).text
+    policies = [json.loads(part.partition("\nEOF")[0]) for part in text.split("<<'EOF'\n")[1:]]
+    assert policies[0]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": ROLE},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"sts:ExternalId": "o'clock"}},
+        },
+        {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": "sts:TagSession"},
+    ]
+    may = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": SECOND}
+    assert policies[1]["Statement"] == [may]
+    assert "# in account 444455556666: the second role trusts the first one\n" in text
+    assert "put-role-policy --role-name ci --policy-name assume-pusher " in text
+
+
+def test_the_trust_has_what_is_read_with_the_last_role() -> None:
+    reads = [
+        Read("aws", "aws-sm", "prod/db"),
+        Read("aws", "aws-ssm", "/app/key"),
+        Read("aws", "aws-sm", "$(touch x)"),
+    ]
+    chain = AwsChain(role_arn=SECOND)
+    settings = complete(made(chain=msgspec.to_builtins(chain)), {})
+    context = Context({}, Masker(), Deadline(1))
+    claims = {**github_claims(), "iss": ISSUER, "aud": "sts.amazonaws.com"}
+    trust = AwsExchanger("aws", settings, context, reads).trust(claims)
+    policies = [json.loads(part.partition("\nEOF")[0]) for part in trust.text.split("<<'EOF'\n")[1:]]
+    assert len(policies) == 4
+    assert [(each["Action"], each["Resource"]) for each in policies[3]["Statement"]] == [
+        ("secretsmanager:GetSecretValue", ["arn:aws:secretsmanager:eu-central-1:444455556666:secret:prod/db-??????"]),
+        ("ssm:GetParameters", ["arn:aws:ssm:eu-central-1:444455556666:parameter/app/key"]),
+    ]
+    assert "put-role-policy --role-name pusher " in trust.text.partition("# what it reads\n")[2]
+    assert "touch" not in trust.text
+    assert any("kms:Decrypt" in note for note in trust.notes)
+    assert len(AwsExchanger("aws", settings, context).trust(claims).text.split("<<'EOF'\n")) == 4
+
+
+def test_job_tags_of_other_platforms() -> None:
+    assert job_tags(gitlab_claims())["Repository"] == gitlab_claims()["project_path"]
+    assert job_tags(gitlab_claims())["RunId"] == "574"
+    assert job_tags({"repository": "x" * 300, "actor": "", "run_id": 7}) == {"Repository": "x" * 256, "RunId": "7"}
+    assert job_tags({"repository": "bücher/日本 x", "ref": "a\nb\u2028"}) == {
+        "Repository": "bücher/日本 x",
+        "Branch": "a_b_",
+    }
 
 
 def test_no_sdk_is_loaded() -> None:

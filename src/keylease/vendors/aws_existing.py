@@ -1,0 +1,65 @@
+"""AWS credentials that a job has already, and which of them win over ours.
+
+https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html ("credential provider chain")
+"""
+
+from collections.abc import Collection, Sequence
+
+from keylease.model import Env
+from keylease.vendors.aws_settings import VENDOR
+
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+# botocore takes variables with an end in the past for none (EnvProvider); boto 2 read AWS_SECURITY_TOKEN.
+_BESIDE_KEYS = ("AWS_CREDENTIAL_EXPIRATION", "AWS_SECURITY_TOKEN")
+
+# The SDK for JavaScript looks at no keys where a profile is named; all others do the reverse.
+_NAMED = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+
+# botocore takes these before the profile that AWS_PROFILE names.
+_WEB_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME")
+
+_OTHERS = (
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
+
+
+def existing(env: Env, ours: Collection[str]) -> list[str]:
+    """The variables of the job that hold or name other AWS credentials than `ours` (the variables we set)."""
+    known = (*_KEYS, *_BESIDE_KEYS, *_NAMED, *_WEB_IDENTITY, *_OTHERS)
+    return [name for name in known if env.get(name) and name not in ours]
+
+
+def can_be_empty(name: str) -> bool:
+    """Whether SDKs take the empty variable for none: botocore looks for a profile with an empty name."""
+    return name not in _NAMED
+
+
+def warnings(there: Sequence[str], ours: Collection[str], *, unset: bool) -> list[str]:
+    """What to say of those variables that some SDK prefers to what we export. unset: they are being taken out."""
+    if _KEYS[0] in ours:
+        wins = {
+            "AWS_CREDENTIAL_EXPIRATION": "boto3 takes the keys that we set for expired at that time",
+            "AWS_PROFILE": "the SDK for JavaScript takes that profile, not the keys that we set",
+        }
+    else:
+        wins = {
+            "AWS_ACCESS_KEY_ID": "those keys win over AWS_PROFILE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "boto3 takes it before AWS_PROFILE",
+        }
+    if unset:
+        # `exec` can take it out all the same; elsewhere an empty one would break what reads it.
+        return [
+            f"{VENDOR}: {name} is set in this job, and only `keylease exec` can take it out: {wins[name]}"
+            for name in wins
+            if name in there and not can_be_empty(name)
+        ]
+    return [
+        f"{VENDOR}: {name} is set in this job: {why}; take it out, or set `unset_existing: true`"
+        for name, why in wins.items()
+        if name in there
+    ]
