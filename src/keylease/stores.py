@@ -57,9 +57,9 @@ class GitHubStore(Store):
         self._outputs.deliver(exports, plan.allow_names)
 
     def forget(self, left: Sequence[Revocation]) -> None:
-        """See the base class."""
+        """See the base class. The files were deleted when they could not be delivered."""
         if self._revocations:
-            self._state.save(left)
+            self._state.finish(left)
 
 
 class TextStore(Store):
@@ -105,7 +105,7 @@ class TextStore(Store):
 
     def forget(self, left: Sequence[Revocation]) -> None:
         """See the base class."""
+        known = self._revocations or self._files.written
         self._files.discard()
-        if self._revocations:
-            self._revocations = left
-            self._save()
+        if self._state and known:
+            self._state.finish(left)

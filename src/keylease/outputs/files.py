@@ -324,8 +324,9 @@ def _write_at(
     created: Callable[[str, os.stat_result], None] = lambda *_: None,
 ) -> None:
     temporary = f".{name[:100]}.{secrets.token_hex(6)}.tmp"
-    descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
     try:
+        # In here, since a signal can be raised as soon as the file is there.
+        descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o600)
             if owner:
@@ -365,6 +366,16 @@ def write_private(path: str, data: bytes) -> None:
             os.close(directory)
     except OSError as error:
         raise _cant_write(path, error) from None
+
+
+def sweep(path: str) -> None:
+    """Delete what a process that was killed in :func:`write_private` left beside `path`; nobody may be writing it."""
+    parent, name = os.path.split(os.path.abspath(path))
+    ours = re.compile(rf"\.{re.escape(name[:100])}\.[0-9a-f]{{12}}\.tmp")
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                os.unlink(entry.path)
 
 
 def delete_files(files: Sequence[Written]) -> list[str]:

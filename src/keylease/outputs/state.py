@@ -27,7 +27,7 @@ from msgspec.structs import asdict
 
 from keylease.errors import UsageError
 from keylease.model import Env, Revocation, Seal
-from keylease.outputs.files import Written, write_private
+from keylease.outputs.files import Written, sweep, write_private
 
 VERSION = 1
 MAX_STATE = 16 * 1024 * 1024
@@ -194,7 +194,12 @@ class StateFile:
         return others
 
     def load(self, seal: Seal) -> State:
-        """What was saved; nothing if there is no file. Raises :class:`UsageError` if it is damaged or not private."""
+        """What was saved; nothing if there is no file. Raises :class:`UsageError` if it is damaged or not private.
+
+        Text that a process which was killed in :meth:`save` left beside it is deleted.
+        """
+        with self._lock, _locked(self.path.parent):
+            sweep(str(self.path))
         lines = self._read()
         state = parse(lines, seal, str(self.path)) if lines else State()
         self._ours = lines[1:]

@@ -1,5 +1,7 @@
 """Secret files on a real file system, as root and as somebody else."""
 
+# long file: one job with a workspace and a temporary directory, every place a file can go to.
+
 import os
 import stat
 import subprocess

@@ -272,3 +272,17 @@ def test_jobs_of_one_github_run_on_one_machine_have_states_of_their_own(tmp_path
         places.add(default_path(env))
         assert default_path(env).parent.parent == tmp_path / runner
     assert len(places) == 3
+
+
+def test_what_a_killed_process_left_beside_the_state_is_deleted(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "job.state")
+    file.save([lease()])
+    (tmp_path / ".job.state.0123456789ab.tmp").write_text("s.token-1")
+    others = [".job.state.tmp", ".other.state.0123456789ab.tmp", ".job.state.0123456789ab.tmp.x"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".job.state.ba9876543210.tmp").symlink_to(tmp_path / "job.state")
+    assert len(file.load(seal).revocations) == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file() and not path.is_symlink()) == sorted(
+        [*others, "job.state"]
+    )
