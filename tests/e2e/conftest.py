@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.clouds import _weeds, clouds
 from tests.e2e.engine import Engine
 from tests.e2e.site import _site_server, site
 from tests.e2e.store import NoEngineError
 
-__all__ = ["_site_server", "engine", "pytest_collection_modifyitems", "site"]
+__all__ = ["_site_server", "_weeds", "clouds", "engine", "pytest_collection_modifyitems", "site"]
 
 HERE = Path(__file__).parent
 # Read now: the environment is scrubbed before the tests run.

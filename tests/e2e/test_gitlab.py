@@ -1,6 +1,7 @@
 """GitLab CI: examples/gitlab/.gitlab-ci.yml and templates/keylease.yml, run by gitlab-ci-local's shell executor.
 
-The one substitution is the `include:` line: `remote:` → `local: templates/keylease.yml`.
+The substitutions are the `include:` line, `remote:` → `local: templates/keylease.yml`, and for examples/train the
+addresses of the services.
 
 What it can't show: a GitLab server. gitlab-ci-local mints no identity token (`id_tokens:` is accepted, the token comes
 in as a variable), its jobs run on this machine and not in their `image:`, and it masks no variables.
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import environment
+from tests.e2e.clouds import CALLS, TRAIN, Start
 from tests.e2e.conftest import IN_CI
 from tests.e2e.site import AUDIENCE, REPOSITORY, Site, example, script, sha256, substituted
 from tests.e2e.store import CACHE
@@ -80,18 +83,22 @@ class Pipeline:
         """Run jobs; the identity token and the server's address come as variables of the project."""
         token = self.site.issuer.mint(AUDIENCE)
         self.site.seeded.add(token)
+        return self.start({"VAULT_ID_TOKEN": token, "VAULT_ADDR": self.site.bao.url, **variables}, *jobs)
+
+    def start(self, variables: dict[str, str], *jobs: str) -> "subprocess.CompletedProcess[str]":
+        """Run jobs with nothing but these variables of the project, and what GitLab sets itself."""
         given = {
             # What GitLab sets, and gitlab-ci-local otherwise: "false", and a path inside the job's image.
             "GITLAB_CI": "true",
             "CI_PROJECT_DIR": str(self.project),
-            "VAULT_ID_TOKEN": token,
-            "VAULT_ADDR": self.site.bao.url,
             **variables,
         }
         words = ["--force-shell-executor", "--home", str(self.project.parent / "home")]
         words += [word for name, value in given.items() for word in ("--variable", f"{name}={value}")]
-        # Its own notes of a run: the token is there, as it came by `--variable`.
-        self.site.seeded.allow_file(self.project / ".gitlab-ci-local", token)
+        # Its own notes of a run: the tokens are there, as they came by `--variable`.
+        for name, value in given.items():
+            if name.endswith("_ID_TOKEN"):
+                self.site.seeded.allow_file(self.project / ".gitlab-ci-local", value)
         done = subprocess.run(
             [*self.command, *words, *jobs],
             cwd=self.project,
@@ -119,13 +126,19 @@ def pipeline(gitlab_ci_local: list[str], site: Site, tmp_path: Path) -> Pipeline
     site.issuer.reset(gitlab_claims())
     site.bind({"project_path": "acme/trainer", "ref": "main", "ref_type": "branch"})
     project = tmp_path / "project"
-    (project / "templates").mkdir(parents=True)
-    shutil.copy(REPOSITORY / "templates/keylease.yml", project / "templates")
-    (project / "keylease.yml").write_text(example("keylease.yml"))
-    text = substituted(example("gitlab/.gitlab-ci.yml"), INCLUDE, "- local: templates/keylease.yml")
-    (project / ".gitlab-ci.yml").write_text(text)
+    project.mkdir()
     script(project / "deploy.sh", SHOW_IT + 'echo "database says $(database_answers)"\n')
     script(project / "announce.sh", 'show token "$DEPLOY_TOKEN"\n')
+    commit(project, example("gitlab/.gitlab-ci.yml"), example("keylease.yml"))
+    return Pipeline(gitlab_ci_local, project, site)
+
+
+def commit(project: Path, pipeline: str, keylease: str) -> None:
+    """Make a repository of what is in `project`, the two files and our template."""
+    (project / "templates").mkdir()
+    shutil.copy(REPOSITORY / "templates/keylease.yml", project / "templates")
+    (project / "keylease.yml").write_text(keylease)
+    (project / ".gitlab-ci.yml").write_text(substituted(pipeline, INCLUDE, "- local: templates/keylease.yml"))
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
     for words in (
         ["init", "--quiet", "--initial-branch=main"],
@@ -136,7 +149,6 @@ def pipeline(gitlab_ci_local: list[str], site: Site, tmp_path: Path) -> Pipeline
         ["remote", "set-head", "origin", "main"],
     ):
         subprocess.run(["git", *words], cwd=project, check=True, capture_output=True)
-    return Pipeline(gitlab_ci_local, project, site)
 
 
 def test_the_example_runs_as_it_stands(pipeline: Pipeline, site: Site) -> None:
@@ -188,3 +200,45 @@ def test_a_token_for_somebody_else_shows_the_yaml(pipeline: Pipeline, site: Site
     assert "https://other.example.com" in done.stdout
     assert "id_tokens:" in done.stdout
     assert f"aud: {AUDIENCE}" in done.stdout
+
+
+def id_tokens(text: str) -> dict[str, str]:
+    """Variable and audience of each of the `id_tokens:` that the one job of a pipeline has."""
+    (found,) = (job["id_tokens"] for job in yaml.safe_load(text).values() if "id_tokens" in job)
+    return {name: token["aud"] for name, token in found.items()}
+
+
+def test_the_training_job_leases_from_four_services(
+    gitlab_ci_local: list[str], site: Site, clouds: Start, tmp_path: Path
+) -> None:
+    """examples/train: SDKs work with variables and files; values are hidden, files are outside and gone afterwards."""
+    site.issuer.reset(gitlab_claims())
+    servers = clouds()
+    project = tmp_path / "project"
+    project.mkdir()
+    script(project / "train.sh", "exec python3 train.py\n")
+    (project / "train.py").write_text(TRAIN)
+    text = example("train/.gitlab-ci.yml")
+    commit(project, text, servers.example("keylease.yml"))
+    tokens = {name: servers.mint(audience) for name, audience in id_tokens(text).items()}
+    assert len(tokens) == 4
+    pipeline = Pipeline(gitlab_ci_local, project, site)
+    done = pipeline.start({**tokens, **servers.env()}, "train")
+    servers.add_issued()
+    site.seeded.saw("stdout", done.stdout, "gitlab-ci-local's log")
+    assert done.returncode == 0, done.stdout
+    said = re.findall(r"^train +> (.*)$", done.stdout, re.MULTILINE)
+    trained_on(said, project)
+    assert "hub acme-bot" in said
+    assert pipeline.left_behind() == []
+
+
+def trained_on(said: list[str], workspace: Path) -> None:
+    """All calls were made, values were hidden, and the files lay outside and are gone."""
+    for call in CALLS:
+        assert any(line.startswith(call) for line in said), (call, said)
+    places = [line.split(maxsplit=2)[1:] for line in said if line.startswith("place ")]
+    assert [mode for mode, _ in places] == ["0o600", "0o600"]
+    for _, path in places:
+        assert not Path(path).is_relative_to(workspace)
+        assert not Path(path).exists()

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests import environment
+from tests.e2e.clouds import TRAIN, Clouds, Start
 from tests.e2e.site import Site, example, script, sha256
+from tests.e2e.test_gitlab import trained_on
 from tests.servers.process import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -31,9 +33,9 @@ echo "database says $(database_answers)"
 QUIET = 'show token "$DEPLOY_TOKEN"\necho "database says $(database_answers)"\n'
 
 
-def sh_step() -> str:
-    """The text of the one `sh '…'` step of the Jenkinsfile, and the variable its environment block binds."""
-    text = example("Jenkinsfile")
+def sh_step(name: str = "Jenkinsfile") -> str:
+    """The text of the one `sh '…'` step of a Jenkinsfile, and the variable its environment block binds."""
+    text = example(name)
     (step,) = re.findall(r"^\s+sh '([^'\\]+)'$", text, re.MULTILINE)
     assert re.search(r"^\s+KEYLEASE_ID_TOKEN_FILE = credentials\('[\w-]+'\)$", text, re.MULTILINE)
     return str(step)
@@ -173,4 +175,60 @@ def test_an_aborted_build_is_revoked(agent: Agent, site: Site, shell: list[str],
     assert code != 0, log
     # The shell of the Jenkinsfile's step dies first; keylease goes on for the moment that revoking takes.
     wait_until(site.nothing_alive, 10, "revocation")
+    assert agent.no_state()
+
+
+JENKINS = "https://jenkins.example.com"
+
+
+@pytest.fixture
+def trainer(agent: Agent, site: Site, clouds: Start) -> tuple[Agent, Clouds]:
+    """The agent with examples/train, the services it names, and a token with the one audience they all expect."""
+    site.issuer.claims = {"sub": f"{JENKINS}/job/trainer/job/main/", "build_number": "7"}
+    servers = clouds(JENKINS)
+    site.bind({"sub": site.issuer.claims["sub"]}, bound_audiences=[JENKINS])
+    site.put("huggingface", {"token": site.seeded.new("hf-token")})
+    Path(agent.env["KEYLEASE_ID_TOKEN_FILE"]).write_text(servers.mint(JENKINS))
+    site.seeded.allow_file(Path(agent.env["KEYLEASE_ID_TOKEN_FILE"]))
+    agent.env |= servers.env()
+    agent.env.pop("HUB")
+    (agent.workspace / "jenkins.yml").write_text(servers.example("jenkins.yml"))
+    (agent.workspace / "train.py").write_text(TRAIN)
+    script(agent.workspace / "train.sh", "exec python3 train.py\n")
+    return agent, servers
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_the_training_job_leases_from_clouds_and_vault(
+    trainer: tuple[Agent, Clouds], site: Site, shell: list[str]
+) -> None:
+    """examples/train: SDKs work with variables and files; values are hidden, files are outside and gone afterwards."""
+    agent, servers = trainer
+    code, log = agent.run(sh_step("train/Jenkinsfile"), shell)
+    servers.add_issued()
+    site.seeded.saw("stdout", log, "Jenkins' log")
+    assert code == 0, log
+    trained_on(log.splitlines(), agent.workspace)
+    assert site.nothing_alive()
+    assert list(agent.temporary.rglob("*keylease-*/*")) == []
+
+
+LEASE = """\
+set +x -eu
+trap 'keylease revoke' EXIT
+exports="$(keylease lease --config jenkins.yml --format shell)"
+eval "$exports"
+unset exports
+python3 train.py | sed 's/<.*>/<***>/; s/^file .*/file ***/'
+"""
+
+
+def test_files_of_keylease_lease_stay_for_the_whole_step(trainer: tuple[Agent, Clouds], site: Site) -> None:
+    """As examples/jenkins-step.sh does it: `revoke` deletes the files too."""
+    agent, _ = trainer
+    code, log = agent.run(LEASE, ["bash", "-xe"])
+    assert code == 0, log
+    trained_on(log.splitlines(), agent.workspace)
+    assert "revoked 1 of 1 lease" in log
+    assert site.nothing_alive()
     assert agent.no_state()

@@ -215,7 +215,7 @@ def test_files_are_private_known_by_their_host_path_out_of_git_and_deleted(
 def test_an_older_runner_mounts_no_temporary_directory(
     engine: Engine, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before actions/runner#4011 RUNNER_TEMP named a host path that no container had; its `_github_home` they all do."""
+    """Before actions/runner#4011 RUNNER_TEMP named a host path that no container had. Its home they all have."""
     job = Job(engine, site, tmp_path / "job")
     mounts = [mount for mount in job.runner.mounts if mount[1] != "/github/runner_temp"]
     monkeypatch.setattr(RunnerJob, "mounts", property(lambda _: mounts))
