@@ -19,8 +19,8 @@ def main(arguments: list[str]) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         build = "\n".join(["build", *project["build-system"]["requires"]])
         for name, sources, text in (
-            ("runtime", ["pyproject.toml"], None),
-            ("dev", ["pyproject.toml", "--group", "dev"], None),
+            ("runtime", ["pyproject.toml", "--extra", "sync"], None),
+            ("dev", ["pyproject.toml", "--extra", "sync", "--group", "dev"], None),
             ("build", ["-"], build),
         ):
             command = [*COMPILE, *sources, "--output-file", f"requirements/{name}.lock"]

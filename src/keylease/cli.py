@@ -17,9 +17,10 @@ REPLACEMENT = "***"
 EPILOG = """\
 exit codes:
   0  done                              4  a provider refused (login, permission, no such secret)
-  1  (reserved for audit findings)     5  a provider can't be reached, or the deadline passed
+  1  a difference (sync plan --check)  5  a provider can't be reached, or the deadline passed
   2  usage or configuration            6  some items failed, each is named
-  3  no usable identity token         70  a defect of keylease
+  3  no usable identity token          7  the plan to apply is out of date
+                                      70  a defect of keylease
   `keylease exec` ends with the command's own code once the command has started.
 
 docs: https://github.com/keylease/keylease
@@ -120,6 +121,8 @@ def parser() -> argparse.ArgumentParser:
     whoami.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     whoami.add_argument("--verify", action="store_true", help="check the token's signature with its issuer's keys")
 
+    _sync(commands)
+
     process = _command(
         commands,
         "credential-process",
@@ -133,6 +136,28 @@ def parser() -> argparse.ArgumentParser:
 
     _command(commands, "schema", "print the JSON Schema of keylease.yml", [])
     return root
+
+
+def _sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    root = _command(commands, "sync", "bring CI variables in line with a secrets manager (plan, apply, adopt)", [])
+    parts = root.add_subparsers(dest="sync_command", metavar="plan|apply|adopt", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)")
+    common.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this sync of the file; may be given again"
+    )
+    common.add_argument("--format", choices=("table", "json", "markdown"), default="table", help="default: table")
+    common.add_argument("--all", action="store_true", help="in the table, show what is unchanged too")
+    common.add_argument("--output", metavar="FILE", help="write the report to FILE instead of standard output")
+    common.add_argument("--shard", metavar="I/N", help="only the I-th of N parts of the places, for a CI matrix")
+    common.add_argument("--deadline", metavar="TIME", help="for the whole step: like 10m, 1h (default: 1h)")
+    parents = [common, _common()]
+    plan = _command(parts, "plan", "read both sides and show what would be done; nothing is written", parents)
+    plan.add_argument("--check", action="store_true", help="exit with 1 if anything differs")
+    apply = _command(parts, "apply", "do it", parents)
+    apply.add_argument("--plan", metavar="FILE", help="exactly this plan (of --format json), or nothing")
+    adopt = _command(parts, "adopt", "take over values that are there and not ours, then do as apply", parents)
+    adopt.add_argument("names", nargs="+", metavar="NAME", help="as it is called at the target")
 
 
 def _command(

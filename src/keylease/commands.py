@@ -77,6 +77,7 @@ class _Command:
             "whoami": self.whoami,
             "credential-process": self.credential_process,
             "schema": self.schema,
+            "sync": self.sync,
         }
         return commands[self.options.command]()
 
@@ -230,6 +231,17 @@ class _Command:
         console.emit(sys.stdout, text + "\n")
         context.http.close()
         return ExitCode.OK
+
+    def sync(self) -> int:
+        """`keylease sync`."""
+        from keylease.config import FILE_NAME, load_sync
+        from keylease.syncing import sync
+
+        gc.enable()
+        path = self.options.config or self.env.get("KEYLEASE_CONFIG") or FILE_NAME
+        plan = load_sync(path, self.env)
+        plan = replace(plan, plan=self._with_deadline(plan.plan, self.options.deadline))
+        return sync(plan, self._context(plan.plan), self.options, self.env, self.log, self.signals)
 
     def schema(self) -> int:
         """`keylease schema`."""

@@ -6,7 +6,8 @@
     ├── RefusedError       4  a provider answered: no
     │   └── NotFoundError     … there is no such secret, field, role or version
     ├── UnreachableError   5  no answer, a broken one, or none within the deadline
-    └── PartialError       6  some items failed, each named
+    ├── PartialError       6  some items failed, each named
+    └── OutdatedError      7  a plan that no longer holds
 
 Every message starts with the name of the part that failed (``Vault:``, ``GitHub:``, ``keylease.yml:3:``).
 """
@@ -27,6 +28,7 @@ class ExitCode(enum.IntEnum):
     REFUSED = 4
     UNREACHABLE = 5
     PARTIAL = 6
+    OUTDATED = 7
     INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a defect of ours
 
 
@@ -144,3 +146,9 @@ class PartialError(KeyleaseError):
     """Some items failed, the others are done; each failure is named in `change` or `cause`."""
 
     exit_code = ExitCode.PARTIAL
+
+
+class OutdatedError(KeyleaseError):
+    """What was planned no longer fits what is there; nothing was done."""
+
+    exit_code = ExitCode.OUTDATED

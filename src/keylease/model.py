@@ -314,6 +314,11 @@ class Document:
         made._text = text
         return made
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is one text, with no fields but those that its JSON may have."""
+        return self._text is not None
+
     def __repr__(self) -> str:
         return f"<Document {self.label}: {'text' if self._text is not None else f'{len(self._data)} fields'}>"
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keylease.exchange.base import Exchanger
     from keylease.identity.base import Identity
     from keylease.managers.base import Manager
+    from keylease.targets.base import Target
 
 T = TypeVar("T")
 
@@ -86,3 +87,5 @@ MANAGERS: "Registry[Manager]" = Registry(
         "gcp-sm": "keylease.managers.gcp_sm:GcpSecretManager",
     },
 )
+
+TARGETS: "Registry[Target]" = Registry("target", {})

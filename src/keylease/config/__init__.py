@@ -1,6 +1,7 @@
 """What the user wrote (keylease.yml, the action's inputs, flags) into a checked :class:`keylease.model.Plan`.
 
     load_file, load_text     keylease.yml
+    load_sync                its sync
     inputs.plan_from_inputs  the action's inputs
     inputs.plan_from_flags   the command line without a file
     schema.json_schema       the JSON Schema of keylease.yml
@@ -9,8 +10,12 @@ PyYAML and what reads files are imported where a file is read: the action withou
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keylease.model import Env, Plan
+
+if TYPE_CHECKING:
+    from keylease.pipelines.sync import SyncPlan
 
 FILE_NAME = "keylease.yml"
 
@@ -23,6 +28,13 @@ def load_file(path: str | Path, env: Env) -> Plan:
     from keylease.config import keyleasefile
 
     return keyleasefile.load_file(Path(path), env)
+
+
+def load_sync(path: str | Path, env: Env) -> "SyncPlan":
+    """What ``sync:`` of a keylease.yml asks for. Raises as :func:`load_file`."""
+    from keylease.config import keyleasefile
+
+    return keyleasefile.load_sync(Path(path), env)
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:

@@ -28,8 +28,6 @@ class Assembler:
     def add_needs(self, name: str, needs: Mapping[str, Deliver]) -> None:
         """Say which settings of a provider are read with other providers' leases."""
         if needs:
-            for need in needs.values():
-                _check_read(need)
             self._providers[name] = replace(self._providers[name], needs=needs)
 
     def add_use(self, use: Use) -> None:
@@ -41,7 +39,7 @@ class Assembler:
 
     def add_delivery(self, deliver: Deliver) -> None:
         """Add a value to deliver. A wildcard's names are not known yet: outputs checks them when they are."""
-        _check_read(deliver)
+        check_read(deliver)
         if not deliver.is_wildcard:
             output = (deliver.output_name or deliver.name) if deliver.output else None
             self._claim(deliver.name, deliver.env, output, deliver.file, deliver.origin)
@@ -147,7 +145,8 @@ class Assembler:
             )
 
 
-def _check_read(deliver: Deliver) -> None:
+def check_read(deliver: Deliver) -> None:
+    """Whether its manager takes the reference and its options. Raises :class:`UsageError`, located."""
     try:
         MANAGERS.load(deliver.read.scheme).check(deliver.read)
     except UsageError as error:

@@ -1,30 +1,33 @@
 """keylease.yml, from its text to a plan."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from keylease.config import yamltree
 from keylease.config.assemble import Assembler, located
-from keylease.config.convert import fields_of, is_secret, mapping, sequence, struct, unknown
+from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
 from keylease.config.document import VERSION, NeededSecret, RunSettings
-from keylease.config.leases import add_item, check_credential_file, check_variable, needed
+from keylease.config.leases import add_item, check_secret_keys, needed
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
 from keylease.model import Env, Origin, Plan, Provider
 from keylease.registry import EXCHANGERS
-from keylease.secret import Secret
 
-_KEYS = ("version", "settings", "providers", "leases")
-_LATER = ("sync", "audit")
+if TYPE_CHECKING:
+    from keylease.pipelines.sync import SyncPlan
+
+_KEYS = ("version", "settings", "providers", "leases", "targets", "ledger", "sync")
+_LATER = ("audit",)
+
+SYNC_DEADLINE = 3600.0
+"""Seconds: platforms take about one write a second."""
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-
-_PEM = re.compile(r"\s*(?:-----BEGIN|LS0tLS1CRUdJTi)")  # as text or in base64
-_FILLED_LATER = Secret("read before the login")
 
 _Needs = dict[str, tuple[NeededSecret, Origin]]
 
@@ -36,9 +39,13 @@ def load_file(path: Path, env: Env) -> Plan:
 
 def load(path: Path, env: Env, allow_names: frozenset[str]) -> tuple[Plan, frozenset[str]]:
     """The plan, and which of ``settings:`` the file has. allow_names: allowed besides those the file allows."""
+    return parse(_read(path), str(path), env, allow_names)
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(yamltree.MAX_BYTES + 1)
+            return file.read(yamltree.MAX_BYTES + 1)
     except FileNotFoundError:
         raise UsageError(
             f"{path}: there is no such file",
@@ -49,13 +56,17 @@ def load(path: Path, env: Env, allow_names: frozenset[str]) -> tuple[Plan, froze
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise UsageError(f"{path}: can't be read: {reason}", docs="configuration") from None
-    return parse(data, str(path), env, allow_names)
 
 
 def parse(text: str | bytes, source: str, env: Env, allow_names: frozenset[str]) -> tuple[Plan, frozenset[str]]:
     """As :func:`load`, of the text itself. source: what it is called in messages."""
     document = _File(yamltree.parse(text, source), source, env)
     return document.plan(allow_names), document.settings_given
+
+
+def load_sync(path: Path, env: Env) -> "SyncPlan":
+    """See :func:`keylease.config.load_sync`."""
+    return _File(yamltree.parse(_read(path), str(path)), str(path), env).sync_plan()
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:
@@ -71,7 +82,22 @@ class _File:
         self.settings_given: frozenset[str] = frozenset()
 
     def plan(self, allow_names: frozenset[str]) -> Plan:
+        return self._assembled(self._sections(), allow_names)[0]
+
+    def sync_plan(self) -> "SyncPlan":
+        from keylease.config.syncs import Syncs
+
         sections = self._sections()
+        if "sync" not in sections:
+            raise self._fail(None, "sync", "is missing: there is nothing to sync", "docs/sync.md shows a first one")
+        plan, assembler, settings = self._assembled(sections, frozenset())
+        if settings.deadline is None:
+            plan = replace(plan, deadline=SYNC_DEADLINE)
+        return Syncs(self._source, self._env, assembler, settings).plan(plan, sections)
+
+    def _assembled(
+        self, sections: Mapping[str, Node], allow_names: frozenset[str]
+    ) -> tuple[Plan, Assembler, RunSettings]:
         settings_node = sections.get("settings", Node({}, 1))
         settings = struct(settings_node, RunSettings, self._source, "settings")
         self.settings_given = frozenset(settings_node.value)
@@ -86,13 +112,14 @@ class _File:
             for index, node in enumerate(sequence(sections["leases"], self._source, "leases")):
                 add_item(node, self._source, f"leases[{index}]", assembler)
         plan = assembler.plan()
-        return replace(
+        plan = replace(
             plan,
             deadline=plan.deadline if settings.deadline is None else settings.deadline,
             identity_variables=tuple(settings.identity_variables),
             strict_revoke=settings.strict_revoke,
             revoke=settings.revoke,
         )
+        return plan, assembler, settings
 
     def _sections(self) -> dict[str, Node]:
         sections = mapping(self._root, self._source, "")
@@ -140,27 +167,7 @@ class _File:
             {key: line for key, line in node.lines.items() if key != "type"},
         )
         unknown(own, fields, self._source, path)
-        needs: _Needs = {}
-        given: dict[str, Any] = {}
-        for key, child in own.value.items():
-            origin = Origin(self._source, own.lines[key], f"{path}.{key}")
-            if key.endswith("_env") and isinstance(child.value, str):
-                check_variable(child.value, origin)
-            if key.endswith("_file") and isinstance(child.value, str):
-                check_credential_file(child.value, origin, self._env)
-            if key.endswith("_key") and isinstance(child.value, str) and _PEM.match(child.value):
-                raise self._fail(origin.line, origin.key, "a secret is never written here", "give the path of a file")
-            if is_secret(fields[key]):
-                if not isinstance(child.value, dict):
-                    raise self._fail(
-                        origin.line,
-                        origin.key,
-                        "a secret is never written here",
-                        f"name the variable that holds it, `{key}_env: NAME`, or read it with another provider: "
-                        f"`{key}: {{secret: vault://…#field, provider: NAME}}`",
-                    )
-                needs[key] = struct(child, NeededSecret, self._source, origin.key), origin
-                given[key] = _FILLED_LATER
+        needs, given = check_secret_keys(own, fields, self._source, path, self._env)
         shared = {"timeout": defaults.timeout, "retries": defaults.retries}
         given |= {k: v for k, v in shared.items() if v is not None and k in fields and k not in own.value}
         settings = struct(own, wanted, self._source, path, given)

@@ -2,16 +2,17 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keylease.config import reference, selector
-from keylease.config.assemble import Assembler
-from keylease.config.convert import mapping, struct
+from keylease.config.assemble import Assembler, check_read
+from keylease.config.convert import is_secret, mapping, struct
 from keylease.config.document import NeededSecret, SecretItem, UseItem
-from keylease.config.yamltree import Node, shown
+from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
 from keylease.model import Deliver, Env, Origin, Read, Use, Wildcard
+from keylease.secret import Secret
 
 _PLATFORM_VARIABLE = re.compile(
     r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM|BUILDKITE|CIRCLE|BITBUCKET)_.*"
@@ -40,12 +41,12 @@ def needed(need: NeededSecret, origin: Origin, name: str, assembler: Assembler) 
     if need.provider == name:
         raise _error(origin, "a provider can't read its own credential", "name another one: `provider: OTHER`")
     provider = assembler.provider_for(parts.scheme, need.provider, origin, not_this=name)
-    return Deliver(
+    found = Deliver(
         Read(
             provider,
             parts.scheme,
             parts.path,
-            _options(kv=need.kv, version=need.version, mount=need.mount, stage=need.stage),
+            options_of(kv=need.kv, version=need.version, mount=need.mount, stage=need.stage),
         ),
         parts.selector,
         origin.key,
@@ -53,6 +54,8 @@ def needed(need: NeededSecret, origin: Origin, name: str, assembler: Assembler) 
         decode=need.decode,
         origin=origin,
     )
+    check_read(found)
+    return found
 
 
 class _At:
@@ -86,7 +89,7 @@ class _Secret:
         self._parts = _parsed(item.secret, at("secret"))
         provider = assembler.provider_for(self._parts.scheme, item.provider, at())
         parameters = None if item.parameters is None else tuple((k, _frozen(v)) for k, v in item.parameters.items())
-        options = _options(
+        options = options_of(
             kv=item.kv,
             version=item.version,
             stage=item.stage,
@@ -219,7 +222,8 @@ def _file(path: str, origin: Origin) -> str:
     return path
 
 
-def _options(**options: int | str | None) -> tuple[tuple[str, str], ...]:
+def options_of(**options: int | str | None) -> tuple[tuple[str, str], ...]:
+    """`Read.options` of those that are given."""
     return tuple((key, str(value)) for key, value in options.items() if value is not None)
 
 
@@ -269,3 +273,39 @@ def check_credential_file(path: str, origin: Origin, env: Env) -> None:
             change="copy the credential into the job's temporary directory, or name a variable that holds it",
             docs="credential-file",
         )
+
+
+_PEM = re.compile(r"\s*(?:-----BEGIN|LS0tLS1CRUdJTi)")  # as text or in base64
+_FILLED_LATER = Secret("read before the login")
+
+
+def check_secret_keys(
+    node: Node, fields: Mapping[str, Any], source: str, path: str, env: Env
+) -> tuple[dict[str, tuple[NeededSecret, Origin]], dict[str, Any]]:
+    """({setting: what is read for it with a provider's lease}, {setting: what stands in for it until then}).
+
+    Refuses values where only a variable's name, a file's path or a reference may be. Raises :class:`UsageError`.
+    """
+    needs: dict[str, tuple[NeededSecret, Origin]] = {}
+    given: dict[str, Any] = {}
+    for key, child in node.value.items():
+        origin = Origin(source, node.lines[key], f"{path}.{key}")
+        if key.endswith("_env") and isinstance(child.value, str):
+            check_variable(child.value, origin)
+        if key.endswith("_file") and isinstance(child.value, str):
+            check_credential_file(child.value, origin, env)
+        if key.endswith("_key") and isinstance(child.value, str) and _PEM.match(child.value):
+            raise fail(source, origin.line, origin.key, "a secret is never written here", "give the path of a file")
+        if is_secret(fields[key]):
+            if not isinstance(child.value, dict):
+                raise fail(
+                    source,
+                    origin.line,
+                    origin.key,
+                    "a secret is never written here",
+                    f"name the variable that holds it, `{key}_env: NAME`, or read it with another provider: "
+                    f"`{key}: {{secret: vault://…#field, provider: NAME}}`",
+                )
+            needs[key] = struct(child, NeededSecret, source, origin.key), origin
+            given[key] = _FILLED_LATER
+    return needs, given

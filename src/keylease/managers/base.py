@@ -39,6 +39,15 @@ class Manager(ABC):
         UnreachableError.
         """
 
+    def find(self, read: Read, parent: str, prefix: str, *, deep: bool) -> list[str]:
+        """Paths of the secrets below `parent` whose next segment begins with `prefix`; names only, no values.
+
+        read: for its options. deep: at any depth, else directly below. More than was asked for does no harm.
+        Raises RefusedError naming the permission that lacks, UnreachableError; an empty answer means: there are none.
+        """
+        del parent, prefix, deep
+        raise UsageError(f"{read}: this manager can't list", change="name each secret", docs="sync-pattern")
+
     def grouped(self, reads: Sequence[Read]) -> list[list[Read]]:
         """`reads` in groups that one request can answer each. Alone, unless the vendor's API reads several at once."""
         return [[read] for read in reads]

@@ -107,7 +107,7 @@ class LeaseRun:
         """
         try:
             self._check()
-            for level in self._levels():
+            for level in self._levels(self._used_providers()):
                 self._each(self._log_in, level, "logging in")
             documents = self._read_all([d.read for d in self._plan.deliveries])
             self._taken.exports = [*self._used(), *self._delivered(documents)]
@@ -115,6 +115,37 @@ class LeaseRun:
             self.abandon()
             raise
         return self._taken
+
+    def open(self, providers: Sequence[str]) -> None:
+        """Log in to these providers, and to those that they need; all or none, as :meth:`take`."""
+        try:
+            for level in self._levels(providers):
+                self._each(self._log_in, level, "logging in")
+        except BaseException:
+            self.abandon()
+            raise
+
+    def manager(self, provider: str, scheme: str) -> Manager:
+        """The manager of an open provider."""
+        with self._lock:
+            key = (provider, scheme)
+            if key not in self._managers:
+                self._managers[key] = MANAGERS.load(scheme)(self._leases[provider], self._context)
+            return self._managers[key]
+
+    def value(self, deliver: Deliver) -> Secret:
+        """One value, read with an open provider's lease."""
+        return self._value(self.manager(deliver.read.provider, deliver.read.scheme).read(deliver.read), deliver)
+
+    def documents(self, reads: Sequence[Read]) -> Mapping[Read, Document | KeyleaseError]:
+        """What open providers' leases read; in the place of what can't be had, why."""
+        found: dict[Read, Document | KeyleaseError] = {}
+
+        def fetch(group: Sequence[Read]) -> None:
+            found.update(zip(group, self._manager(group[0]).read_many(group), strict=True))
+
+        self._each(fetch, self._groups(list(dict.fromkeys(reads))), "reading secrets")
+        return found
 
     def abandon(self) -> list[Revocation]:
         """Give back all that was taken, once; failures are warnings with the expiry in them, and returned.
@@ -156,8 +187,11 @@ class LeaseRun:
         needs = [need for provider in self._plan.providers.values() for need in provider.needs.values()]
         return [*needs, *self._plan.deliveries]
 
-    def _levels(self) -> list[list[Provider]]:
-        """The providers that this plan uses, those that others need first; each level can go side by side."""
+    def _used_providers(self) -> list[str]:
+        return [*(use.provider for use in self._plan.uses), *(d.read.provider for d in self._plan.deliveries)]
+
+    def _levels(self, names: Sequence[str]) -> list[list[Provider]]:
+        """These providers, those that others need first; each level can go side by side."""
         wanted: dict[str, Provider] = {}
 
         def want(name: str) -> None:
@@ -167,7 +201,7 @@ class LeaseRun:
                     want(need.read.provider)
                 wanted[name] = provider
 
-        for name in [*(use.provider for use in self._plan.uses), *(d.read.provider for d in self._plan.deliveries)]:
+        for name in names:
             want(name)
         depth: dict[str, int] = {}
         for name, provider in wanted.items():  # a needed provider was put in before the one that needs it
@@ -214,11 +248,7 @@ class LeaseRun:
         give_back([lease.revocation] if lease.revocation else [], self._context)
 
     def _manager(self, read: Read) -> Manager:
-        with self._lock:
-            key = (read.provider, read.scheme)
-            if key not in self._managers:
-                self._managers[key] = MANAGERS.load(read.scheme)(self._leases[read.provider], self._context)
-            return self._managers[key]
+        return self.manager(read.provider, read.scheme)
 
     def _read_all(self, reads: Sequence[Read]) -> Mapping[Read, Document | NotFoundError]:
         unique = list(dict.fromkeys(reads))

@@ -1,0 +1,218 @@
+"""``sync:``, ``targets:`` and ``ledger:`` of keylease.yml."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keylease.config import reference
+from keylease.config.assemble import Assembler, located
+from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
+from keylease.config.document import NeededSecret, RunSettings
+from keylease.config.leases import check_secret_keys, needed, options_of
+from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
+from keylease.config.values import nearest
+from keylease.config.yamltree import Node, fail
+from keylease.errors import UsageError
+from keylease.model import Env, Origin, Plan, Provider, Read
+from keylease.pipelines.sync import Destination, Source, Sync, SyncPlan
+from keylease.registry import MANAGERS, TARGETS
+from keylease.sync.ledger import SYNC_NAME
+from keylease.sync.model import Policy
+from keylease.sync.naming import Naming, is_pattern, pattern_of
+
+_NAMING = tuple(fields_of(NamingKeys))
+
+
+class Syncs:
+    """Reads the three sections. Every method raises :class:`UsageError` with file, line and key."""
+
+    def __init__(self, source: str, env: Env, assembler: Assembler, defaults: RunSettings) -> None:
+        self._source = source
+        self._env = env
+        self._assembler = assembler
+        self._defaults = defaults
+        self._targets: dict[str, Provider] = {}
+        self._types: dict[str, Any] = {}
+
+    def plan(self, plan: Plan, sections: Mapping[str, Node]) -> SyncPlan:
+        """All of it, checked. `plan` holds the providers."""
+        for name, node in mapping(sections.get("targets", Node({}, 1)), self._source, "targets").items():
+            self._add_target(name, node)
+        syncs = []
+        nodes = sequence(sections["sync"], self._source, "sync")
+        for index, node in enumerate(nodes):
+            syncs.append(self._sync(node, f"sync[{index}]"))
+            first = next(each for each in syncs if each.name == syncs[-1].name)
+            if first is not syncs[-1]:
+                raise self._fail(node, f"sync[{index}].name", f"is the name of {first.origin} too", "give each its own")
+        return SyncPlan(plan, syncs, self._targets, self._key(sections))
+
+    def _key(self, sections: Mapping[str, Node]) -> Any:
+        node = sections.get("ledger")
+        if node is None:
+            raise fail(
+                self._source,
+                None,
+                "ledger",
+                "is missing: a sync must remember what is its own",
+                "store a random key (openssl rand -base64 32) in the manager, and name it:\n\n"
+                "ledger:\n  key: vault://secret/keylease#sync_key",
+            )
+        settings = struct(node, LedgerSettings, self._source, "ledger")
+        key = settings.key if isinstance(settings.key, NeededSecret) else NeededSecret(secret=settings.key)
+        return needed(key, Origin(self._source, node.lines["key"], "ledger.key"), "", self._assembler)
+
+    # Targets.
+
+    def _add_target(self, name: str, node: Node) -> None:
+        path = f"targets.{name}"
+        settings = mapping(node, self._source, path)
+        known = ", ".join(TARGETS)
+        kind = settings["type"].value if "type" in settings else None
+        if not isinstance(kind, str) or kind not in TARGETS:
+            near = nearest(str(kind), TARGETS)
+            raise fail(
+                self._source,
+                node.lines.get("type", node.line),
+                f"{path}.type",
+                "is missing" if kind is None else "there is no target of this type",
+                f"use one of: {known}",
+                f"did you mean {near!r}?" if near else "",
+            )
+        target = TARGETS.load(kind)
+        own = Node(
+            {key: child for key, child in node.value.items() if key != "type"},
+            node.line,
+            {key: line for key, line in node.lines.items() if key != "type"},
+        )
+        fields = fields_of(target.Settings)
+        unknown(own, fields, self._source, path)
+        needs, given = check_secret_keys(own, fields, self._source, path, self._env)
+        shared = {"timeout": self._defaults.timeout, "retries": self._defaults.retries}
+        given |= {k: v for k, v in shared.items() if v is not None and k in fields and k not in own.value}
+        made = struct(own, target.Settings, self._source, path, given)
+        origin = Origin(self._source, node.line, path)
+        try:
+            made = target.complete(made, self._env)
+        except UsageError as error:
+            raise located(error, origin) from None
+        filled = {key: needed(need, at, "", self._assembler) for key, (need, at) in needs.items()}
+        self._targets[name] = Provider(name, kind, made, filled, origin)
+
+    # Items.
+
+    def _sync(self, node: Node, path: str) -> Sync:
+        children = mapping(node, self._source, path)
+        unknown(node, dict.fromkeys(("from", "to", *fields_of(SyncSettings))), self._source, path)
+        for key in ("from", "to"):
+            if key not in children:
+                raise self._fail(node, f"{path}.{key}", "is missing", f"add `{key}:`")
+        rest = Node({k: v for k, v in node.value.items() if k not in ("from", "to")}, node.line, node.lines)
+        settings = struct(rest, SyncSettings, self._source, path)
+        if not SYNC_NAME.fullmatch(settings.name):
+            raise self._fail(node, f"{path}.name", "can't be a sync's name", "like ml-prod: a-z, 0-9, and - in between")
+        sources = [self._from(child, at) for child, at in self._items(children["from"], f"{path}.from")]
+        destinations = [self._to(child, at) for child, at in self._items(children["to"], f"{path}.to")]
+        adopt = settings.adopt if isinstance(settings.adopt, bool) else frozenset(settings.adopt)
+        policy = Policy(adopt, settings.prune, settings.on_drift)
+        return Sync(settings.name, sources, destinations, policy, Origin(self._source, node.line, path))
+
+    def _items(self, node: Node, path: str) -> list[tuple[Node, str]]:
+        if not isinstance(node.value, list):
+            return [(node, path)]
+        if not node.value:
+            raise self._fail(node, path, "is empty", "name at least one")
+        return [(child, f"{path}[{index}]") for index, child in enumerate(node.value)]
+
+    def _from(self, node: Node, path: str) -> Source:
+        item = (
+            FromItem(secret=node.value) if isinstance(node.value, str) else struct(node, FromItem, self._source, path)
+        )
+        origin = Origin(self._source, node.line, path)
+        try:
+            parts = reference.parse(item.secret)
+        except reference.BadReferenceError as error:
+            raise self._fail(node, path, str(error), "write SCHEME://PATH#FIELD") from None
+        if is_pattern(parts.path):
+            pattern_of(parts.path, str(origin))
+        provider = self._assembler.provider_for(parts.scheme, item.provider, origin)
+        options = options_of(kv=item.kv, version=item.version, mount=item.mount, stage=item.stage)
+        read = Read(provider, parts.scheme, parts.path, options)
+        plain = Read(provider, parts.scheme, parts.path.translate(str.maketrans("*?[]", "xxxx")), options)
+        try:
+            MANAGERS.load(parts.scheme).check(plain if is_pattern(parts.path) else read)
+        except UsageError as error:
+            raise located(error, origin) from None
+        return Source(item.secret, read, parts.selector, self._naming(item, node, path, "upper"), origin)
+
+    def _to(self, node: Node, path: str) -> Destination:
+        origin = Origin(self._source, node.line, path)
+        if isinstance(node.value, str):
+            kind = node.value.partition("://")[0]
+            name = self._target_named(None, kind, origin)
+            try:
+                return Destination(name, TARGETS.load(kind).parse(node.value), None, origin)
+            except UsageError as error:
+                raise located(error, origin) from None
+        children = mapping(node, self._source, path)
+        naming = Node({k: v for k, v in children.items() if k in _NAMING}, node.line, node.lines)
+        given = children["target"].value if "target" in children else None
+        if given is not None and not isinstance(given, str):
+            raise self._fail(node, f"{path}.target", "must be the name of a target")
+        name = self._target_named(given, None, origin)
+        target = TARGETS.load(self._targets[name].type)
+        rest = {k: v for k, v in children.items() if k not in _NAMING and k != "target"}
+        own = Node(rest, node.line, node.lines)
+        unknown(own, fields_of(target.To) | dict.fromkeys(_NAMING), self._source, path)
+        try:
+            to = target.checked(struct(own, target.To, self._source, path))
+        except UsageError as error:
+            raise error if str(origin) in error.summary else located(error, origin) from None
+        keys = struct(naming, NamingKeys, self._source, path)
+        return Destination(name, to, self._naming(keys, node, path, "keep") if naming.value else None, origin)
+
+    def _target_named(self, name: str | None, kind: str | None, origin: Origin) -> str:
+        if name is not None:
+            if name in self._targets:
+                return name
+            near = nearest(name, self._targets)
+            known = f"use one of: {', '.join(self._targets)}" if self._targets else "add it under `targets:`"
+            cause = f"did you mean {near!r}?" if near else ""
+            raise UsageError(f"{origin}: there is no target {name!a}", cause=cause, change=known, docs="sync-target")
+        if kind is not None and kind not in TARGETS:
+            change = f"use one of: {', '.join(f'{known}://' for known in TARGETS)}"
+            raise UsageError(f"{origin}: {kind!a} is no type of target", change=change, docs="sync-target")
+        able = [name for name, target in self._targets.items() if kind in (None, target.type)]
+        if len(able) == 1:
+            return able[0]
+        if not able:
+            change = f"targets:\n  {kind or 'github'}: {{type: {kind or 'github'}, token_env: NAME_OF_A_VARIABLE}}"
+            what = f"there is no target of type {kind}" if kind else "there are no targets"
+            raise UsageError(f"{origin}: {what}", change=f"add one:\n\n{change}", docs="sync-target")
+        raise UsageError(
+            f"{origin}: several targets could be meant: {', '.join(able)}",
+            change=f"say which one, in the long form: `target: {able[0]}`",
+            docs="sync-target",
+        )
+
+    def _naming(self, keys: NamingKeys, node: Node, path: str, case: Any) -> Naming:
+        made = Naming(
+            keys.name,
+            keys.names,
+            keys.case or case,
+            keys.prefix,
+            keys.suffix,
+            _globs(keys.include),
+            _globs(keys.exclude),
+        )
+        problem = made.check()
+        if problem:
+            raise self._fail(node, f"{path}.name", problem)
+        return made
+
+    def _fail(self, node: Node, key: str, problem: str, change: str = "") -> UsageError:
+        line = node.lines.get(key.rpartition(".")[2], node.line)
+        return fail(self._source, line, key, problem, change)
+
+
+def _globs(given: str | Sequence[str]) -> Sequence[str]:
+    return (given,) if isinstance(given, str) else tuple(given)

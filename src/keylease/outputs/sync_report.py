@@ -1,0 +1,153 @@
+"""What a sync would do or did: a table for people, JSON for machines, Markdown for a pull request. Never a value."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from keylease import __version__
+from keylease.outputs.console import one_line, table
+from keylease.outputs.report import escape
+from keylease.sync.model import Change
+
+FORMAT = 1
+"""Of the JSON. Fields may be added; none is removed or changes its meaning without a new number."""
+
+MAX_ROWS = 400
+"""Rows of a Markdown table: a comment holds 65,536 characters."""
+
+_COLOURS = {"add": "32", "update": "33", "adopt": "36", "drifted": "35", "orphan": "31", "blocked": "31;1"}
+_ORDER = ("add", "update", "adopt", "drifted", "orphan", "blocked", "unchanged")
+_EFFECTS = {"write": "write", "delete": "delete", "record": "note in the ledger", "forget": "forget", "none": ""}
+
+
+class Section(Struct, frozen=True):
+    """One place of a report. error: why nothing is known of it. fingerprint: of the plan."""
+
+    sync: str
+    address: str
+    changes: Sequence[Change]
+    error: str = ""
+    fingerprint: str = ""
+
+
+class Report(Struct, frozen=True):
+    """problems: what could not be read, one line each. shard: (which, of how many)."""
+
+    sections: Sequence[Section]
+    problems: Sequence[str] = ()
+    shard: tuple[int, int] = (1, 1)
+    adopt: Sequence[str] = ()
+
+    def counts(self) -> Mapping[str, int]:
+        """{action: number of changes}, all actions."""
+        found: Counter[str] = Counter(change.action for section in self.sections for change in section.changes)
+        return {action: found[action] for action in _ORDER}
+
+    def summary(self) -> str:
+        """``2 add, 1 update, 40 unchanged at 3 places``."""
+        counts = ", ".join(f"{number} {action}" for action, number in self.counts().items() if number)
+        places = len({section.address for section in self.sections})
+        failed = sum(bool(section.error) for section in self.sections) + len(self.problems)
+        text = f"{counts or 'nothing'} at {places} place{'' if places == 1 else 's'}"
+        return text + (f"; {failed} could not be read" if failed else "")
+
+
+def as_table(report: Report, *, colour: bool, everything: bool = False) -> str:
+    """Place by place; what is unchanged is counted only, unless `everything` is shown."""
+    lines: list[str] = []
+    for section in report.sections:
+        shown = [change for change in section.changes if everything or change.action != "unchanged"]
+        quiet = len(section.changes) - len(shown)
+        if not shown and not section.error and not everything and len(report.sections) > 1:
+            continue
+        lines.append(f"{one_line(section.address)}  (sync {one_line(section.sync)})\n")
+        if section.error:
+            lines.append(f"  {one_line(section.error)}\n")
+        if shown:
+            rows = [[c.action, c.slot.kind, _named(c), c.source, _version(c), _effect(c)] for c in shown]
+            text = table([["", "Kind", "Name", "Source", "Version", "Why"], *rows])
+            lines.append(_coloured(text, shown) if colour else text)
+        if quiet and not section.error:
+            lines.append(f"  {quiet} unchanged\n")
+        lines.append("\n")
+    lines += [f"{one_line(problem)}\n" for problem in report.problems]
+    return "".join(lines) + f"{report.summary()}\n"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """With the fingerprints by which `sync apply --plan` tells whether it still holds."""
+    return {
+        "format": FORMAT,
+        "keylease": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "shard": list(report.shard),
+        "adopt": list(report.adopt),
+        "summary": dict(report.counts()),
+        "problems": list(report.problems),
+        "places": [
+            {
+                "sync": section.sync,
+                "address": section.address,
+                "fingerprint": section.fingerprint,
+                "error": section.error or None,
+                "changes": [
+                    {
+                        "kind": change.slot.kind,
+                        "name": change.slot.name,
+                        "scope": change.slot.scope or None,
+                        "action": change.action,
+                        "effect": change.effect,
+                        "reason": change.reason,
+                        "source": change.source,
+                        "version": change.version or None,
+                    }
+                    for change in section.changes
+                ],
+            }
+            for section in report.sections
+        ],
+    }
+
+
+def as_markdown(report: Report, title: str = "Keylease sync") -> str:
+    """For a comment or a job's summary: names and sources are text there, whatever is in them."""
+    lines = [f"### {escape(title)}", "", escape(report.summary()), ""]
+    rows = [
+        [section.address, change.action, str(change.slot), change.source, change.reason]
+        for section in report.sections
+        for change in section.changes
+        if change.action != "unchanged"
+    ]
+    if rows:
+        lines += ["| Place | Action | Name | Source | Why |", "| --- | --- | --- | --- | --- |"]
+        lines += ["| " + " | ".join(map(escape, row)) + " |" for row in rows[:MAX_ROWS]]
+    if len(rows) > MAX_ROWS:
+        lines += ["", f"… and {len(rows) - MAX_ROWS} more"]
+    errors = [f"{section.address}: {section.error}" for section in report.sections if section.error]
+    lines += ["", *(f"- {escape(problem)}" for problem in [*report.problems, *errors])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _named(change: Change) -> str:
+    return change.slot.name + (f" ({change.slot.scope})" if change.slot.scope else "")
+
+
+def _version(change: Change) -> str:
+    return change.version if len(change.version) <= 12 else f"{change.version[:8]}…"
+
+
+def _effect(change: Change) -> str:
+    doing = _EFFECTS[change.effect] if change.action in ("orphan", "drifted", "unchanged") else ""
+    return f"{doing}: {change.reason}" if doing and change.reason else change.reason or doing
+
+
+def _coloured(text: str, changes: Sequence[Change]) -> str:
+    lines = text.splitlines(keepends=True)
+    for number, change in enumerate(changes, 1):
+        code = _COLOURS.get(change.action)
+        if code:
+            lines[number] = lines[number].replace(change.action, f"\x1b[{code}m{change.action}\x1b[0m", 1)
+    return "".join(lines)

@@ -1,0 +1,217 @@
+"""Carry a plan out, so that a run that ends anywhere leaves a state from which the next one carries on.
+
+At each place: the ledger says first what is about to be written, then come the writes, then the deletes, then the
+ledger says what is there now. A slot whose write has no recorded end is written again by the next run.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from keylease.context import Context
+from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UsageError
+from keylease.parallel import parallel
+from keylease.pipelines.sync import PlacePlan, Planned, Progress
+from keylease.sync.ledger import Keys
+from keylease.sync.model import Change, Entry, Slot, Wanted
+from keylease.targets.base import Place, Target
+
+LAST_WRITES = 5.0
+"""Seconds that a run which is stopped waits for the write under way and the ledger."""
+
+
+class Failed(Struct, frozen=True):
+    """One change that could not be carried out."""
+
+    place: PlacePlan
+    change: Change | None
+    error: KeyleaseError
+
+
+class Applied(Struct):
+    """What was done. done: of each place, the changes that were carried out."""
+
+    done: list[tuple[PlacePlan, Change]] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+
+
+def apply(
+    planned: Planned,
+    targets: Mapping[str, Target],
+    keys: Keys,
+    context: Context,
+    progress: Progress = lambda *_: None,
+    replace_unknown: Callable[[PlacePlan], bool] = lambda _: False,
+) -> Applied:
+    """Do what `planned` says. Targets side by side, the places of one target one after the other.
+
+    A place that fails does not stop the others. replace_unknown: whether parts of the ledger that can't be believed are
+    deleted (this sync has taken the place over).
+    """
+    todo = [place for place in planned.places if any(change.effect != "none" for change in place.changes)]
+    total = sum(change.effect != "none" for place in todo for change in place.changes)
+    by_target: dict[str, list[PlacePlan]] = {}
+    for place in todo:
+        by_target.setdefault(place.target, []).append(place)
+    applied, stop = Applied(), threading.Event()
+    ended = {name: threading.Event() for name in by_target}
+
+    def one(name: str) -> None:
+        try:
+            for place in by_target[name]:
+                apply_place(place, targets[name], keys, applied, replace_unknown(place), stop)
+                progress("writing", len(applied.done) + len(applied.failed), total)
+        finally:
+            ended[name].set()
+
+    try:
+        results = parallel(one, list(by_target), context.deadline, "writing")
+    except BaseException:
+        # A signal, or the deadline: what is being written is finished and noted, nothing new is begun.
+        stop.set()
+        until = time.monotonic() + LAST_WRITES
+        for event in ended.values():
+            event.wait(max(0.0, until - time.monotonic()))
+        raise
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return applied
+
+
+def apply_place(
+    place: PlacePlan,
+    target: Target,
+    keys: Keys,
+    applied: Applied,
+    replace_unknown: bool = False,
+    stop: threading.Event | None = None,
+) -> None:
+    """The changes of one place. stop: once it is set, nothing more is begun."""
+    stop = stop or threading.Event()
+    if not stop.is_set():
+        _Place(place, target, keys, applied, replace_unknown, stop).apply()
+
+
+class _Place:
+    def __init__(
+        self,
+        place: PlacePlan,
+        target: Target,
+        keys: Keys,
+        applied: Applied,
+        replace_unknown: bool,
+        stop: threading.Event,
+    ) -> None:
+        assert place.listing is not None
+        assert place.ledger is not None
+        self._place = place
+        self._target = target
+        self._keys = keys
+        self._applied = applied
+        self._stop = stop
+        self._listing = place.listing
+        self._ledger = place.ledger
+        self._records = dict(place.listing.ledgers.get(place.sync, {}))
+        self._any = next(iter(place.places.values()))
+        self._wanted: dict[Slot, Wanted] = {each.slot: each for each in place.wanted}
+        self._before = {slot: self._ledger.get(slot) for slot in self._ledger.slots()}
+        if replace_unknown and self._ledger.unknown:
+            self._ledger.parts |= {number: {} for number in self._ledger.unknown}
+            self._ledger.unknown = {}
+
+    def apply(self) -> None:
+        """All changes of the place; what fails is noted."""
+        changes = [change for change in self._place.changes if change.effect != "none"]
+        writes = [change for change in changes if change.effect == "write"]
+        try:
+            for change in writes:
+                self._ledger.put(self._entry(change, pending=True))
+            if writes:
+                self._record()
+        except KeyleaseError as error:
+            # Nothing has been written: without a ledger it would not be ours.
+            self._fail(None, error)
+            return
+        written = [change for change in writes if not self._stop.is_set() and self._write(change)]
+        for change in changes:
+            if self._stop.is_set():
+                break
+            if change.effect == "delete":
+                self._delete(change)
+            elif change.effect == "forget":
+                self._ledger.drop(change.slot)
+                self._done(change)
+            elif change.effect == "record":
+                self._ledger.put(self._entry(change))
+                self._done(change)
+        self._finish(written)
+
+    def _write(self, change: Change) -> bool:
+        slot, before = change.slot, self._before.get(change.slot)
+        try:
+            self._target.put(self._of(slot), self._wanted[slot], exists=slot in self._listing.remotes)
+        except KeyleaseError as error:
+            if isinstance(error, RefusedError | NotFoundError | UsageError):
+                # It is certain that nothing was written.
+                if before is None:
+                    self._ledger.drop(slot)
+                else:
+                    self._ledger.put(before)
+            self._fail(change, error)
+            return False
+        return True
+
+    def _delete(self, change: Change) -> None:
+        try:
+            self._target.delete(self._of(change.slot), change.slot)
+        except KeyleaseError as error:
+            self._fail(change, error)
+            return
+        self._ledger.drop(change.slot)
+        self._done(change)
+
+    def _finish(self, written: list[Change]) -> None:
+        try:
+            now = self._target.list(self._any).remotes if written else {}
+            for change in written:
+                remote = now.get(change.slot)
+                if remote is not None:
+                    self._ledger.put(replace(self._entry(change), updated_at=remote.updated_at))
+            self._record()
+        except KeyleaseError as error:
+            self._fail(None, error)
+            return
+        for change in written:
+            self._done(change)
+
+    def _entry(self, change: Change, *, pending: bool = False) -> Entry:
+        wanted = self._wanted[change.slot]
+        remote = self._listing.remotes.get(change.slot)
+        return Entry(
+            change.slot,
+            wanted.source,
+            wanted.pattern,
+            self._keys.mac(self._place.address, change.slot, wanted.value),
+            wanted.version,
+            remote.updated_at if remote else "",
+            pending,
+        )
+
+    def _of(self, slot: Slot) -> Place:
+        # An orphan's kind may be one that nothing is written to any more.
+        return self._place.places.get(slot.kind, self._any)
+
+    def _record(self) -> None:
+        texts = self._ledger.texts(self._keys, self._target.record_size)
+        self._target.record(self._any, self._place.sync, texts, self._records)
+        self._records = {number: text for number, text in texts.items() if text}
+
+    def _fail(self, change: Change | None, error: KeyleaseError) -> None:
+        self._applied.failed.append(Failed(self._place, change, error))
+
+    def _done(self, change: Change) -> None:
+        self._applied.done.append((self._place, change))

@@ -1,0 +1,143 @@
+"""Which secrets a sync takes, and what they are called at the target."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct, field
+
+from keylease.errors import UsageError
+
+Case = Literal["upper", "lower", "keep"]
+
+_WILD = re.compile(r"[*?\[]")
+_PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
+PLACEHOLDERS = ("path", "name", "field")
+"""path: what the pattern's wildcards stand for, its segments joined by ``_``; the last segment where it has none.
+name: the last segment. field: the field of the secret; empty for one taken as a whole.
+"""
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path has wildcards: ``*`` and ``?`` within a segment, ``**`` for any number of them, ``[abc]``."""
+    return bool(_WILD.search(path))
+
+
+class Pattern:
+    """A path with wildcards, as a shell's, segment by segment."""
+
+    def __init__(self, path: str) -> None:
+        """Raises :class:`ValueError` with what is wrong."""
+        segments = path.split("/")
+        first = next((n for n, segment in enumerate(segments) if _WILD.search(segment)), len(segments) - 1)
+        self.text = path
+        self.parent = "/".join(segments[:first])
+        """The path above the first segment with a wildcard: where to look."""
+        self.prefix = _WILD.split(segments[first])[0] if first < len(segments) else ""
+        """How the names to look for begin there."""
+        self.deep = len(segments) - first > 1 or "**" in segments
+        if any("**" in segment and segment != "**" for segment in segments):
+            raise ValueError("`**` stands for whole segments: write a/**/b")
+        self._matches = re.compile(_expression(segments), re.DOTALL)
+
+    def matches(self, path: str) -> bool:
+        """Whether `path`, as a whole, is one of those meant."""
+        return self._matches.fullmatch(path) is not None
+
+    def below(self, path: str) -> str:
+        """`path` without the parent that all matches share."""
+        return path[len(self.parent) :].lstrip("/") if self.parent else path
+
+
+def _expression(segments: Sequence[str]) -> str:
+    found = ""
+    for number, segment in enumerate(segments, 1):
+        last = number == len(segments)
+        if segment == "**":
+            found += ".+" if last else "(?:.+/)?"
+        else:
+            found += _segment(segment) + ("" if last else "/")
+    return found
+
+
+def _segment(segment: str) -> str:
+    found, at = "", 0
+    while at < len(segment):
+        char = segment[at]
+        end = segment.find("]", at + 2) if char == "[" else -1
+        if char == "*":
+            found += "[^/]*"
+        elif char == "?":
+            found += "[^/]"
+        elif end > 0:
+            inner = segment[at + 1 : end].replace("\\", "\\\\")
+            found += "[" + ("^/" + inner[1:] if inner[0] == "!" else inner.replace("^", "\\^")) + "]"
+            at = end
+        else:
+            found += re.escape(char)
+        at += 1
+    return found
+
+
+class Naming(Struct, frozen=True):
+    """How a value's name at the target is made: template, then `names`, then case, prefix and suffix.
+
+    template: with ``{path}``, ``{name}`` and ``{field}``. names: exact names for some of those that it makes.
+    include, exclude: globs on the finished names.
+    """
+
+    template: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    case: Case = "upper"
+    prefix: str = ""
+    suffix: str = ""
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def check(self) -> str:
+        """What is wrong with it; empty if nothing is."""
+        unknown = [found for found in _PLACEHOLDER.findall(self.template) if found not in PLACEHOLDERS]
+        if unknown:
+            return f"there is no {{{unknown[0]}}}: use {', '.join('{' + name + '}' for name in PLACEHOLDERS)}"
+        if "{" in _PLACEHOLDER.sub("", self.template) or "}" in _PLACEHOLDER.sub("", self.template):
+            return "a { or } that belongs to no placeholder"
+        return ""
+
+    def name(self, path: str, field_name: str | None, *, alone: bool) -> str | None:
+        """The name of a field (None: of the whole); None if `include` or `exclude` leaves it out.
+
+        path: below the pattern's parent. alone: the pattern names one secret: its path says nothing then.
+        """
+        last = path.rpartition("/")[2]
+        given = {"path": "_".join(path.split("/")), "name": last, "field": field_name or ""}
+        template = self.template
+        if not template:
+            template = "{field}" if alone and field_name else "{path}" if not field_name else "{path}_{field}"
+        made = _clean(_PLACEHOLDER.sub(lambda found: given[found[1]], template))
+        exact = self.names.get(made) or self.names.get(field_name or last)
+        if exact:
+            name = exact
+        else:
+            cased = made.upper() if self.case == "upper" else made.lower() if self.case == "lower" else made
+            name = f"{self.prefix}{cased}{self.suffix}"
+        if self.include and not any(matches(pattern, name) for pattern in self.include):
+            return None
+        return None if any(matches(pattern, name) for pattern in self.exclude) else name
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a glob (``ml-*``) is `name`, as a whole and with its case."""
+    return re.fullmatch(_segment(pattern.replace("**", "*")), name, re.DOTALL) is not None
+
+
+def _clean(name: str) -> str:
+    # Names of variables everywhere: letters, digits and _ (GitHub, GitLab; also Jenkins' credential ids take them).
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+
+
+def pattern_of(path: str, where: str) -> Pattern:
+    """A :class:`Pattern`. Raises :class:`UsageError` that begins with `where`."""
+    try:
+        return Pattern(path)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}", docs="sync-pattern") from None

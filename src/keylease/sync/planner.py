@@ -1,0 +1,168 @@
+"""What to change at one place: a function of what is wanted, what is there, and what the ledger says is ours."""
+
+import hmac
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec import Struct
+
+from keylease.sync.ledger import Keys, Ledger
+from keylease.sync.model import Change, Entry, Limit, Listing, Option, Policy, Remote, Slot, Wanted
+
+Check = Callable[[Wanted], str]
+"""Why a platform would not take a value as it is; empty if it would."""
+
+
+class Case(Struct, frozen=True):
+    """All that is known of one place.
+
+    patterns: the `from`s that this sync declares now. broken: those of them that could not be read as a whole, or had
+    nothing: what came by them before is no orphan. others: slots that other syncs own or want → their names.
+    """
+
+    wanted: Sequence[Wanted]
+    listing: Listing
+    ledger: Ledger
+    keys: Keys
+    policy: Policy
+    patterns: Collection[str]
+    broken: Collection[str] = ()
+    others: Mapping[Slot, str] = {}
+
+
+def plan_place(case: Case, check: Check) -> list[Change]:
+    """The changes of one place, in the order in which they are carried out: writes, then deletes."""
+    wanted, clashes = _one_each(case.wanted)
+    changes = [*clashes, *(_want(case, each, check) for each in wanted.values())]
+    changes = _within(case.listing.limits, changes, case.listing.remotes)
+    taken = {*wanted, *(clash.slot for clash in clashes)}
+    changes += [_unwanted(case, slot) for slot in case.ledger.slots() if slot not in taken]
+    order = {"delete": 2, "forget": 2}
+    return sorted(changes, key=lambda change: (order.get(change.effect, 1), change.slot))
+
+
+def _one_each(wanted: Sequence[Wanted]) -> tuple[dict[Slot, Wanted], list[Change]]:
+    by_slot: dict[Slot, list[Wanted]] = {}
+    for each in wanted:
+        by_slot.setdefault(each.slot, []).append(each)
+    single: dict[Slot, Wanted] = {}
+    clashes = []
+    for slot, several in by_slot.items():
+        sources = list(dict.fromkeys(each.source for each in several))
+        if len(sources) == 1:
+            single[slot] = several[0]
+        else:
+            reason = f"{len(sources)} sources want this name: {', '.join(sources[:3])}"
+            clashes.append(Change(slot, "blocked", "none", reason, sources[0]))
+    return single, clashes
+
+
+def _want(case: Case, wanted: Wanted, check: Check) -> Change:
+    slot = wanted.slot
+    remote, entry = case.listing.remotes.get(slot), case.ledger.get(slot)
+
+    def change(action: str, effect: str, reason: str) -> Change:
+        return Change(slot, action, effect, reason, wanted.source, wanted.version)  # type: ignore[arg-type]
+
+    problem = check(wanted)
+    if problem:
+        return change("blocked", "none", problem)
+    if remote is None and entry is None and slot in case.others:
+        return change("blocked", "none", f"the sync {case.others[slot]!a} wants this name too")
+    if remote is None:
+        return change("add", "write", "it was deleted there" if entry and not entry.pending else "not there yet")
+    options = _differing(wanted.options, remote.options)
+    same = remote.value is not None and _equal(remote, wanted) and not options
+    if entry is None:
+        return _foreign(case, wanted, same, change)
+    if same:
+        fresh = not entry.pending and _is(case, entry, wanted) and entry.updated_at == remote.updated_at
+        return change("unchanged", "none" if fresh else "record", "the same value is there")
+    if entry.pending:
+        return change("update", "write", "an earlier run ended in the middle of this write")
+    if _drifted(case, remote, entry):
+        at = f", {remote.updated_at}" if remote.updated_at else ""
+        if case.policy.on_drift == "keep":
+            return change("drifted", "none", f"changed there by somebody else{at}; kept (`on_drift: keep`)")
+        return change("drifted", "write", f"changed there by somebody else{at}; it is written again")
+    if not _is(case, entry, wanted):
+        old, new = entry.version, wanted.version
+        known = old and new and old != new
+        return change("update", "write", "the source has changed" + (f": version {old} → {new}" if known else ""))
+    if options:
+        return change("update", "write", f"differs in {', '.join(options)}")
+    return change("unchanged", "none", "")
+
+
+def _foreign(case: Case, wanted: Wanted, same: bool, change: Callable[[str, str, str], Change]) -> Change:
+    name = wanted.slot.name
+    other = case.others.get(wanted.slot)
+    if other:
+        return change("blocked", "none", f"it belongs to the sync {other!a}")
+    unknown = sorted(set(case.ledger.unknown.values()))
+    lost = f"; the ledger can't be believed: {'; '.join(unknown)}" if unknown else ""
+    if not case.policy.adopts(name):
+        return change("blocked", "none", f"it is there and not this sync's{lost}; `keylease sync adopt` takes it over")
+    if same:
+        return change("adopt", "record", "the same value is there already")
+    return change("adopt", "write", "it is there, and is taken over")
+
+
+def _unwanted(case: Case, slot: Slot) -> Change:
+    remote, entry = case.listing.remotes.get(slot), case.ledger.get(slot)
+    assert entry is not None
+
+    def orphan(effect: str, reason: str) -> Change:
+        return Change(slot, "orphan", effect, reason, entry.source, entry.version)  # type: ignore[arg-type]
+
+    if remote is None:
+        return orphan("forget", "no longer wanted, and gone there already")
+    if entry.pattern in case.broken:
+        return orphan("none", f"kept: {entry.pattern} has nothing, or could not be read as a whole")
+    if entry.pattern not in case.patterns:
+        return orphan("none", f"kept: {entry.pattern}, where it came from, is no longer in the configuration")
+    if entry.pending:
+        return orphan("none", "kept: an earlier run ended in the middle of writing it")
+    if _drifted(case, remote, entry):
+        return orphan("none", "kept: changed there since this sync wrote it")
+    if not case.policy.prune:
+        return orphan("none", "no longer at its source; `prune: true` would delete it")
+    return orphan("delete", "no longer at its source")
+
+
+def _within(limits: Sequence[Limit], changes: list[Change], remotes: Mapping[Slot, Remote]) -> list[Change]:
+    """`changes` with those additions blocked that a place has no room for."""
+    for limit in limits:
+        room = limit.most - sum(slot.kind in limit.kinds for slot in remotes)
+        full = set()
+        for change in sorted(changes, key=lambda each: each.slot):
+            if change.effect == "write" and change.slot not in remotes and change.slot.kind in limit.kinds:
+                room -= 1
+                if room < 0:
+                    full.add(change.slot)
+        why = f"there is no room: {limit.text}"
+        changes = [
+            Change(each.slot, "blocked", "none", why, each.source, each.version) if each.slot in full else each
+            for each in changes
+        ]
+    return changes
+
+
+def _differing(wanted: Mapping[str, Option], there: Mapping[str, Option]) -> list[str]:
+    # What the platform does not show can't be compared.
+    return [f"{name} ({there[name]} → {to})" for name, to in wanted.items() if name in there and there[name] != to]
+
+
+def _equal(remote: Remote, wanted: Wanted) -> bool:
+    assert remote.value is not None
+    return hmac.compare_digest(remote.value.reveal_bytes(), wanted.value.reveal_bytes())
+
+
+def _is(case: Case, entry: Entry, wanted: Wanted) -> bool:
+    mac = case.keys.mac(case.ledger.place, wanted.slot, wanted.value)
+    return hmac.compare_digest(mac, entry.mac)
+
+
+def _drifted(case: Case, remote: Remote, entry: Entry) -> bool:
+    if remote.value is not None:
+        return not hmac.compare_digest(case.keys.mac(case.ledger.place, remote.slot, remote.value), entry.mac)
+    return bool(remote.updated_at) and remote.updated_at != entry.updated_at

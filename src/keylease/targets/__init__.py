@@ -1,0 +1,1 @@
+"""Where CI platforms hold secrets and variables, as syncs see them."""
