@@ -11,7 +11,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, NotFoundError, UsageError
+from keylease.errors import KeyleaseError, NotFoundError, UnreachableError, UsageError
 from keylease.managers.base import Manager
 from keylease.model import Document, Lease, Read, Renewal
 from keylease.vendors.vault_client import Answer, VaultClient
@@ -26,6 +26,9 @@ raw: ``true`` takes the path as the API's (``secret/data/ci``), as vault-action 
 wrap_ttl: have the answer response-wrapped; the document is then its wrapping token.
 unwrap_env: the variable that holds a wrapping token; the path is ``sys/wrapping/unwrap``.
 """
+
+MOST_FOUND = 10_000
+"""Secrets of one pattern: more than the platforms take."""
 
 UNWRAP = "sys/wrapping/unwrap"
 
@@ -119,6 +122,50 @@ class VaultManager(Manager):
             return self._guessed(read, path)
         target = self._target(read, path, mount)
         return self._document(read, self._ask(read, target), target)
+
+    def find(self, read: Read, parent: str, prefix: str, *, deep: bool) -> list[str]:
+        """See the base class. LIST of KV, one request a folder: https://openbao.org/api-docs/secret/kv/kv-v2/"""
+        if not parent:
+            raise _bad(read, "a pattern must name the mount", "vault://mount/path/*")
+        options = dict(read.options)
+        if "kv" in options:
+            mount: Mount | None = Mount(
+                _clean(options.get("mount", parent.partition("/")[0])), "kv", int(options["kv"])
+            )
+        else:
+            mount = self._mount(parent)
+        if mount is None:
+            raise _bad(read, "the server does not tell which KV version this mount has", "say it: `kv: 2`")
+        if mount.version is None:
+            raise _bad(read, f"{mount.path} is a {mount.type} engine, which has nothing to list", "name each secret")
+        found: list[str] = []
+        folders = [parent[len(mount.path) :].strip("/")]
+        while folders:
+            folder = folders.pop()
+            top = folder == parent[len(mount.path) :].strip("/")
+            for key in self._keys(read, mount, folder):
+                if top and not key.startswith(prefix):
+                    continue
+                below = f"{folder}/{key}" if folder else key
+                if not key.endswith("/"):
+                    found.append(f"{mount.path}/{below}")
+                elif deep:
+                    folders.append(below.rstrip("/"))
+            if len(found) + len(folders) > MOST_FOUND:
+                raise _bad(read, f"there are more than {MOST_FOUND} secrets below {parent}", "narrow the pattern")
+        return found
+
+    def _keys(self, read: Read, mount: Mount, folder: str) -> list[str]:
+        path = "/".join(filter(None, [mount.path, "metadata" if mount.version == 2 else "", folder])) + "/"
+        answer = self._client.get(_quoted(path), {"list": "true"})
+        if answer.status == 404 and not answer.said:
+            return []
+        if not answer.ok:
+            raise refused_read(self._client, answer, path, str(read), self._session.policies, listing=True)
+        keys = answer.section("data").get("keys")
+        if not isinstance(keys, list) or not all(isinstance(key, str) and key.strip("/") for key in keys):
+            raise UnreachableError(f"Vault: {read}: the list has no keys", docs="garbage", detail=answer.detail)
+        return keys
 
     # Where it is.
 

@@ -143,16 +143,17 @@ def refused_read(
     policies: Sequence[str],
     *,
     write: bool = False,
+    listing: bool = False,
     alternative: str = "",
     data_path: DataPath | None = None,
 ) -> KeyleaseError:
     """The error for a request on an API path (unquoted) that was answered with no secret.
 
-    policies: those of our token, as the login told. write: it was a POST.
+    policies: those of our token, as the login told. write: it was a POST. listing: it was a LIST.
     alternative: another API path that was tried as well, since the KV version could not be detected.
     data_path: the API path that may have been meant.
     """
-    doing = f"{'writing to' if write else 'reading'} {path}"
+    doing = f"{'writing to' if write else 'listing' if listing else 'reading'} {path}"
     trouble = server_trouble(client, answer, doing)
     if trouble:
         return trouble
@@ -165,7 +166,7 @@ def refused_read(
                 docs="vault-token",
                 detail=answer.detail,
             )
-        lines = [stanza(path, "update" if write else "read")]
+        lines = [stanza(path, "update" if write else "list" if listing else "read")]
         if alternative:
             lines.append(f"# where this is no KV version 2 mount: {stanza(alternative, 'read')}")
         return _forbidden(client, answer, path, label, policies, lines, data_path)
