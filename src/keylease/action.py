@@ -1,8 +1,13 @@
 """The GitHub Action: what the container's two entry points run."""
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from keylease.context import Context
 from keylease.defects import defect
@@ -14,6 +19,9 @@ from keylease.outputs.console import set_up_logging
 from keylease.outputs.files import HostPaths, delete_files
 from keylease.outputs.github import GitHubOutputs
 from keylease.pipelines.signals import Interrupted, Signals
+
+if TYPE_CHECKING:
+    from keylease.config.inputs import SyncInputs
 
 REVOKE_DEADLINE = 30.0
 """Seconds that the post step may take: the runner waits for it before the next job can have the machine."""
@@ -57,11 +65,14 @@ class _Step:
                 return ExitCode.INTERNAL
 
     def lease(self) -> int:
-        from keylease.config.inputs import plan_from_inputs
+        from keylease.config.inputs import plan_from_inputs, sync_from_inputs
         from keylease.identity.source import IdentitySource
         from keylease.outputs.report import rows_of
         from keylease.pipelines.lease import LeaseRun
 
+        wanted = sync_from_inputs(self.env)
+        if wanted:
+            return self.sync(wanted)
         plan, options = plan_from_inputs(self.env, self.masker.seal)
         if options.host_paths:
             self.outputs.in_container(HostPaths.parse(options.host_paths))
@@ -89,6 +100,30 @@ class _Step:
             self.outputs.message("\n".join("  ".join(filter(None, row.cells())) for row in rows))
         context.http.close()
         return ExitCode.OK
+
+    def sync(self, wanted: "SyncInputs") -> int:
+        from keylease.config import FILE_NAME, keyleasefile
+        from keylease.config.inputs import is_text
+        from keylease.outputs.sync_report import as_json, as_markdown, as_table
+        from keylease.syncing import Request, carried_out, verdict
+
+        if is_text(wanted.config):
+            plan = keyleasefile.parse_sync(wanted.config, "config", self.env)
+        else:
+            plan = keyleasefile.load_sync(Path(wanted.config or FILE_NAME), self.env)
+        if wanted.deadline is not None:
+            plan = replace(plan, plan=replace(plan.plan, deadline=wanted.deadline))
+        context = Context(self.env, self.masker, Deadline.with_reserve(plan.plan.deadline), self.log)
+        request = Request(wanted.command, wanted.shard, plan=wanted.plan, check=wanted.check)
+        outcome = carried_out(plan, context, request, self.signals)
+        report = outcome.report
+        if wanted.summary:
+            self.outputs.summary_text(as_markdown(report, f"Keylease sync: {wanted.command}"))
+        with self.outputs.group(f"Keylease sync: {report.summary()}"):
+            self.outputs.message(as_table(report, colour=False))
+        changes = sum(number for action, number in report.counts().items() if action != "unchanged")
+        self.outputs.set_outputs({"sync_changes": str(changes), "sync_plan": json.dumps(as_json(report))})
+        return verdict(outcome, request, self.log, debug=self.debug)
 
     def revoke(self) -> int:
         from keylease.pipelines.revoke import revoke, until

@@ -8,50 +8,86 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from keylease.context import Context
-from keylease.errors import ExitCode, KeyleaseError, OutdatedError, PartialError, UsageError
+from keylease.errors import ExitCode, OutdatedError, PartialError, UsageError
 from keylease.identity.source import IdentitySource
 from keylease.model import Env
 from keylease.outputs import console
 from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_markdown, as_table
 from keylease.pipelines.lease import LeaseRun
 from keylease.pipelines.signals import Signals
-from keylease.pipelines.sync import Planned, Sync, SyncPlan, SyncRun
+from keylease.pipelines.sync import Planned, Progress, Sync, SyncPlan, SyncRun
 from keylease.pipelines.sync_apply import Applied, apply
 
 _MAX_PLAN = 64 * 1024 * 1024
 
 
+class Request(Struct, frozen=True):
+    """What is asked for, on the command line or by the action's inputs.
+
+    plan: path of a plan to hold to. names: to adopt. check: a difference is exit code 1.
+    """
+
+    command: str
+    shard: str = ""
+    only: Sequence[str] = ()
+    names: Sequence[str] = ()
+    plan: str = ""
+    check: bool = False
+
+
+class Outcome(Struct):
+    """report: what was planned. applied: what was done of it; None for a plan."""
+
+    report: Report
+    planned: Planned
+    applied: Applied | None = None
+
+
 def sync(
     plan: SyncPlan, context: Context, options: argparse.Namespace, env: Env, log: logging.Logger, signals: Signals
 ) -> int:
-    """Run `sync plan`, `sync apply` or `sync adopt`; returns the exit code. Raises :class:`KeyleaseError`."""
-    command: str = options.sync_command
-    old = _read_plan(options.plan) if command == "apply" and options.plan else None
-    shard = tuple(old["shard"]) if old else _shard(options.shard)
-    adopt = list(old["adopt"]) if old else list(options.names) if command == "adopt" else []
-    plan = _narrowed(plan, options.only, adopt)
-    tokens = IdentitySource(context, plan.plan.identity_variables)
-    lease = LeaseRun(plan.plan, context, tokens, hold=signals.hold)
+    """`keylease sync`; returns the exit code. Raises :class:`KeyleaseError`."""
+    request = Request(
+        options.sync_command,
+        options.shard or "",
+        options.only,
+        getattr(options, "names", ()),
+        getattr(options, "plan", None) or "",
+        getattr(options, "check", False),
+    )
     bar = _Progress(env, quiet=options.quiet)
     try:
-        run = SyncRun(plan, context, lease, shard=(shard[0], shard[1]), progress=bar)
-        planned = run.planned()
-        bar.clear()
-        report = _report(planned, run, (shard[0], shard[1]), adopt)
-        if command == "plan":
-            _show(report, options, env)
-            return _verdict_of_plan(planned, options, log)
-        if old:
-            _must_hold(old, report)
-        applied = apply(planned, run.targets, run.keys, context, bar, _taken_over(plan))
-        bar.clear()
-        _show(report, options, env)
-        return _verdict(planned, applied, log)
+        outcome = carried_out(plan, context, request, signals, bar)
     finally:
         bar.clear()
+    _show(outcome.report, options, env)
+    return verdict(outcome, request, log, debug=options.debug)
+
+
+def carried_out(
+    plan: SyncPlan, context: Context, request: Request, signals: Signals, progress: Progress = lambda *_: None
+) -> Outcome:
+    """Do what `request` says. Raises :class:`KeyleaseError` for what makes all of it impossible."""
+    old = _read_plan(request.plan) if request.plan else None
+    shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard)
+    adopt = list(old["adopt"]) if old else list(request.names)
+    plan = _narrowed(plan, request.only, adopt)
+    tokens = IdentitySource(context, plan.plan.identity_variables)
+    lease = LeaseRun(plan.plan, context, tokens, hold=signals.hold)
+    try:
+        run = SyncRun(plan, context, lease, shard=shard, progress=progress)
+        planned = run.planned()
+        report = _report(planned, run, shard, adopt)
+        if request.command == "plan":
+            return Outcome(report, planned)
+        if old:
+            _must_hold(old, report)
+        return Outcome(report, planned, apply(planned, run.targets, run.keys, context, progress, _taken_over(plan)))
+    finally:
         lease.abandon()
         context.http.close()
 
@@ -79,7 +115,7 @@ def _taken_over(plan: SyncPlan) -> Any:
     return lambda place: place.sync in all_of
 
 
-def _shard(text: str | None) -> tuple[int, int]:
+def _shard(text: str) -> tuple[int, int]:
     if not text:
         return 1, 1
     which, _, of = text.partition("/")
@@ -122,36 +158,35 @@ def _show(report: Report, options: argparse.Namespace, env: Env) -> None:
         console.emit(sys.stdout, text)
 
 
-def _verdict_of_plan(planned: Planned, options: argparse.Namespace, log: logging.Logger) -> int:
-    _told(planned.problems, log, options)
-    if planned.problems:
-        return ExitCode.PARTIAL
-    return ExitCode.FINDINGS if options.check and not planned.in_line else ExitCode.OK
-
-
-def _verdict(planned: Planned, applied: Applied, log: logging.Logger) -> int:
-    for failed in applied.failed:
+def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: bool = False) -> int:
+    """The exit code, with every failure in the log. Raises :class:`PartialError`."""
+    planned, applied = outcome.planned, outcome.applied
+    for failed in applied.failed if applied else ():
         what = f"{failed.place.address}: {failed.change.slot}: " if failed.change else f"{failed.place.address}: "
-        log.error("%s%s", what, failed.error.diagnostics())
-    _told(planned.problems, log, None)
+        log.error("%s%s", what, failed.error.diagnostics(debug=debug))
+    for error in planned.problems:
+        log.error("%s", error.diagnostics(debug=debug))
     blocked = [(place, each) for place in planned.places for each in place.changes if each.action == "blocked"]
+    if applied is None:
+        if planned.problems:
+            raise _partial(len(planned.problems), "could not be read, each named above; the rest is planned")
+        return ExitCode.FINDINGS if request.check and not planned.in_line else ExitCode.OK
     for place, change in blocked:
         log.error("%s: %s: %s", place.address, change.slot, change.reason)
     done = len(applied.done)
     log.info("%s change%s carried out", done, "" if done == 1 else "s")
     number = len(applied.failed) + len(blocked) + len(planned.problems)
-    if not number:
-        return ExitCode.OK
-    raise PartialError(
-        f"sync: {number} item{'' if number == 1 else 's'} failed, each named above; the rest is done",
+    if number:
+        raise _partial(number, "failed, each named above; the rest is done")
+    return ExitCode.OK
+
+
+def _partial(number: int, what: str) -> PartialError:
+    return PartialError(
+        f"sync: {number} item{'' if number == 1 else 's'} {what}",
         change="mend them and run it again: what is done already is not done twice",
         docs="sync-partial",
     )
-
-
-def _told(errors: Sequence[KeyleaseError], log: logging.Logger, options: argparse.Namespace | None) -> None:
-    for error in errors:
-        log.error("%s", error.diagnostics(debug=bool(options and options.debug)))
 
 
 # Plans in files.

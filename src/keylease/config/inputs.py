@@ -105,6 +105,52 @@ class ActionOptions(Struct, frozen=True):
     host_paths: str = ""
 
 
+class SyncInputs(Struct, frozen=True):
+    """What the `sync` inputs ask for. config: a path, or the file's text; empty for keylease.yml."""
+
+    command: str
+    config: str
+    plan: str
+    shard: str
+    check: bool
+    summary: bool
+    deadline: float | None
+
+
+def sync_from_inputs(env: Env) -> SyncInputs | None:
+    """What `sync:` and its companions say; None if it is off. Raises :class:`UsageError` naming the input."""
+    inputs = _Inputs(env)
+    command = inputs.text("sync") or "off"
+    companions = inputs.given(("sync-plan", "sync-shard", "sync-check"))
+    if command not in ("plan", "apply", "off"):
+        raise _error("sync", "must be plan, apply or off")
+    if command == "off":
+        if companions:
+            raise _error(companions[0], "goes with `sync: plan` or `sync: apply`", "give `sync`, or remove it")
+        return None
+    both = inputs.given(_INSTEAD_OF_A_FILE)
+    if both:
+        raise _error(both[0], "can't go together with `sync`", "write it into keylease.yml (`config`) and remove it")
+    if command == "plan" and inputs.text("sync-plan"):
+        raise _error("sync-plan", "is what `sync: apply` holds to", "remove it, or set `sync: apply`")
+    if command == "apply" and inputs.text("sync-check"):
+        raise _error("sync-check", "goes with `sync: plan`", "remove it")
+    return SyncInputs(
+        command,
+        inputs.text("config") or "",
+        inputs.text("sync-plan") or "",
+        inputs.text("sync-shard") or "",
+        inputs.boolean("sync-check", False),
+        inputs.boolean("summary", True),
+        inputs.seconds("deadline"),
+    )
+
+
+def is_text(config: str) -> bool:
+    """Whether the `config` input holds the YAML itself, not a path."""
+    return "\n" in config or re.match(r"\s*version\s*:", config) is not None
+
+
 def plan_from_inputs(env: Env, seal: Seal = lambda value, _: Secret(value)) -> tuple[Plan, ActionOptions]:
     """What the action's inputs ask for.
 
@@ -228,7 +274,7 @@ def _with_file(path: str, inputs: _Inputs, env: Env, allow: frozenset[str], give
         )
     from keylease.config import keyleasefile
 
-    if "\n" in path or re.match(r"\s*version\s*:", path):  # the YAML itself, in the workflow
+    if is_text(path):  # the YAML itself, in the workflow
         plan, in_file = keyleasefile.parse(path, "config", env, allow)
         path = "it"
     else:

@@ -66,7 +66,12 @@ def parse(text: str | bytes, source: str, env: Env, allow_names: frozenset[str])
 
 def load_sync(path: Path, env: Env) -> "SyncPlan":
     """See :func:`keylease.config.load_sync`."""
-    return _File(yamltree.parse(_read(path), str(path)), str(path), env).sync_plan()
+    return parse_sync(_read(path), str(path), env)
+
+
+def parse_sync(text: str | bytes, source: str, env: Env) -> "SyncPlan":
+    """As :func:`load_sync`, of the text itself. source: what it is called in messages."""
+    return _File(yamltree.parse(text, source), source, env).sync_plan()
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -31,6 +31,10 @@ MAX_STATE_TOTAL = 1024 * 1024
 
 MAX_SUMMARY = 1024 * 1024
 """Bytes of a step's summary; the runner drops the whole of a larger one (CreateStepSummaryCommand)."""
+
+MAX_OUTPUT = 900 * 1024
+"""Bytes of one output: a job's outputs hold 1 MB. https://docs.github.com/actions/reference/limits
+"""
 
 MAX_ENCODED_MASKS = 5000
 """Masks of encoded forms in one step: the runner searches every later line of the job for each (docs/masking.md)."""
@@ -183,9 +187,6 @@ class GitHubOutputs:
 
     def summary(self, rows: Sequence[Row]) -> None:
         """A table on the job's summary page. It is no part of the lease: what can't be written is a warning."""
-        path = self._env.get("GITHUB_STEP_SUMMARY", "")
-        if not path:
-            return
         # Names of roles and accounts are the server's text.
         clean = [
             Row(
@@ -193,7 +194,14 @@ class GitHubOutputs:
             )
             for row in rows
         ]
-        data = markdown(clean).encode("utf-8", "replace")
+        self.summary_text(markdown(clean))
+
+    def summary_text(self, text: str) -> None:
+        """Markdown on the job's summary page, scrubbed; what can't be written is a warning."""
+        path = self._env.get("GITHUB_STEP_SUMMARY", "")
+        if not path:
+            return
+        data = self.scrub(text).encode("utf-8", "replace")
         try:
             if os.path.getsize(path) + len(data) > MAX_SUMMARY:
                 self.warning("GitHub: the job summary is left out: with it the step's would have more than 1 MiB")
@@ -202,6 +210,17 @@ class GitHubOutputs:
         except (OSError, UsageError) as error:
             why = error.strerror if isinstance(error, OSError) else error.summary
             self.warning(f"GitHub: the job summary can't be written: {why}")
+
+    def set_outputs(self, values: Mapping[str, str]) -> None:
+        """The step's outputs that are no secrets, scrubbed; one that is too long for the runner is a warning."""
+        kept = {}
+        for name, value in values.items():
+            if len(value.encode("utf-8", "replace")) > MAX_OUTPUT:
+                self.warning(f"GitHub: the output {name} is left out: it is longer than {MAX_OUTPUT} bytes")
+            else:
+                kept[name] = self.scrub(value)
+        if kept and self._env.get("GITHUB_OUTPUT"):
+            _append_all([(self._command_file("GITHUB_OUTPUT", "outputs"), render(list(kept.items())))])
 
     # -- state for the post step --
 
