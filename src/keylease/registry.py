@@ -88,4 +88,9 @@ MANAGERS: "Registry[Manager]" = Registry(
     },
 )
 
-TARGETS: "Registry[Target]" = Registry("target", {})
+TARGETS: "Registry[Target]" = Registry(
+    "target",
+    {
+        "github": "keylease.targets.github:GitHubTarget",
+    },
+)

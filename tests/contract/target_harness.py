@@ -51,6 +51,10 @@ class TargetHarness(ABC):
     def tick(self) -> None:  # noqa: B027  # most need nothing
         """Let the platform's clock show another time than before."""
 
+    def many_of(self, kind: str) -> int:
+        """`many`, where it depends on the kind."""
+        return self.many
+
     def others(self, place: Place) -> Sequence[Slot]:
         """Slots of further kinds at the same container, where the platform has them."""
         return ()

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ def test_what_is_put_is_there(harness: TargetHarness, seeded: Seeded) -> None:
     for kind in harness.kinds:
         target, place = harness.target(), harness.place(kind)
         value = seeded.new("value")
-        slot = put(harness, target, place, f"NEW_{kind.upper()}", value)
+        slot = put(harness, target, place, "NEW", value)
         assert slot.kind == place.kind
         assert harness.stored(place, slot) == value.encode()
         for listing in (target.list(place), harness.target().list(place)):
@@ -169,7 +170,7 @@ def test_what_others_write_is_seen(harness: TargetHarness, seeded: Seeded) -> No
 def test_more_than_one_page(harness: TargetHarness) -> None:
     for kind in harness.kinds:
         target, place = harness.target(), harness.place(kind)
-        planted = {target.slot(place, f"MANY_{number:03}") for number in range(harness.many)}
+        planted = {target.slot(place, f"MANY_{number:03}") for number in range(harness.many_of(kind))}
         for slot in planted:
             harness.plant(place, slot, "value")
         assert planted <= set(target.list(place).remotes), kind
@@ -368,8 +369,9 @@ def test_what_is_forbidden_names_the_permission(wire: WireHarness, what: str, se
         "write": lambda: put(wire, target, place, "NAME", value),
         "ledger": lambda: target.record(place, "one", ledger_of(place, "one", 1).texts(KEYS, target.record_size), {}),
     }
-    with pytest.raises(RefusedError, match=getattr(wire, f"{what}_permission")) as caught:
+    with pytest.raises(RefusedError) as caught:
         does[what]()
+    assert re.search(getattr(wire, f"{what}_permission"), caught.value.diagnostics())
     assert time.monotonic() - started < 1
     assert len({(r.method, r.target) for r in wire.proxy.requests[sent:]}) == len(wire.proxy.requests[sent:])
     assert caught.value.cause

@@ -1,0 +1,384 @@
+"""GitHub: secrets and variables of Actions, secrets of Dependabot and Codespaces.
+
+https://docs.github.com/rest/actions/secrets, …/actions/variables, …/dependabot/secrets,
+…/codespaces/organization-secrets, …/codespaces/repository-secrets.
+"""
+
+import base64
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keylease.context import Context
+from keylease.errors import RefusedError, UsageError
+from keylease.model import Env
+from keylease.secret import Secret
+from keylease.sync.ledger import claimed, part_of, variable_of
+from keylease.sync.model import Limit, Listing, Option, Remote, Slot, Wanted
+from keylease.targets.base import Place, Target
+from keylease.vendors import github_settings as settings_of
+from keylease.vendors.github_api import Api, Wire
+from keylease.vendors.github_auth import AppCredentials, Credentials, TokenCredentials
+from keylease.vendors.github_cache import Cache
+from keylease.vendors.github_errors import error_of, garbage, permission
+from keylease.vendors.github_pace import pace_of
+from keylease.vendors.github_select import selected
+from keylease.vendors.github_settings import KINDS, GitHubSettings, GitHubTo, address_of
+
+LARGEST = 48 * 1024
+"""Bytes of a value. https://docs.github.com/actions/reference/security/secrets, …/workflows-and-actions/variables"""
+
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+_PATHS = {
+    "secret": "actions/secrets",
+    "variable": "actions/variables",
+    "dependabot": "dependabot/secrets",
+    "codespaces": "codespaces/secrets",
+}
+
+_PERMISSIONS = {"secret": "secrets", "variable": "actions_variables"}
+
+_MOST = {
+    # https://docs.github.com/actions/reference/security/secrets, …/variables; codespaces/managing-codespaces-for-your-
+    # organization/managing-development-environment-secrets-for-your-repository-or-organization. Dependabot: not told.
+    ("repository", "secret"): 100,
+    ("repository", "variable"): 500,
+    ("repository", "codespaces"): 100,
+    ("environment", "secret"): 100,
+    ("environment", "variable"): 100,
+    ("organization", "secret"): 1000,
+    ("organization", "variable"): 1000,
+    ("organization", "codespaces"): 100,
+}
+
+
+class GitHubTarget(Target):
+    """One server with one credential; used by many threads.
+
+    What is not targeted and not claimed by any ledger is not listed: each kind costs a request per place.
+    """
+
+    kind = "github"
+    Settings = GitHubSettings
+    To = GitHubTo
+    record_size = 40_000
+
+    settings: GitHubSettings
+
+    def __init__(self, name: str, settings: GitHubSettings, context: Context) -> None:
+        super().__init__(name, settings, context)
+        self._lock = threading.Lock()
+        self._kinds: dict[str, set[str]] = {}
+        self._selecting: set[tuple[str, str]] = set()
+        self._visible: dict[tuple[str, Slot], str] = {}
+        self._public_keys: dict[str, tuple[str, Any]] = {}
+        self._ids: dict[str, int] = {}
+        self._made: Credentials | None = None
+
+    # Settings and places.
+
+    @classmethod
+    def complete(cls, settings: Any, env: Env) -> Any:
+        """See :meth:`Target.complete`."""
+        return settings_of.complete(settings, env)
+
+    @classmethod
+    def checked(cls, to: Any) -> Any:
+        """See :meth:`Target.checked`."""
+        return settings_of.checked(to)
+
+    @classmethod
+    def parse(cls, address: str) -> Any:
+        """See :meth:`Target.parse`."""
+        return settings_of.parse(address)
+
+    def permissions(self, tos: Sequence[Any]) -> Sequence[str]:
+        """Of a fine-grained token or a GitHub App."""
+        found = {permission("metadata", "read")}
+        for to in tos:
+            found |= {_needs(to.level, to.kind, "write"), _needs(to.level, "variable", "write")}
+            if to.select is not None and to.select.properties:
+                found.add(permission("organization_custom_properties", "read"))
+        return sorted(found)
+
+    def places(self, to: GitHubTo) -> list[Place]:
+        """See :meth:`Target.places`. A selector costs one request per 100 repositories, two with properties."""
+        host = self.settings.host
+        if to.host not in ("", host):
+            raise UsageError(
+                f"GitHub: {to.host} is not the server of target {self.name!a}",
+                change=f"its server is {host or 'github.com'}: leave `host` out, or name another target",
+                docs="github-to",
+            )
+        from msgspec.structs import replace
+
+        to = replace(to, host=host)
+        options: dict[str, Option] = {}
+        if to.visibility is not None:
+            options["visibility"] = to.visibility
+        if to.repositories is not None:
+            options["repositories"] = to.repositories
+        repositories = [""] if to.select is None else selected(self._api(to.owner), to.organization, to.select)
+        found = [Place(address_of(to, each), to.kind, options) for each in repositories]
+        with self._lock:
+            for place in found:
+                self._kinds.setdefault(place.address, set()).add(place.kind)
+                if to.repositories is not None:
+                    self._selecting.add((place.address, place.kind))
+        return found
+
+    def slot(self, place: Place, name: str) -> Slot:
+        """GitHub keeps names in upper case, however they are written."""
+        return Slot(place.kind, name.upper())
+
+    # What is there.
+
+    def list(self, place: Place) -> Listing:
+        """Two requests for a place with up to 100 secrets and 30 variables."""
+        at = settings_of.parse(place.address)
+        with self._lock:
+            kinds = self._kinds.get(place.address, set()) | {place.kind}
+        variables = self._items(at, place.address, "variable", values="variable" in kinds)
+        ledgers: dict[str, dict[int, str]] = {}
+        remotes: dict[Slot, Remote] = {}
+        for item in variables:
+            part = part_of(item["name"])
+            if part:
+                ledgers.setdefault(part[0], {})[part[1]] = item["value"]
+            else:
+                value = self._seal(item) if "variable" in kinds else None
+                self._add(remotes, place.address, "variable", item, value)
+        owned = [slot for records in ledgers.values() for slot in claimed(records)]
+        # A ledger may still name a kind that nothing is written to any more.
+        kinds |= {slot.kind for slot in owned if slot.kind in KINDS[at.level]}
+        for kind in sorted(kinds - {"variable"}):
+            for item in self._items(at, place.address, kind):
+                self._add(remotes, place.address, kind, item, None)
+        for slot in {slot for slot in owned if (place.address, slot.kind) in self._selecting}:
+            remote = remotes.get(slot)
+            if remote is not None and remote.options.get("visibility") == "selected":
+                names = [item["full_name"].rpartition("/")[2].lower() for item in self._repositories(at, place, slot)]
+                options = {**remote.options, "repositories": tuple(sorted(names))}
+                remotes[slot] = Remote(slot, remote.updated_at, remote.value, options)
+        return Listing(remotes, ledgers, _limits(at.level, sum(map(len, ledgers.values()))))
+
+    def _items(self, at: GitHubTo, address: str, kind: str, *, values: bool = False) -> Sequence[dict[str, Any]]:
+        key = "variables" if kind == "variable" else "secrets"
+        doing = f"{address}: listing {_shown(kind, 2)}"
+        return self._api(at.owner).pages(_path(at, kind), key, doing, _needs(at.level, kind, "read"), values=values)
+
+    def _seal(self, item: Mapping[str, Any]) -> Secret:
+        return self.context.seal(item["value"], f"GitHub variable {item['name']}")
+
+    def _add(
+        self, remotes: dict[Slot, Remote], address: str, kind: str, item: Mapping[str, Any], value: Secret | None
+    ) -> None:
+        slot = Slot(kind, item["name"])
+        visibility = item.get("visibility")
+        if visibility:
+            self._visible[address, slot] = visibility
+        remotes[slot] = Remote(slot, item["updated_at"], value, {"visibility": visibility} if visibility else {})
+
+    # What is written.
+
+    def check(self, place: Place, wanted: Wanted) -> str:
+        """GitHub's rules of names and sizes."""
+        name, level = wanted.slot.name, settings_of.parse(place.address).level
+        if not _NAME.fullmatch(name):
+            return "GitHub takes names of A-Z, 0-9 and _ that begin with no digit"
+        if name.startswith("GITHUB_"):
+            return "GitHub keeps names that begin with GITHUB_ for itself"
+        if place.kind == "variable" and part_of(name):
+            return "names like this one are kept for ledgers"
+        if not wanted.value.is_text:
+            return "it is not text (UTF-8): store it as base64"
+        size = len(wanted.value.reveal_bytes())
+        if size > LARGEST:
+            return f"it has {size} bytes: GitHub takes {LARGEST} ({_shown(place.kind, 2)} of an {level})"
+        return ""
+
+    def put(self, place: Place, wanted: Wanted, *, exists: bool) -> None:
+        """See :meth:`Target.put`. An organisation's value keeps its visibility and its selected repositories."""
+        at, slot = settings_of.parse(place.address), wanted.slot
+        access = self._access(at, place, wanted, exists=exists) if at.level == "organization" else {}
+        if slot.kind == "variable":
+            self._put_variable(at, place.address, slot.name, wanted.value.reveal(), access, exists=exists)
+            return
+        doing = f"{place.address}: writing {slot}"
+        needs = _needs(at.level, slot.kind, "write")
+        body = {**self._sealed(at, place.address, slot.kind, wanted.value), **access}
+        self._api(at.owner).write("PUT", f"{_path(at, slot.kind)}/{slot.name}", body, doing, needs)
+
+    def _put_variable(
+        self, at: GitHubTo, address: str, name: str, value: str, access: Mapping[str, Any], *, exists: bool
+    ) -> None:
+        api, path = self._api(at.owner), _path(at, "variable")
+        doing, needs = f"{address}: writing variable {name}", _needs(at.level, "variable", "write")
+        body = {"name": name, "value": value, **access}
+        if exists:
+            reply = api.send("PATCH", f"{path}/{name}", body=body)
+            if reply.status == 204:
+                return
+            if reply.status != 404:
+                raise error_of(reply, doing, needs)
+            # It was deleted since it was listed; or it may not be seen, and then this fails too.
+            if at.level == "organization":
+                body = {"visibility": "private", **body}
+        if not api.create(path, body, doing, needs):
+            api.write("PATCH", f"{path}/{name}", body, doing, needs)
+
+    def _access(self, at: GitHubTo, place: Place, wanted: Wanted, *, exists: bool) -> dict[str, Any]:
+        """Who sees an organisation's value: as declared, else as it is, else private repositories."""
+        slot, declared = wanted.slot, wanted.options.get("visibility")
+        if exists and (place.address, slot) not in self._visible:
+            self.list(place)
+        there = self._visible.get((place.address, slot)) if exists else None
+        visibility = declared or there or "private"
+        if visibility != "selected":
+            return {"visibility": visibility}
+        names = wanted.options.get("repositories")
+        if isinstance(names, tuple):
+            ids = [self._id(at, place.address, name) for name in names]
+        elif there != "selected":
+            ids = []
+        elif slot.kind == "variable":
+            return {}  # what a PATCH does not name stays
+        else:
+            # A PUT without them would take the secret away from all of them.
+            ids = [item["id"] for item in self._repositories(at, place, slot)]
+        return {"visibility": visibility, "selected_repository_ids": ids}
+
+    def _repositories(self, at: GitHubTo, place: Place, slot: Slot) -> Sequence[dict[str, Any]]:
+        path = f"{_path(at, slot.kind)}/{slot.name}/repositories"
+        doing = f"{place.address}: listing the repositories of {slot}"
+        return self._api(at.owner).pages(path, "repositories", doing, _needs(at.level, slot.kind, "read"))
+
+    def _id(self, at: GitHubTo, address: str, name: str) -> int:
+        full = f"{at.organization}/{name}"
+        with self._lock:
+            found = self._ids.get(full)
+        if found is None:
+            doing = f"{address}: looking for the repository {full}"
+            given = self._api(at.owner).get(f"/repos/{full}", doing, permission("metadata", "read")).get("id")
+            if not isinstance(given, int) or isinstance(given, bool):
+                raise garbage(doing, 200)
+            found = given
+            with self._lock:
+                self._ids[full] = found
+        return found
+
+    def _sealed(self, at: GitHubTo, address: str, kind: str, value: Secret) -> dict[str, Any]:
+        """The value in a box that GitHub alone can open. One key per place and kind, asked for when it is needed."""
+        from nacl.public import PublicKey, SealedBox
+
+        path = f"{_path(at, kind)}/public-key"
+        with self._lock:
+            found = self._public_keys.get(path)
+        if found is None:
+            doing = f"{address}: getting the public key for {_shown(kind, 2)}"
+            data = self._api(at.owner).get(path, doing, _needs(at.level, kind, "read"))
+            try:
+                key = PublicKey(base64.b64decode(str(data.get("key")), validate=True))
+                found = str(data["key_id"]), SealedBox(key)
+            except (ValueError, TypeError, KeyError):
+                raise garbage(doing, 200) from None
+            with self._lock:
+                self._public_keys[path] = found
+        box = found[1].encrypt(value.reveal_bytes())
+        return {"encrypted_value": base64.b64encode(box).decode("ascii"), "key_id": found[0]}
+
+    def delete(self, place: Place, slot: Slot) -> None:
+        """See :meth:`Target.delete`."""
+        at = settings_of.parse(place.address)
+        path, needs = f"{_path(at, slot.kind)}/{slot.name}", _needs(at.level, slot.kind, "write")
+        self._api(at.owner).delete(path, f"{place.address}: deleting {slot}", needs)
+
+    def record(self, place: Place, sync: str, texts: Mapping[int, str], there: Mapping[int, str]) -> None:
+        """See :meth:`Target.record`. An organisation's ledgers are shown to no repository."""
+        at = settings_of.parse(place.address)
+        access = {"visibility": "selected", "selected_repository_ids": []} if at.level == "organization" else {}
+        for number, text in texts.items():
+            name, exists = variable_of(sync, number), number in there
+            if text == there.get(number, ""):
+                continue
+            try:
+                if text:
+                    self._put_variable(at, place.address, name, text, access, exists=exists)
+                else:
+                    self.delete(place, Slot("variable", name))
+            except RefusedError as error:
+                error.cause = f"{error.cause}; the ledger, which says what is this sync's own, is kept in variables"
+                raise
+
+    def _api(self, owner: str) -> Api:
+        with self._lock:
+            if self._made is None:
+                self._made = self._credentials()
+        return self._made.api(owner)
+
+    def _credentials(self) -> Credentials:
+        settings, context = self.settings, self.context
+        host = settings.host or "github.com"
+        pace = pace_of(context, host, settings.writes_per_minute, settings.points_per_minute)
+        wire = Wire.of(context, settings.url, settings.http, pace, Cache(settings.cache))
+        if settings.app_id is not None:
+            key = self._given("private_key", "GitHub App private key", settings.private_key_file)
+            return AppCredentials(wire, context.seal, str(settings.app_id), key, settings.installation_id or 0)
+        return TokenCredentials(wire, self._given("token", "GitHub token"))
+
+    def _given(self, name: str, label: str, path: str | None = None) -> Secret:
+        """A credential from a manager, a variable or a file, sealed."""
+        value: Secret | None = getattr(self.settings, name)
+        if value is not None:
+            text = value.reveal() if value.is_text else ""
+        elif path is not None:
+            try:
+                with open(path, encoding="utf-8") as file:
+                    text = file.read(64 * 1024)
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is no text"
+                raise UsageError(f"GitHub: `{name}_file`: can't read {path!r}: {reason}", docs="github-app") from None
+        else:
+            text = self.context.env.get(str(getattr(self.settings, f"{name}_env")), "")
+        if not text.strip():
+            raise UsageError(f"GitHub: `{name}` is empty", docs="github-credential")
+        return self.context.seal(text.strip(), label)
+
+
+def _path(at: GitHubTo, kind: str) -> str:
+    from urllib.parse import quote
+
+    if at.level == "organization":
+        return f"/orgs/{at.organization}/{_PATHS[kind]}"
+    if at.level == "environment":
+        name = quote(at.environment, safe="")
+        return f"/repos/{at.repository}/environments/{name}/{_PATHS[kind].partition('/')[2]}"
+    return f"/repos/{at.repository}/{_PATHS[kind]}"
+
+
+def _needs(level: str, kind: str, access: str) -> str:
+    if level == "environment":
+        return permission("environments", access)
+    name = _PERMISSIONS.get(kind, f"{kind}_secrets")
+    return permission(f"organization_{name}" if level == "organization" else name, access)
+
+
+def _limits(level: str, ledgers: int) -> Sequence[Limit]:
+    found = []
+    for kind in KINDS[level]:
+        most = _MOST.get((level, kind))
+        if most is None:
+            continue
+        text = f"{most:,} {_shown(kind, 2)} per {level}"
+        if kind == "variable":
+            kept = max(1, ledgers)
+            text, most = f"{text}, {most - kept:,} without the ledgers", most - kept
+        found.append(Limit(frozenset({kind}), most, text))
+    return found
+
+
+def _shown(kind: str, number: int) -> str:
+    words = {"dependabot": "Dependabot secret", "codespaces": "Codespaces secret"}
+    return words.get(kind, kind) + ("s" if number != 1 else "")

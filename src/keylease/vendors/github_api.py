@@ -1,0 +1,293 @@
+"""GitHub's REST API through PyGithub, sent through our own HTTP sessions.
+
+PyGithub makes the requests (addresses, authentication, headers); what it would send them with is replaced: its
+connections follow redirects to other hosts, know no deadline and retry by themselves, and its debug log shows bodies.
+"""
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from msgspec import Struct
+
+from keylease import __version__
+from keylease.context import Context
+from keylease.errors import UnreachableError
+from keylease.http import TRANSIENT, HttpSettings, Session
+from keylease.vendors.github_cache import Cache, Cached, CacheKey
+from keylease.vendors.github_errors import Reply, error_of, garbage
+from keylease.vendors.github_pace import Pace
+
+API_VERSION = "2022-11-28"
+"""https://docs.github.com/rest/about-the-rest-api/api-versions"""
+
+PAGE = 100
+"""Items on a page of a list, at the most; of variables: 30 (``variables-per-page`` of GitHub's OpenAPI)."""
+
+VARIABLES_PAGE = 30
+_LIST_ATTEMPTS = 3
+_LIMIT_ATTEMPTS = 6
+
+Item = dict[str, Any]
+
+
+class Wire(Struct, frozen=True):
+    """What all credentials of one target share.
+
+    once: without retries, for what must not be sent twice unknowingly.
+    """
+
+    url: str
+    session: Session
+    once: Session
+    pace: Pace
+    cache: Cache
+
+    @classmethod
+    def of(cls, context: Context, url: str, settings: HttpSettings, pace: Pace, cache: Cache) -> "Wire":
+        """429 and 403 are for the pace, which knows how long to wait."""
+        from msgspec.structs import replace
+
+        usual = replace(settings, retry_statuses=TRANSIENT - {429})
+        once = replace(usual, retries=0)
+        return cls(url, context.http.session("GitHub", usual), context.http.session("GitHub", once), pace, cache)
+
+
+class Api:
+    """One credential at one server. Safe for many threads. auth: PyGithub's. key: whose answers it gets."""
+
+    def __init__(self, wire: Wire, auth: Any, key: Callable[[], CacheKey]) -> None:
+        self._wire = wire
+        self._key = key
+        self._requesters = (_requester(wire.url, wire.session, auth), _requester(wire.url, wire.once, auth))
+
+    def send(
+        self, verb: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, etag: str = "",
+        retried: bool = True,
+    ) -> Reply:  # fmt: skip
+        """One request, as soon as it may be sent; rate limits are waited for. Answers of any other kind come back.
+
+        retried: False: connection faults are the caller's to judge. Raises :class:`UnreachableError`.
+        """
+        url = f"{path}?{urlencode(query)}" if query else path
+        who = self._key().name
+        for attempt in range(_LIMIT_ATTEMPTS):
+            with self._wire.pace.turn(who, write=verb != "GET"):
+                reply = self._once(verb, url, body, etag, retried=retried)
+            self._wire.pace.told(who, reply.headers)
+            if not self._wire.pace.limited(reply.status, reply.headers, reply.message, attempt):
+                break
+        return reply
+
+    def _once(self, verb: str, url: str, body: Any, etag: str, *, retried: bool) -> Reply:
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
+        if etag:
+            headers["If-None-Match"] = etag
+        requester = self._requesters[0 if retried else 1]
+        try:
+            status, found, text = requester.requestJson(verb, url, None, headers, body)
+        except RuntimeError:
+            # PyGithub's, for a redirect to another host. Not chained: it quotes addresses.
+            status, found, text = 302, {}, ""
+        try:
+            data, is_json = (json.loads(text), True) if text else (None, False)
+        except (ValueError, RecursionError):
+            data, is_json = None, False
+        return Reply(status, {str(name): str(value) for name, value in found.items()}, data, is_json)
+
+    def get(self, path: str, doing: str, needs: str) -> Item:
+        """An object. Raises KeyleaseError."""
+        reply = self.send("GET", path)
+        if reply.status != 200:
+            raise error_of(reply, doing, needs)
+        if not isinstance(reply.data, dict):
+            raise garbage(doing, reply.status)
+        return reply.data
+
+    def write(self, verb: str, path: str, body: Any, doing: str, needs: str) -> None:
+        """PUT, PATCH: what can be done twice. Raises KeyleaseError."""
+        reply = self.send(verb, path, body=body)
+        if reply.status not in (200, 201, 204):
+            raise error_of(reply, doing, needs)
+
+    def delete(self, path: str, doing: str, needs: str) -> None:
+        """What is gone already is no error."""
+        reply = self.send("DELETE", path)
+        if reply.status not in (204, 404):
+            raise error_of(reply, doing, needs)
+
+    def create(self, path: str, body: Any, doing: str, needs: str) -> bool:
+        """POST what must not be there yet; False if it is there, and our own earlier attempt may have made it."""
+        unsure = False
+        for attempt in range(4):
+            try:
+                reply = self.send("POST", path, body=body, retried=False)
+            except UnreachableError:
+                if attempt == 3:
+                    raise
+                reply = None
+            if reply is not None and reply.status not in TRANSIENT:
+                break
+            unsure = True
+            if attempt < 3:
+                time.sleep(random.uniform(0.05, 0.2 * 2**attempt))
+        assert reply is not None
+        if reply.status == 409 and unsure:
+            return False
+        if reply.status != 201:
+            raise error_of(reply, doing, needs)
+        return True
+
+    def pages(self, path: str, key: str, doing: str, needs: str, *, values: bool = False) -> list[Item]:
+        """All items of a counted list (``total_count`` and `key`); each has a ``name``, or an ``id``.
+
+        Fails closed: an answer that does not add up is asked for again, and then an error. values: of variables.
+        """
+        for attempt in range(_LIST_ATTEMPTS):
+            found = self._counted(path, key, doing, needs, values=values)
+            if found is not None:
+                return found
+            if attempt + 1 < _LIST_ATTEMPTS:
+                time.sleep(random.uniform(0.05, 0.2))
+        raise garbage(doing, 200, "the list is not as long as it says; the answer")
+
+    def _counted(self, path: str, key: str, doing: str, needs: str, *, values: bool) -> list[Item] | None:
+        size = VARIABLES_PAGE if key == "variables" else PAGE
+        found: dict[Any, Item] = {}
+        for number in range(1, 10_000):
+            page = self._page(path, {"per_page": size, "page": number}, key, doing, needs, values=values)
+            found |= {item.get("name") if key != "repositories" else item["id"]: item for item in page.items}
+            if len(found) == page.total:
+                return list(found.values())
+            if not page.items or len(found) > page.total:
+                break
+        return None
+
+    def _page(self, path: str, query: Mapping[str, Any], key: str, doing: str, needs: str, *, values: bool) -> Cached:
+        url, who = f"{path}?{urlencode(query)}", self._key()
+        known = self._wire.cache.get(who, url, values=values)
+        reply = self.send("GET", url, etag=known.etag if known else "")
+        if reply.status == 304 and known:
+            return known
+        if reply.status != 200:
+            raise error_of(reply, doing, needs)
+        data = reply.data
+        total = data.get("total_count") if isinstance(data, dict) else None
+        given = data.get(key) if isinstance(data, dict) else None
+        if not isinstance(total, int) or isinstance(total, bool) or total < 0 or not isinstance(given, list):
+            raise garbage(doing, reply.status)
+        items = [_kept(item, key, values=values) for item in given]
+        if any(item is None for item in items):
+            raise garbage(doing, reply.status, "an item of the answer")
+        page = Cached(reply.headers.get("etag", ""), total, [item for item in items if item is not None], values)
+        if page.etag:
+            self._wire.cache.put(who, url, page)
+        return page
+
+    def every(self, path: str, doing: str, needs: str, query: Mapping[str, Any] | None = None) -> list[Item]:
+        """All items of a plain list, by its ``Link`` headers. Raises KeyleaseError."""
+        found: list[Item] = []
+        for number in range(1, 10_000):
+            reply = self.send("GET", path, query={**(query or {}), "per_page": PAGE, "page": number})
+            if reply.status != 200:
+                raise error_of(reply, doing, needs)
+            if not isinstance(reply.data, list) or not all(isinstance(item, dict) for item in reply.data):
+                raise garbage(doing, reply.status)
+            found += reply.data
+            if 'rel="next"' not in reply.headers.get("link", ""):
+                break
+        return found
+
+
+def _kept(item: Any, key: str, *, values: bool) -> Item | None:
+    """The parts of a list's item that are used, checked; None if it is none. Values: where wanted, and of ledgers."""
+    from keylease.sync.ledger import part_of
+
+    if not isinstance(item, dict):
+        return None
+    if key == "repositories":
+        number, full = item.get("id"), item.get("full_name")
+        return {"id": number, "full_name": full} if isinstance(number, int) and isinstance(full, str) else None
+    name, at = item.get("name"), item.get("updated_at")
+    if not (isinstance(name, str) and name and isinstance(at, str)):
+        return None
+    kept = {"name": name.upper(), "updated_at": at}
+    if isinstance(item.get("visibility"), str):
+        kept["visibility"] = item["visibility"]
+    if key == "variables":
+        if not isinstance(item.get("value"), str):
+            return None
+        kept["value"] = item["value"] if values or part_of(kept["name"]) else ""
+    return kept
+
+
+# PyGithub's Requester on our Session.
+
+
+class _Answer:
+    """What PyGithub asks of a response."""
+
+    def __init__(self, response: Any) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+
+    def getheaders(self) -> Any:
+        return self.headers.items()
+
+    def read(self) -> str:
+        # Every answer is JSON, and so UTF-8 (RFC 8259 §8.1).
+        return str(self._response.content.decode("utf-8", "replace"))
+
+
+class _Connection:
+    """What PyGithub asks of a connection. It may be handed to two threads at once: what one asks is kept apart."""
+
+    session: Session
+    origin: str
+
+    def __init__(self, host: str, *_: Any, **__: Any) -> None:
+        self.host = host
+        self._asked = threading.local()
+
+    def request(self, verb: str, url: str, input: Any, headers: dict[str, str], *_: Any) -> None:  # noqa: A002
+        self._asked.what = verb, url, input, headers
+
+    def getresponse(self) -> _Answer:
+        verb, url, data, headers = self._asked.what
+        self._asked.what = None
+        response = self.session.request(verb, self.origin + url, data=data, headers=headers)
+        if response.status_code == 202:
+            # PyGithub would wait and ask again without end. Nothing that we ask for is answered so.
+            response.status_code = 502
+        return _Answer(response)
+
+    def close(self) -> None:
+        """The session is closed with the run."""
+
+
+def _requester(url: str, session: Session, auth: Any) -> Any:
+    from github.Requester import Requester
+
+    parts = urlsplit(url)
+    own = {"session": session, "origin": f"{parts.scheme}://{parts.netloc}"}
+    connection: Any = type("Connection", (_Connection,), own)
+    silent = logging.Logger("github", logging.CRITICAL + 1)  # noqa: LOG001  # its own: nobody can turn it on
+    kind: Any = type("OwnRequester", (Requester,), {})
+    kind.injectConnectionClasses(connection, connection)
+    kind.injectLogger(silent)
+    return kind(
+        auth=auth,
+        base_url=url,
+        timeout=0,
+        user_agent=f"keylease/{__version__}",
+        per_page=PAGE,
+        verify=True,
+        retry=None,
+        pool_size=None,
+    )

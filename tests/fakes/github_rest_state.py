@@ -1,0 +1,156 @@
+"""What the fake GitHub of github_rest.py holds: accounts, repositories, values, credentials, limits."""
+
+import base64
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from nacl.public import PrivateKey, SealedBox
+
+LEVELS = {"read": 1, "write": 2, "admin": 3}
+
+
+@dataclass
+class Value:
+    """A secret or a variable. selected: ids of repositories, of an organisation's."""
+
+    data: bytes
+    created_at: str
+    updated_at: str
+    visibility: str = ""
+    selected: list[int] = field(default_factory=list)
+
+
+class Store:
+    """All values of one kind at one place, and the key pair that secrets are sealed for."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Value] = {}
+        self._key: PrivateKey | None = None
+        self.key_fetches = 0
+
+    @property
+    def key(self) -> PrivateKey:
+        if self._key is None:
+            self._key = PrivateKey.generate()
+        return self._key
+
+    @property
+    def key_id(self) -> str:
+        return str(int.from_bytes(bytes(self.key.public_key)[:7]))
+
+    @property
+    def public(self) -> str:
+        return base64.b64encode(bytes(self.key.public_key)).decode()
+
+    def opened(self, sealed: str) -> bytes:
+        """Raises ValueError or nacl's CryptoError."""
+        return bytes(SealedBox(self.key).decrypt(base64.b64decode(sealed, validate=True)))
+
+
+@dataclass
+class Repository:
+    """environments: in lower case. properties: custom ones."""
+
+    id: int
+    full_name: str
+    archived: bool = False
+    topics: tuple[str, ...] = ()
+    properties: dict[str, str | list[str] | None] = field(default_factory=dict)
+    environments: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Credential:
+    """A fine-grained token. permissions: GitHub's key → level. repositories: None is all.
+
+    kind: ``personal access token`` or ``integration``: an App's installation, or the job's own GITHUB_TOKEN.
+    """
+
+    permissions: dict[str, str]
+    repositories: set[str] | None = None
+    kind: str = "personal access token"
+    expires_at: float = float("inf")
+
+    def may(self, key: str, level: str) -> bool:
+        return LEVELS.get(self.permissions.get(key, ""), 0) >= LEVELS[level]
+
+
+ALL = {
+    "metadata": "read",
+    "secrets": "write",
+    "actions_variables": "write",
+    "environments": "write",
+    "dependabot_secrets": "write",
+    "codespaces_secrets": "write",
+    "organization_secrets": "write",
+    "organization_actions_variables": "write",
+    "organization_dependabot_secrets": "write",
+    "organization_codespaces_secrets": "write",
+    "organization_custom_properties": "read",
+}
+"""All that a sync can need."""
+
+
+class Clock:
+    """GitHub's time, to the second; `skip` moves it on."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.offset
+
+    def skip(self, seconds: float) -> None:
+        self.offset += seconds
+
+    def text(self) -> str:
+        return datetime.fromtimestamp(int(self.now()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Limits:
+    """Primary and secondary rate limits. 304s are free of the primary one.
+
+    primary: requests per `window` seconds, per credential. writes: how many per minute; 0 is any number. retry_after:
+    whether a secondary limit says for how long.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.primary = 5000
+        self.window = 3600.0
+        self.writes = 0
+        self.retry_after: int | None = 1
+        self._used: dict[str, tuple[float, int]] = {}
+        self._written: list[float] = []
+        self._barred_until = 0.0
+        self.hits = 0
+
+    def standing(self, token: str) -> tuple[int, int]:
+        """(remaining, reset)."""
+        reset, used = self._used.get(token, (0.0, 0))
+        if reset <= self._clock.now():
+            reset, used = self._clock.now() + self.window, 0
+            self._used[token] = reset, used
+        return max(0, self.primary - used), int(reset)
+
+    def count(self, token: str) -> None:
+        self.standing(token)
+        reset, used = self._used[token]
+        self._used[token] = reset, used + 1
+
+    def barred(self, *, write: bool) -> bool:
+        """Whether the secondary limit is hit by this request."""
+        now = time.monotonic()
+        if now < self._barred_until:
+            self.hits += 1
+            return True
+        if write and self.writes:
+            self._written = [at for at in self._written if at > now - 60]
+            if len(self._written) >= self.writes:
+                self._written.clear()
+                self._barred_until = now + (self.retry_after or 0)
+                self.hits += 1
+                return True
+            self._written.append(now)
+        return False
