@@ -39,6 +39,9 @@ class Stores:
                 name = f"{start}{self.prefix}" if kind == "secret:" else self.prefix
                 self.allow(action, f"arn:aws:{service}:{REGION}:{ACCOUNT}:{kind}{name}/*")
 
+        for action in ("secretsmanager:ListSecrets", "ssm:DescribeParameters"):
+            self.allow(action, "*")
+
     def allow(self, action: str, resource: str) -> None:
         """Add a policy to the role."""
         self.front.policies.append({"Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]})

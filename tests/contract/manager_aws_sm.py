@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +17,12 @@ class SecretsManagerHarness(ManagerHarness):
     path_pattern = "/"
     odd_names = ("a+b=c@d.e_f-g", "very/deep/er", "ends-in-AbCdEf")
     bad_paths = ("a b", "a:b", "ü", "a%b", "a?b", "x" * 513, "/a//b", "arn:aws:secretsmanager:x:y:secret:z", "a*")
+
+    list_pattern = "/"
+    page = 100
+    bad_patterns = ("arn:aws:secretsmanager:eu-central-1:123456789012:secret:*",)
+    endless: ClassVar = {"SecretList": [{"Name": "x"}], "NextToken": "again"}
+    unlisted = "secretsmanager:ListSecrets"
 
     def __init__(self, made: Stores) -> None:
         self.stores = made
@@ -44,6 +51,12 @@ class SecretsManagerHarness(ManagerHarness):
 
     def reads(self) -> int:
         return self.proxy.counts["/"]
+
+    def pattern(self, text: str) -> Read:
+        return Read("aws", "aws-sm", text if text in self.bad_patterns else f"{self.stores.prefix}/{text}")
+
+    def close_lists(self) -> None:
+        self.stores.front.policies.clear()
 
 
 def make(request: pytest.FixtureRequest) -> SecretsManagerHarness:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +17,12 @@ class ParameterStoreHarness(ManagerHarness):
     path_pattern = "/"
     odd_names = ("a.b-c_d", "very/deep/er", "..dots..")
     bad_paths = ("a b", "a+b", "ü", "a%b", "a?b", "a:3", "/a//b", "x" * 1012, "arn:aws:ssm:x:y:parameter/z", "a*")
+
+    list_pattern = "/"
+    page = 50
+    bad_patterns = ("arn:aws:ssm:eu-central-1:123456789012:parameter/*",)
+    endless: ClassVar = {"Parameters": [{"Name": "x"}], "NextToken": "again"}
+    unlisted = "ssm:DescribeParameters"
 
     def __init__(self, made: Stores) -> None:
         self.stores = made
@@ -44,6 +51,12 @@ class ParameterStoreHarness(ManagerHarness):
 
     def reads(self) -> int:
         return self.proxy.counts["/"]
+
+    def pattern(self, text: str) -> Read:
+        return Read("aws", "aws-ssm", text if text in self.bad_patterns else f"/{self.stores.prefix}/{text}")
+
+    def close_lists(self) -> None:
+        self.stores.front.policies.clear()
 
 
 def make(request: pytest.FixtureRequest) -> ParameterStoreHarness:

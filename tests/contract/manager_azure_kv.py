@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,7 +11,7 @@ from keylease.model import Read, Seal
 from tests.contract.harness_azure import AzureHarness
 from tests.contract.harness_azure import make as make_exchange
 from tests.contract.manager_harness import ManagerHarness
-from tests.fakes.azure_keyvault import VAULT, AzureKeyVault
+from tests.fakes.azure_keyvault import RBAC, VAULT, AzureKeyVault
 from tests.fakes.misbehaving import Proxy
 
 NEVER = "never-written"
@@ -38,6 +38,12 @@ class KeyVaultHarness(ManagerHarness):
             "ml-prod/é",
         ),
     )
+
+    flat = True
+    list_pattern = "/secrets"
+    bad_patterns = ("*/x", "ml-*/x", "ml-prod/x/*")
+    endless: ClassVar = {"value": [{"id": "https://x/secrets/x"}], "nextLink": "https://x/secrets?$skiptoken=1"}
+    unlisted = "readMetadata"
 
     def __init__(self, azure: AzureHarness, vault: AzureKeyVault, proxy: Proxy) -> None:
         self.azure, self.vault, self.proxy = azure, vault, proxy
@@ -66,6 +72,12 @@ class KeyVaultHarness(ManagerHarness):
 
     def reads(self) -> int:
         return len(self.proxy.requests)
+
+    def pattern(self, text: str) -> Read:
+        return read_of(text) if text not in self.bad_patterns else Read("azure", "azure-kv", text)
+
+    def close_lists(self) -> None:
+        self.vault.list_refusal = ("ForbiddenByRbac", RBAC.format(name="x"))
 
 
 def make(request: pytest.FixtureRequest) -> KeyVaultHarness:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 
@@ -36,6 +37,12 @@ class SecretManagerHarness(ManagerHarness):
         "locations/x/secrets/a",
     )
 
+    flat = True
+    list_pattern = f"/v1/projects/{PROJECT}/secrets"
+    bad_patterns = ("projects/*/secrets/x", "projects/acme-ml/*")
+    endless: ClassVar = {"secrets": [{"name": "projects/1/secrets/x"}], "nextPageToken": "again"}
+    unlisted = "secretmanager.secrets.list"
+
     def __init__(self, cloud: GcpHarness) -> None:
         self.cloud = cloud
         self.proxy = cloud.proxy
@@ -62,6 +69,12 @@ class SecretManagerHarness(ManagerHarness):
 
     def reads(self) -> int:
         return sum(count for path, count in self.proxy.counts.items() if path.endswith(":access"))
+
+    def pattern(self, text: str) -> Read:
+        return read_of(text)
+
+    def close_lists(self) -> None:
+        self.store.listable = False
 
 
 def make(request: pytest.FixtureRequest) -> SecretManagerHarness:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from keylease.managers.base import Manager
 from keylease.model import Read, Seal
@@ -15,6 +16,10 @@ class ManagerHarness(ABC):
     whole_text: a secret is one text (of JSON, where it has fields); False: it has fields of its own.
     odd_names: names that this store takes, though they need quoting somewhere.
     bad_paths: paths that are refused besides those that no manager takes.
+    flat: names have no segments. list_pattern: of the listing requests. page: a number of secrets that fills one.
+    bad_patterns: patterns that can't be listed, and are refused before anything is sent.
+    endless: a list's answer that promises a further page; None where lists have no pages.
+    unlisted: what the refusal of a list says is missing.
     """
 
     proxy: Proxy
@@ -23,6 +28,12 @@ class ManagerHarness(ABC):
     whole_text = True
     odd_names: Sequence[str] = ()
     bad_paths: Sequence[str] = ()
+    flat = False
+    list_pattern: str = "*"
+    page = 3
+    bad_patterns: Sequence[str] = ()
+    endless: ClassVar[object] = None
+    unlisted: str = ""
 
     @abstractmethod
     def manager(self) -> Manager:
@@ -47,3 +58,11 @@ class ManagerHarness(ABC):
     @abstractmethod
     def reads(self) -> int:
         """How often the store was asked for secrets."""
+
+    @abstractmethod
+    def pattern(self, text: str) -> Read:
+        """A request whose path is a pattern, of what `put` stores: ``*`` for all of it."""
+
+    @abstractmethod
+    def close_lists(self) -> None:
+        """From now on the lease may not list."""

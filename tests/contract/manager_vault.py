@@ -16,6 +16,8 @@ from tests.servers.trust import Trust
 class VaultHarness(ManagerHarness):
     whole_text = False
     odd_names = ("a b", "ü/中文", "q?x=1#y", "100%", "a+b&c;d", "dots.and-dashes_")
+    bad_patterns = ("*/x",)
+    unlisted = '["list"]'
     bad_paths = ("kv/../sys", "kv/./x", "kv//x", "kv/a\nb", "/kv/x")
 
     def __init__(self, trust: Trust, proxy: Proxy) -> None:
@@ -23,7 +25,9 @@ class VaultHarness(ManagerHarness):
         self._job = Job(trust, url=proxy.url)
         self._kv = trust.kv
         self.seal = self._job.context.seal
+        self._trust = trust
         self.path_pattern = f"/v1/{self._kv.mount}/*"
+        self.list_pattern = f"/v1/{self._kv.mount}/metadata*"
 
     def manager(self) -> Manager:
         return self._job.manager()
@@ -40,6 +44,12 @@ class VaultHarness(ManagerHarness):
 
     def reads(self) -> int:
         return sum(count for path, count in self.proxy.counts.items() if path.startswith(f"/v1/{self._kv.mount}/"))
+
+    def pattern(self, text: str) -> Read:
+        return read_of(text if text in self.bad_patterns else f"{self._kv.mount}/{text}")
+
+    def close_lists(self) -> None:
+        self._trust.bao.policy(self._trust.policy, f'path "{self._kv.mount}/data/*" {{ capabilities = ["read"] }}')
 
 
 def make(request: pytest.FixtureRequest) -> VaultHarness:

@@ -3,12 +3,14 @@
 import importlib
 import threading
 import time
+from fnmatch import fnmatchcase
 
 import pytest
 
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.model import Document, Read
 from keylease.registry import EXCHANGERS, MANAGERS
+from keylease.sync.naming import Pattern
 from tests.contract.manager_harness import ManagerHarness
 from tests.fakes.misbehaving import drop, reply, status
 from tests.leaks import Seeded
@@ -194,3 +196,116 @@ def test_many_at_once_keep_their_order_and_their_faults(harness: ManagerHarness)
         assert isinstance(document, Document)
         assert document.value(["k"], harness.seal).reveal() == f"value-{n}"
     assert isinstance(found[harness.missing()], NotFoundError)
+
+
+# Patterns.
+
+
+def found(harness: ManagerHarness, text: str) -> list[str]:
+    """As a sync asks for a pattern."""
+    read = harness.pattern(text)
+    pattern = Pattern(read.path)
+    paths = harness.manager().find(read, pattern.parent, pattern.prefix, deep=pattern.deep)
+    assert len(set(paths)) == len(paths)
+    return sorted(path for path in paths if pattern.matches(path))
+
+
+def test_a_pattern_finds_what_is_there_and_can_be_read(harness: ManagerHarness) -> None:
+    stored = [harness.put(f"a{n}", {"k": f"value-{n}"}) for n in range(harness.page + 2)]
+    harness.put("b0", {"k": "value-b"})
+    harness.put("A-upper", {"k": "value-upper"})
+    assert found(harness, "a*") == sorted(read.path for read in stored)
+    assert found(harness, "a?") == sorted(read.path for read in stored[:10])
+    assert found(harness, "[bx]*") == [harness.pattern("b0").path]
+    first = found(harness, "a*")[0]
+    read = stored[0]
+    assert harness.manager().read(Read(read.provider, read.scheme, first, read.options)).names() == ["k"]
+
+
+def test_a_pattern_that_nothing_matches(harness: ManagerHarness) -> None:
+    harness.put("a0", {"k": "value-a"})
+    assert found(harness, "zz*") == []
+
+
+def test_a_pattern_of_any_depth(harness: ManagerHarness) -> None:
+    if harness.flat:
+        return  # test_a_pattern_finds_what_is_there: there are no segments
+    for name in ("top", "x/one", "x/y/two", "xy/three"):
+        harness.put(name, {"k": "value"})
+
+    def all_of(*names: str) -> list[str]:
+        return sorted(harness.pattern(name).path for name in names)
+
+    assert found(harness, "*") == all_of("top")
+    assert found(harness, "x/*") == all_of("x/one")
+    assert found(harness, "x/**") == all_of("x/one", "x/y/two")
+    assert found(harness, "**") == all_of("top", "x/one", "x/y/two", "xy/three")
+    assert found(harness, "**/t*") == all_of("top", "x/y/two", "xy/three")
+    assert found(harness, "x*/*") == all_of("x/one", "xy/three")
+
+
+def test_a_list_that_is_refused_is_not_taken_for_an_empty_one(harness: ManagerHarness) -> None:
+    harness.put("a0", {"k": "value-a"})
+    manager = harness.manager()
+    harness.close_lists()
+    read = harness.pattern("a*")
+    pattern = Pattern(read.path)
+    harness.proxy.counts.clear()
+    with pytest.raises(RefusedError) as caught:
+        manager.find(read, pattern.parent, pattern.prefix, deep=False)
+    asked = sum(n for path, n in harness.proxy.counts.items() if fnmatchcase(path, harness.list_pattern))
+    assert asked == 1, "permanent: the list is asked for once"
+    assert str(read) in caught.value.summary
+    assert harness.unlisted in f"{caught.value.summary} {caught.value.cause} {caught.value.change}"
+
+
+def test_patterns_that_can_not_be_listed(harness: ManagerHarness) -> None:
+    manager = harness.manager()
+    for text in harness.bad_patterns:
+        read = harness.pattern(text)
+        pattern = Pattern(read.path)
+        sent = len(harness.proxy.requests)
+        with pytest.raises(UsageError):
+            manager.find(read, pattern.parent, pattern.prefix, deep=pattern.deep)
+        assert len(harness.proxy.requests) == sent, text
+
+
+@pytest.mark.parametrize("fault", [status(503), drop()], ids=["503", "drop"])
+def test_one_fault_of_a_list_is_survived(harness: ManagerHarness, fault: object) -> None:
+    stored = harness.put("a0", {"k": "value-1"})
+    manager = harness.manager()
+    harness.proxy.fail(harness.list_pattern, fault)  # type: ignore[arg-type]
+    read = harness.pattern("a*")
+    assert stored.path in manager.find(read, Pattern(read.path).parent, "a", deep=False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(body=b"<html>login</html>", content_type="text/html"),
+        reply(body=b"{"),
+        reply(json=[1]),
+        reply(json={"data": 1, "value": 1, "secrets": 1, "SecretList": {}, "Parameters": 1}),
+        reply(json={"data": {"keys": [1]}, "value": [{}], "SecretList": [{}], "Parameters": ["x"]}),
+    ],
+    ids=["html", "cut", "list", "types", "items"],
+)
+def test_garbage_is_never_a_list(harness: ManagerHarness, answer: object) -> None:
+    harness.put("a0", {"k": "value-1"})
+    manager = harness.manager()
+    read = harness.pattern("a*")
+    harness.proxy.fail(harness.list_pattern, *[answer] * 8)  # type: ignore[arg-type]
+    with pytest.raises(UnreachableError):
+        manager.find(read, Pattern(read.path).parent, "a", deep=False)
+
+
+def test_a_list_ends(harness: ManagerHarness) -> None:
+    if harness.endless is None:
+        return  # its lists have no pages
+    manager = harness.manager()
+    read = harness.pattern("x*")
+    harness.proxy.always(harness.list_pattern, reply(json=harness.endless))
+    before = len(harness.proxy.requests)
+    with pytest.raises(UnreachableError, match="does not end"):
+        manager.find(read, Pattern(read.path).parent, "x", deep=False)
+    assert len(harness.proxy.requests) - before < 10

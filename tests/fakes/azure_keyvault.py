@@ -1,4 +1,4 @@
-"""One Azure key vault's secrets, for the one request that reads them.
+"""One Azure key vault's secrets, for the two requests that read and list them.
 
 Requests and answers are held against Microsoft's published description (tests/data/azure, version 7.4): a request that
 it does not have is refused, an answer that it does not have ends the connection. Words of refusals: what users posted
@@ -68,16 +68,17 @@ def description() -> dict[str, Any]:
 
 def request_fault(request: Received) -> str:
     """What of `request` is not in the description; empty if all of it is."""
-    ((template, methods),) = description()["paths"].items()
-    operation = methods.get(request.method.lower())
-    path = re.sub(r"\{[a-z-]+\}", "([^/]*)", template)
-    found = re.fullmatch(path, request.path)
-    if operation is None or found is None or not found[1]:
+    operation = None
+    for template, methods in description()["paths"].items():
+        found = re.fullmatch(re.sub(r"\{[a-z-]+\}", "([^/]*)", template), request.path)
+        if found and all(found.groups()[:1]):
+            operation = methods.get(request.method.lower())
+    if operation is None:
         return f"{request.method} {request.path}"
     local = description()["parameters"]
     given = [local[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in operation["parameters"]]
     query = {p["name"]: p["required"] for p in given if p["in"] == "query"}
-    sent = request.query
+    sent = {k: v for k, v in request.query.items() if k != "$skiptoken"}  # of a nextLink, which is opaque
     wrong = [name for name, values in sent.items() if name not in query or len(values) != 1]
     wrong += [name for name, required in query.items() if required and name not in sent]
     return f"query: {wrong}" if wrong else ""
@@ -85,7 +86,9 @@ def request_fault(request: Received) -> str:
 
 def check_answer(status: int, body: object) -> None:
     """Raises where `body` is not what the description says, or has a property that it does not know."""
-    responses = next(iter(description()["paths"].values()))["get"]["responses"]
+    one, several = description()["paths"]
+    is_list = isinstance(body, dict) and isinstance(body.get("value"), list)
+    responses = description()["paths"][several if is_list else one]["get"]["responses"]
     schema = responses.get(str(status), responses["default"])["schema"]
     jsonschema.Draft4Validator({**schema, "definitions": _strict()}).validate(body)
 
@@ -104,6 +107,7 @@ class AzureKeyVault(LoopbackServer):
     """`.put(name, value)` stores a version and returns its id. Tokens are those that `entra` issued for Key Vault.
 
     closed: names that the caller may not read. refusal: (inner code, message) that answers every request.
+    list_refusal: the same, of lists. page: names of a list's page, at the most.
     tenant: the vault's. resource: what the challenge asks for.
     """
 
@@ -114,6 +118,8 @@ class AzureKeyVault(LoopbackServer):
         self.resource = RESOURCE
         self.closed: set[str] = set()
         self.refusal: tuple[str, str] | None = None
+        self.list_refusal: tuple[str, str] | None = None
+        self.page = 3
         self._secrets: dict[str, dict[str, dict[str, Any]]] = {}
 
     def put(self, name: str, value: str, **bundle: Any) -> str:
@@ -142,6 +148,8 @@ class AzureKeyVault(LoopbackServer):
         fault = request_fault(request)
         if fault:
             return self._error(exchange, 400, "BadParameter", f"The request is not one of the description: {fault}")
+        if request.path == "/secrets":
+            return self._list(exchange)
         _, _, name, version = request.path.split("/")
         return self._get(exchange, name, version)
 
@@ -159,6 +167,27 @@ class AzureKeyVault(LoopbackServer):
         if not bundle["attributes"]["enabled"]:
             return self._error(exchange, 403, "Forbidden", DISABLED, "SecretDisabled")
         return self._answer(exchange, 200, bundle, {})
+
+    def _list(self, exchange: Exchange) -> None:
+        if self.list_refusal:
+            inner, message = self.list_refusal
+            return self._error(exchange, 403, "Forbidden", message, inner)
+        query = exchange.request.query
+        start, most = int(query.get("$skiptoken", ["0"])[0]), min(self.page, int(query.get("maxresults", ["25"])[0]))
+        names = sorted(self._secrets)[start : start + most]
+        items = []
+        for name in names:
+            bundle = next(reversed(self._secrets[name].values()))
+            shown = {key: bundle[key] for key in ("attributes", "contentType", "tags", "managed") if key in bundle}
+            items.append({"id": bundle["id"].rpartition("/")[0], **shown})
+        # With the port, as Key Vault has it.
+        more = (
+            f"https://{VAULT}.vault.azure.net:443/secrets?api-version=7.4&$skiptoken={start + most}&maxresults={most}"
+        )
+        body: dict[str, Any] = {"value": items}
+        if start + most < len(self._secrets):
+            body["nextLink"] = more
+        return self._answer(exchange, 200, body, {})
 
     def _unauthorized(self, exchange: Exchange, message: str) -> None:
         authority = f"{self.entra.url}/{self.tenant}"

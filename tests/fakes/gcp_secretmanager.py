@@ -1,6 +1,7 @@
-"""Google Cloud's Secret Manager, as far as reading goes: versions, aliases, states, and who may read which secret.
+"""Google Cloud's Secret Manager, as far as reading and listing go: versions, aliases, states, who may read what.
 
 https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access
+https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/list (a project is named by its number)
 Its refusals: a missing permission https://github.com/googleapis/python-secret-manager/issues/389, a disabled or
 destroyed version https://github.com/google-github-actions/get-secretmanager-secrets/issues/268, the API that is off
 https://github.com/googleapis/nodejs-secret-manager/issues/58.
@@ -10,10 +11,12 @@ What it can't show: IAM's inheritance and delays, quotas, delayed destruction, e
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 PROJECT = "acme-ml"
+NUMBER = "123456789012"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -46,11 +49,34 @@ class Stored:
 
 
 class SecretStore:
-    """Secrets by full name (`projects/P/secrets/S`). enabled: whether the API is on."""
+    """Secrets by full name (`projects/P/secrets/S`). enabled: whether the API is on.
+
+    listable: whether the job has secretmanager.secrets.list in the project. page: names of an answer, at the most.
+    """
 
     def __init__(self) -> None:
         self.secrets: dict[str, Stored] = {}
         self.enabled = True
+        self.listable = True
+        self.page = 3
+
+    def list(self, path: str, query: Mapping[str, list[str]]) -> dict[str, Any]:
+        """The answer of `list` for the path `/v1/PARENT/secrets`. Raises :class:`Denied`."""
+        parent = path.removeprefix("/v1/").removesuffix("/secrets")
+        if not self.listable:
+            message = f"Permission 'secretmanager.secrets.list' denied for resource '{parent}' (or it may not exist)."
+            raise Denied(403, "PERMISSION_DENIED", message, "IAM_PERMISSION_DENIED")
+        found = [name for name in self.secrets if re.fullmatch(re.escape(parent) + "/secrets/[^/]+", name)][::-1]
+        within = query.get("filter", [""])[0].removeprefix("name:").lower()
+        found = [name for name in found if within in name.lower()]
+        start = int(query.get("pageToken", ["0"])[0])
+        end = start + min(self.page, int(query.get("pageSize", ["25000"])[0]))
+        if not found:
+            return {}
+        shown = [name.replace(f"projects/{PROJECT}/", f"projects/{NUMBER}/") for name in found[start:end]]
+        more = {"nextPageToken": str(end)} if end < len(found) else {}
+        items = [{"name": name, "createTime": "2026-01-01T00:00:00Z", "etag": '"1"'} for name in shown]
+        return {"secrets": items, "totalSize": 0 if within else len(found), **more}
 
     def add(self, name: str, value: bytes) -> Stored:
         """A new version of `name`, which is a full name or a secret of `PROJECT`."""

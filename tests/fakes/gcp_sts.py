@@ -113,8 +113,8 @@ class GcpSts(LoopbackServer):
             answer = self._token(exchange, body)
         elif not self._authenticated(exchange):
             return
-        elif name == "access":
-            answer = self._access(exchange)
+        elif name in ("access", "list"):
+            answer = self._secrets(exchange, name)
         else:
             answer = self._account(exchange, path.rpartition("/")[2].partition(":")[0], name, body)
         if answer is None:
@@ -210,9 +210,11 @@ class GcpSts(LoopbackServer):
         end = datetime.fromtimestamp(self.issued[token], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {"accessToken": token, "expireTime": end}
 
-    def _access(self, exchange: Exchange) -> dict[str, Any] | None:
+    def _secrets(self, exchange: Exchange, name: str) -> dict[str, Any] | None:
         token = exchange.request.header("Authorization").partition(" ")[2]
         try:
+            if name == "list":
+                return self.store.list(exchange.request.path, exchange.request.query)
             answer = self.store.access(exchange.request.path, self._scopes[token])
         except Denied as denied:
             self._status(exchange, denied.code, denied.status, denied.message, denied.reason)

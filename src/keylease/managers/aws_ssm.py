@@ -10,13 +10,13 @@ from typing import Any
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError, UsageError
-from keylease.managers.base import Manager, check_common
+from keylease.managers.base import Manager, check_common, paged
 from keylease.model import Document, Lease, Read
 from keylease.vendors.answers import Answer, one_line
-from keylease.vendors.aws_errors import denied, is_denied, refused, session_refused, several
-from keylease.vendors.aws_json import AwsApi, Reply
+from keylease.vendors.aws_errors import denied, is_denied, may_not_list, refused, session_refused, several
+from keylease.vendors.aws_json import AwsApi, Reply, listed
 from keylease.vendors.aws_names import Target, parameter_of
-from keylease.vendors.aws_policy import READ_PARAMETERS
+from keylease.vendors.aws_policy import LIST_PARAMETERS, READ_PARAMETERS
 from keylease.vendors.aws_session import Place
 from keylease.vendors.aws_settings import VENDOR
 
@@ -92,6 +92,32 @@ class AwsParameterStore(Manager):
         if len(reads) == 1:
             return [self._refused(reads[0], targets[0], reply)]
         return [found for read in reads for found in self.read_many([read])]
+
+    def find(self, read: Read, parent: str, prefix: str, *, deep: bool) -> list[str]:
+        """See the base class. DescribeParameters, which tells names and no values (GetParametersByPath tells both).
+
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeParameters.html
+        """
+        del deep
+        if read.path.startswith("arn:"):
+            raise _bad(read, "a pattern is of names; an ARN names one parameter", "aws-ssm:///PATH/*")
+        region = self._api.session.region
+        start = f"{parent}/{prefix}" if parent or read.path.startswith("/") else prefix
+        asked: dict[str, Any] = {"MaxResults": 50}
+        if start.strip("/"):
+            asked["ParameterFilters"] = [{"Key": "Name", "Option": "BeginsWith", "Values": [start]}]
+
+        def page(token: str) -> tuple[list[str], str]:
+            more = {"NextToken": token} if token else {}
+            reply = self._api.ask("DescribeParameters", {**asked, **more}, region, f"listing {read}")
+            if not reply.answer.ok:
+                trouble = session_refused(self._api.session, reply, str(read))
+                if trouble is None and is_denied(reply):
+                    trouble = may_not_list(self._api.session, reply, str(read), LIST_PARAMETERS)
+                raise trouble or refused(reply, str(read))
+            return listed(reply.answer, "Parameters", read)
+
+        return paged(page, read, VENDOR)
 
     def _target(self, read: Read) -> Target:
         self.check(read)

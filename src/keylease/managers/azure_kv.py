@@ -5,16 +5,18 @@ https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
 
 import re
 import time
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from keylease.context import Context
-from keylease.errors import UnreachableError
+from keylease.errors import UnreachableError, UsageError
 from keylease.http import HttpSettings
-from keylease.managers.base import Manager, check_common
+from keylease.managers.base import Manager, check_common, paged
 from keylease.model import Document, Lease, Read
 from keylease.vendors.answers import Answer, server_trouble
 from keylease.vendors.azure_session import MAX_BODY, AzureSession
 from keylease.vendors.azure_settings import CLOUDS
-from keylease.vendors.azure_vault import DOCS_REFERENCE, EXAMPLE, VENDOR, VaultSecret, refused_read, target_of
+from keylease.vendors.azure_vault import DOCS_REFERENCE, EXAMPLE, VENDOR, listed, refused_list, refused_read, target_of
 
 API_VERSION = "7.4"
 """What this request is has not changed since 2016; all three clouds have this version."""
@@ -52,23 +54,54 @@ class AzureKeyVaultManager(Manager):
         """
         self.check(read)
         secret = target_of(read)
+        # With an empty version this is the newest one: the path is the documented template, as in the SDKs.
+        path = f"secrets/{secret.name}/{secret.version}"
+        answer, challenge = self._get(read, secret.vault, path, {})
+        if not answer.ok:
+            raise refused_read(answer, challenge, read, self._settings)
+        return self._document(answer, read)
+
+    def find(self, read: Read, parent: str, prefix: str, *, deep: bool) -> list[str]:
+        """See the base class. Of one vault, without what is disabled, and without certificates (`managed`).
+
+        A certificate's secret has its private key, which nobody means by a pattern: it must be named.
+        https://learn.microsoft.com/rest/api/keyvault/secrets/get-secrets/get-secrets
+        """
+        del deep, prefix
+        if not parent or "/" in parent:
+            raise UsageError(
+                f"{VENDOR}: {read}: a pattern is of the secrets of one vault",
+                change="azure-kv://VAULT/ml-*",
+                docs=DOCS_REFERENCE,
+            )
+        vault = target_of(Read(read.provider, read.scheme, f"{parent}/x")).vault
+
+        def page(query: str) -> tuple[list[str], str]:
+            asked = dict(parse_qsl(query)) if query else {"maxresults": "25"}
+            answer, challenge = self._get(read, vault, "secrets", asked)
+            if not answer.ok:
+                raise refused_list(answer, challenge, read, vault, self._settings)
+            names, following = listed(answer, read)
+            return [f"{parent}/{name}" for name in names], following
+
+        return paged(page, read, VENDOR)
+
+    def _get(self, read: Read, vault: str, path: str, asked: Mapping[str, str]) -> tuple[Answer, str]:
+        """(the answer, the challenge of a refusal)."""
         token = self._session.granted(CLOUDS[self._settings.cloud].scopes["keyvault"]).token
         try:
-            # With an empty version this is the newest one: the path is the documented template, as in the SDKs.
             response = self._http.get(
-                f"{self._address(secret.vault)}/secrets/{secret.name}/{secret.version}",
-                params={"api-version": API_VERSION},
+                f"{self._address(vault)}/{path}",
+                params={**asked, "api-version": API_VERSION},
                 headers={"Authorization": f"Bearer {token.reveal()}"},
             )
         except UnreachableError as error:
-            raise self._unreachable(error, secret, read) from None
+            raise self._unreachable(error, vault, read) from None
         answer = Answer.of(response, "x-ms-request-id")
         trouble = server_trouble(VENDOR, str(read), answer)
         if trouble:
             raise trouble
-        if not answer.ok:
-            raise refused_read(answer, response.headers.get("WWW-Authenticate", ""), read, self._settings)
-        return self._document(answer, read)
+        return answer, response.headers.get("WWW-Authenticate", "")
 
     def _address(self, vault: str) -> str:
         domain = CLOUDS[self._settings.cloud].scopes["keyvault"].removeprefix("https://").removesuffix("/.default")
@@ -98,13 +131,13 @@ class AzureKeyVaultManager(Manager):
         if begins is not None and begins > now:
             self.context.log.warning("%s: %s is not valid before %s", VENDOR, read, _day(begins))
 
-    def _unreachable(self, error: UnreachableError, secret: VaultSecret, read: Read) -> UnreachableError:
+    def _unreachable(self, error: UnreachableError, vault: str, read: Read) -> UnreachableError:
         # No NotFoundError: trouble with DNS must not pass for a secret that may be missing.
         if "host name is unknown" not in error.summary:
             return error
         return UnreachableError(
             f"{VENDOR}: {read}: {error.summary.partition(': ')[2]}",
-            cause=f"there is no vault {secret.vault} in this cloud (any more), or only a private network knows it",
+            cause=f"there is no vault {vault} in this cloud (any more), or only a private network knows it",
             change="az keyvault list --query '[].name' shows your vaults, az keyvault list-deleted those that can be "
             "recovered; for a sovereign cloud set `cloud`",
             docs="azure-kv-vault",

@@ -1,12 +1,17 @@
 """The contract of a secrets manager (reading; writing comes with sync)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, UsageError
+from keylease.errors import KeyleaseError, UnreachableError, UsageError
 from keylease.model import Document, Lease, Read
+
+MOST_FOUND = 10_000
+"""Secrets of one pattern: more than the platforms take."""
+
+_MOST_PAGES = 2_000
 
 
 class Manager(ABC):
@@ -61,6 +66,35 @@ class Manager(ABC):
             except KeyleaseError as error:
                 found.append(error)
         return found
+
+
+def paged(page: Callable[[str], tuple[Sequence[str], str]], read: Read, vendor: str) -> list[str]:
+    """All names of a list that comes in pages. page: of a token (first: empty), to names and the next page's token.
+
+    Raises :class:`UnreachableError` for a list that does not end, :class:`UsageError` for one that is too long.
+    """
+    found: list[str] = []
+    token, seen = "", {""}
+    for _ in range(_MOST_PAGES):
+        names, token = page(token)
+        found += names
+        if len(found) > MOST_FOUND:
+            raise UsageError(
+                f"{vendor}: {read}: there are more than {MOST_FOUND} secrets to choose from",
+                change="begin the pattern with more of the names, or name each secret",
+                docs="sync-pattern",
+            )
+        if not token:
+            return found
+        if token in seen:
+            break
+        seen.add(token)
+    raise UnreachableError(
+        f"{vendor}: {read}: the list of secrets does not end",
+        cause="something in between answers with the same page again and again",
+        change="check the proxy; without one, report it",
+        docs="garbage",
+    )
 
 
 def check_common(

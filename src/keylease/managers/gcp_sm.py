@@ -8,15 +8,20 @@ import re
 from keylease.context import Context
 from keylease.errors import UsageError
 from keylease.http import HttpSettings
-from keylease.managers.base import Manager, check_common
+from keylease.managers.base import Manager, check_common, paged
 from keylease.model import Document, Lease, Read
 from keylease.vendors.answers import Answer, server_trouble
-from keylease.vendors.gcp_secrets import payload, refused_read, version_of
+from keylease.vendors.gcp_secrets import listed, payload, refused_list, refused_read, version_of
 from keylease.vendors.gcp_session import GcpSession, SecretName
 from keylease.vendors.gcp_settings import VENDOR
 
 MAX_BODY = 256 * 1024
 """Bytes of an answer: a payload has 64 KiB at the most, a third more in base64."""
+
+MAX_LIST = 8 * 1024 * 1024
+"""Bytes of a page of names, which come with labels and annotations (16 KiB a secret at the most, and mostly none)."""
+
+_PAGE = 250
 
 _EXAMPLE = "gcp-sm://SECRET or gcp-sm://projects/PROJECT/secrets/SECRET"
 
@@ -81,6 +86,47 @@ class GcpSecretManager(Manager):
         except UnicodeDecodeError:
             text = value
         return Document.of_text(label, text, version=version_of(answer))
+
+    def find(self, read: Read, parent: str, prefix: str, *, deep: bool) -> list[str]:
+        """See the base class. Of one project, and of one location where the pattern has one.
+
+        https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/list
+        """
+        del deep
+        label = str(read)
+        name = SecretName.of(f"{parent}/x" if parent else "x", self._session.settings.project_id)
+        if not name or not name.project:
+            example = "gcp-sm://projects/PROJECT/secrets/ml-*"
+            raise _bad(
+                read, "a pattern is of the secrets of one project", f"{example}, or `project_id` and gcp-sm://ml-*"
+            )
+        place = str(name).removesuffix("/secrets/x")
+        address = self._session.secret_manager(name.location, self.context.env)
+        http = self.context.http.session(
+            VENDOR,
+            HttpSettings(
+                timeout=self._session.settings.timeout,  # type: ignore[arg-type]  # complete() makes it one
+                retries=self._session.settings.retries,
+                max_body=MAX_LIST,
+            ),
+        )
+        # https://cloud.google.com/secret-manager/docs/filtering: names that contain it, whatever its case.
+        chosen = {"filter": f"name:{prefix}"} if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_]*", prefix) else {}
+
+        def page(token: str) -> tuple[list[str], str]:
+            asked = {"pageSize": str(_PAGE), **chosen, **({"pageToken": token} if token else {})}
+            response = http.get(f"{address}/v1/{place}/secrets", params=asked, headers=self._session.headers())
+            answer = Answer.of(response)
+            trouble = server_trouble(VENDOR, f"listing {label}", answer)
+            if trouble:
+                raise trouble
+            if not answer.ok:
+                raise refused_list(answer, label, name, self._session)
+            names, following = listed(answer, label)
+            # Google names the project by its number: the pattern's own words are put in front again.
+            return [f"{parent}/{each}" if parent else each for each in names], following
+
+        return paged(page, read, VENDOR)
 
 
 def _bad(read: Read, what: str, change: str) -> UsageError:

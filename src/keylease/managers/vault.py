@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError, NotFoundError, UnreachableError, UsageError
-from keylease.managers.base import Manager
+from keylease.managers.base import MOST_FOUND, Manager
 from keylease.model import Document, Lease, Read, Renewal
 from keylease.vendors.vault_client import Answer, VaultClient
 from keylease.vendors.vault_errors import RENEW_LEASE, DataPath, refused_read, server_trouble
@@ -26,9 +26,6 @@ raw: ``true`` takes the path as the API's (``secret/data/ci``), as vault-action 
 wrap_ttl: have the answer response-wrapped; the document is then its wrapping token.
 unwrap_env: the variable that holds a wrapping token; the path is ``sys/wrapping/unwrap``.
 """
-
-MOST_FOUND = 10_000
-"""Secrets of one pattern: more than the platforms take."""
 
 UNWRAP = "sys/wrapping/unwrap"
 

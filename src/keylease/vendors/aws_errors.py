@@ -136,6 +136,31 @@ def denied(session: AwsSession, reply: Reply, read: Read, target: Target, servic
     )
 
 
+def may_not_list(session: AwsSession, reply: Reply, label: str, action: str) -> RefusedError:
+    """The error for a list that no policy allows. IAM knows this action for everything, or not at all.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html,
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+    """
+    message = " ".join(reply.message.split())
+    denying = _DENYING.search(message)
+    cause = f"no policy of the role {session.role_name} allows it, and a pattern must be looked up"
+    words = [
+        "give the role this policy: it tells the names of all, and no values; or name each secret instead",
+        "",
+        attach(session.role_name, "list", document([allow(action, "*")])),
+    ]
+    if denying:
+        cause, words = f"a policy forbids it explicitly: {one_line(denying[1])}", ["change that policy"]
+    return RefusedError(
+        f"{VENDOR}: {label}: {session.role} may not {action} ({reply.code})",
+        cause=cause,
+        change="\n".join(words),
+        docs="sync-listing",
+        detail=reply.answer.detail,
+    )
+
+
 def _is_secret(arn: str, target: Target) -> bool:
     # AWS tells the secret's whole ARN once it has found it: the pattern is not needed then.
     return re.fullmatch(re.escape(target.resource).replace(r"\?" * 6, "[A-Za-z0-9]{6}"), arn, re.ASCII) is not None

@@ -13,9 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from keylease.context import Context
-from keylease.errors import UsageError
+from keylease.errors import UnreachableError, UsageError
 from keylease.http import HttpSettings
-from keylease.model import Lease
+from keylease.model import Lease, Read
 from keylease.vendors.answers import Answer, one_line, server_trouble
 from keylease.vendors.aws_answers import TRANSIENT
 from keylease.vendors.aws_session import AwsSession, endpoints
@@ -100,6 +100,22 @@ class AwsApi:
             raise trouble
         said = answer.at("message") or answer.at("Message")
         return Reply(answer, code, said[:4000] if isinstance(said, str) else "", _skew(response))
+
+
+def listed(answer: Answer, key: str, read: Read) -> tuple[list[str], str]:
+    """(names, token of the next page) of a list under `key`. Raises :class:`UnreachableError` where it is none."""
+    items, token = answer.at(key), answer.at("NextToken")
+    names = [item.get("Name") if isinstance(item, dict) else None for item in items] if isinstance(items, list) else []
+    whole = isinstance(items, list) and (token is None or isinstance(token, str))
+    if not whole or not all(isinstance(name, str) and name for name in names):
+        raise UnreachableError(
+            f"{VENDOR}: {read}: the answer is no list of names",
+            cause="something else than AWS answered",
+            change="check the service's address (AWS_ENDPOINT_URL_…); without one, report it",
+            docs="garbage",
+            detail=answer.detail,
+        )
+    return [str(name) for name in names], token or ""
 
 
 def _code(response: "requests.Response", answer: Answer) -> str:

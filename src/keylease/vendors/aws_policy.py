@@ -18,6 +18,8 @@ from keylease.vendors.job_claims import heredoc
 
 READ_SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  # an action of IAM
 READ_PARAMETERS = "ssm:GetParameters"
+LIST_SECRETS = "secretsmanager:ListSecrets"
+LIST_PARAMETERS = "ssm:DescribeParameters"
 
 SUFFIX_NOTE = (
     "?????? stands for the six characters that AWS puts behind a secret's name; the secret's whole ARN in its place is "

@@ -35,6 +35,8 @@ _RESOURCE = re.compile(
     r"/vaults/([A-Za-z0-9-]{3,24})/secrets/([A-Za-z0-9-]{1,127}))'",
     re.IGNORECASE,
 )
+_ID = re.compile(r"https?://[^/?#]+/secrets/([A-Za-z0-9-]{1,127})/?")
+_NEXT = re.compile(r"https?://[^/?#]+/secrets/?\?([!-~]{1,4000})")
 _PARAMETER = re.compile(r'\b(authorization|authorization_uri|resource|scope)="([^"]{0,300})"', re.IGNORECASE)
 
 
@@ -124,6 +126,65 @@ def refused_read(answer: Answer, challenge: str, read: Read, settings: AzureSett
         change="check the reference and `version`; if they are right, report it",
         docs=DOCS_REFUSED,
         detail=answer.detail,
+    )
+
+
+def listed(answer: Answer, read: Read) -> tuple[list[str], str]:
+    """(names of usable secrets, the query that asks for the next page) of GetSecrets' answer.
+
+    Of a `nextLink` the query alone is taken: the token goes to the vault's own address, whatever host it names.
+    Raises :class:`UnreachableError`.
+    """
+    items, link = answer.at("value"), answer.at("nextLink")
+    ids = [item.get("id") if isinstance(item, dict) else None for item in items] if isinstance(items, list) else []
+    found = [_ID.fullmatch(each) if isinstance(each, str) else None for each in ids]
+    following = _NEXT.fullmatch(link) if isinstance(link, str) and link else None
+    if not isinstance(items, list) or not all(found) or (link and not following):
+        raise UnreachableError(
+            f"{VENDOR}: {read}: the answer is no list of secrets",
+            cause="something else than Key Vault answered, or its API has changed",
+            change="check `vaults` and the proxy; if they are right, report it",
+            docs="garbage",
+            detail=answer.detail,
+        )
+    names = [
+        match[1]
+        for match, item in zip(found, items, strict=True)
+        if match and _is_usable(item.get("attributes")) and item.get("managed") is not True
+    ]
+    return names, following[1] if following else ""
+
+
+def _is_usable(attributes: object) -> bool:
+    return not isinstance(attributes, dict) or attributes.get("enabled") is not False
+
+
+def refused_list(answer: Answer, challenge: str, read: Read, vault: str, settings: AzureSettings) -> KeyleaseError:
+    """The error for a list that was not given. https://learn.microsoft.com/azure/key-vault/general/rbac-guide"""
+    one = Read(read.provider, read.scheme, f"{vault}/x", read.options)
+    code = answer.text("error", "innererror", "code") or answer.text("error", "innerError", "code")
+    if answer.status != 403 or not answer.text("error", "code") or code in _FORBIDDEN:
+        return refused_read(answer, challenge, one, settings)
+    caller = _CALLER.search(str(answer.at("error", "message") or "")[:4000])
+    object_id = caller[1] if caller else ""
+    who = f"application {settings.client_id}"
+    if code == "AccessDenied":
+        cause = f"the vault uses access policies, not Azure RBAC, and none gives {who} `list` for secrets"
+        change = policy_command(settings, VaultSecret(vault, "x"), object_id=object_id) + " list"
+    else:
+        cause = f"{who} has no role that lets it list this vault's secrets, or was given one less than ten minutes ago"
+        change = (
+            f"assign {ROLE} for the whole vault: it tells the names, and lets read all of them\n\n"
+            + grant_command(settings, VaultSecret(vault, "x"), object_id=object_id).replace("/secrets/x", "")
+            + "\n\na role of your own with Microsoft.KeyVault/vaults/secrets/readMetadata/action on the vault is "
+            "narrower; naming each secret in the pattern's place needs neither"
+        )
+    return RefusedError(
+        f"{VENDOR}: {read}: {_said(answer)}",
+        cause=cause,
+        change=change,
+        docs="sync-listing",
+        detail={**answer.detail, **({"innererror": code} if code else {})},
     )
 
 

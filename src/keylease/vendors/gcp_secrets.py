@@ -5,12 +5,18 @@ https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.
 
 import base64
 import binascii
+import re
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError
 from keylease.vendors.answers import Answer
 from keylease.vendors.gcp_session import GcpSession, SecretName
 from keylease.vendors.gcp_settings import SCOPE, VENDOR
 from keylease.vendors.gcp_trust import ACCESSOR, access_command, command, reasons
+
+VIEWER = "roles/secretmanager.viewer"
+"""The narrowest role of Google's own with secretmanager.secrets.list."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def payload(answer: Answer, label: str) -> bytes:
@@ -33,6 +39,41 @@ def version_of(answer: Answer) -> str | None:
     """The number of the version that was read, whatever it was asked for as."""
     _, found, number = answer.text("name").rpartition("/versions/")
     return number if found and number.isascii() and number.isdigit() else None
+
+
+def listed(answer: Answer, label: str) -> tuple[list[str], str]:
+    """(names, without their project; token of the next page). Raises :class:`UnreachableError`."""
+    # An empty list has no `secrets`; some other API's answer has other fields.
+    items, token = answer.data.get("secrets", []), answer.data.get("nextPageToken", "")
+    alien = set(answer.data) - {"secrets", "nextPageToken", "totalSize"}
+    full = [item.get("name") if isinstance(item, dict) else None for item in items] if isinstance(items, list) else []
+    names = [each.rpartition("/secrets/")[2] if isinstance(each, str) else "" for each in full]
+    if alien or not isinstance(items, list) or not isinstance(token, str) or not all(map(_NAME.fullmatch, names)):
+        raise _garbage(answer, label, "no list of secrets")
+    return names, token
+
+
+def refused_list(answer: Answer, label: str, name: SecretName, session: GcpSession) -> KeyleaseError:
+    """The error for a list that was not given."""
+    if answer.status != 403 or reasons(answer) & {
+        "SERVICE_DISABLED",
+        "USER_PROJECT_DENIED",
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+    }:
+        return refused_read(answer, label, name, "latest", session)
+    message = answer.text("error", "message")
+    who = session.member or "the job"
+    role = command(
+        f"gcloud projects add-iam-policy-binding {name.project}", role=VIEWER, member=session.member or "MEMBER"
+    )
+    return RefusedError(
+        f"{VENDOR}: {label}: {': '.join(filter(None, [answer.text('error', 'status'), message]))}",
+        cause=f"{who} has no secretmanager.secrets.list in the project {name.project}, or there is no such project",
+        change=f"{role}\n\nit tells names and no values; a role of your own with that one permission is narrower, and "
+        "naming each secret in the pattern's place needs none",
+        docs="sync-listing",
+        detail=answer.detail,
+    )
 
 
 def crc32c(data: bytes) -> int:
