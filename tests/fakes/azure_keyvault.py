@@ -175,7 +175,7 @@ class AzureKeyVault(LoopbackServer):
         query = exchange.request.query
         start, most = int(query.get("$skiptoken", ["0"])[0]), min(self.page, int(query.get("maxresults", ["25"])[0]))
         names = sorted(self._secrets)[start : start + most]
-        items = []
+        items: list[dict[str, Any]] = []
         for name in names:
             bundle = next(reversed(self._secrets[name].values()))
             shown = {key: bundle[key] for key in ("attributes", "contentType", "tags", "managed") if key in bundle}
