@@ -92,5 +92,6 @@ TARGETS: "Registry[Target]" = Registry(
     "target",
     {
         "github": "keylease.targets.github:GitHubTarget",
+        "gitlab": "keylease.targets.gitlab:GitLabTarget",
     },
 )
