@@ -107,7 +107,7 @@ class GitHubHarness(WireHarness):
 
 def _at(place: Place) -> str:
     to = GitHubTarget.parse(place.address)
-    return to.organization or to.repository + (f"?{to.environment}" if to.environment else "")
+    return str(to.organization) or str(to.repository) + (f"?{to.environment}" if to.environment else "")
 
 
 def make(request: pytest.FixtureRequest) -> GitHubHarness:

@@ -5,7 +5,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -364,7 +364,7 @@ def test_what_is_forbidden_names_the_permission(wire: WireHarness, what: str, se
     target, place = wire.without(what), wire.place(wire.kinds[0])
     sent, started = len(wire.proxy.requests), time.monotonic()
     value = seeded.new("value")
-    does = {
+    does: dict[str, Callable[[], object]] = {
         "list": lambda: target.list(place),
         "write": lambda: put(wire, target, place, "NAME", value),
         "ledger": lambda: target.record(place, "one", ledger_of(place, "one", 1).texts(KEYS, target.record_size), {}),

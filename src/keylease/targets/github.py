@@ -18,7 +18,7 @@ from keylease.sync.ledger import claimed, part_of, variable_of
 from keylease.sync.model import Limit, Listing, Option, Remote, Slot, Wanted
 from keylease.targets.base import Place, Target
 from keylease.vendors import github_settings as settings_of
-from keylease.vendors.github_api import Api, Wire
+from keylease.vendors.github_api import Api, Wire, uncertain
 from keylease.vendors.github_auth import AppCredentials, Credentials, TokenCredentials
 from keylease.vendors.github_cache import Cache
 from keylease.vendors.github_errors import error_of, garbage, permission
@@ -218,16 +218,24 @@ class GitHubTarget(Target):
         doing, needs = f"{address}: writing variable {name}", _needs(at.level, "variable", "write")
         body = {"name": name, "value": value, **access}
         if exists:
-            reply = api.send("PATCH", f"{path}/{name}", body=body)
-            if reply.status == 204:
+            if api.write("PATCH", f"{path}/{name}", body, doing, needs, also=404) != 404:
                 return
-            if reply.status != 404:
-                raise error_of(reply, doing, needs)
             # It was deleted since it was listed; or it may not be seen, and then this fails too.
             if at.level == "organization":
                 body = {"visibility": "private", **body}
         if not api.create(path, body, doing, needs):
-            api.write("PATCH", f"{path}/{name}", body, doing, needs)
+            # Our own request, come twice or with its answer lost; or somebody else's variable: that is left alone.
+            try:
+                there = api.get(f"{path}/{name}", doing, needs).get("value")
+            except RefusedError as error:
+                raise uncertain(error) from None
+            if not isinstance(there, str) or Secret(there) != Secret(value):
+                raise RefusedError(
+                    f"GitHub: {doing}: it was created there a moment ago, with another value",
+                    cause="somebody else, or another run of this sync, writes at the same time",
+                    change="run it again when the other one is done",
+                    docs="github-refused",
+                )
 
     def _access(self, at: GitHubTo, place: Place, wanted: Wanted, *, exists: bool) -> dict[str, Any]:
         """Who sees an organisation's value: as declared, else as it is, else private repositories."""
@@ -291,9 +299,17 @@ class GitHubTarget(Target):
 
     def delete(self, place: Place, slot: Slot) -> None:
         """See :meth:`Target.delete`."""
-        at = settings_of.parse(place.address)
+        at, api = settings_of.parse(place.address), self._api(settings_of.parse(place.address).owner)
         path, needs = f"{_path(at, slot.kind)}/{slot.name}", _needs(at.level, slot.kind, "write")
-        self._api(at.owner).delete(path, f"{place.address}: deleting {slot}", needs)
+        doing = f"{place.address}: deleting {slot}"
+        if api.write("DELETE", path, None, doing, needs, also=404) == 404:
+            # Gone already, or GitHub won't say that this credential may not delete it: then it can still be seen.
+            reply = api.send("GET", path)
+            if reply.status not in (200, 404):
+                raise error_of(reply, doing, needs)
+            if reply.status == 200:
+                refused = f"GitHub: {doing}: HTTP 404, and it is still there"
+                raise RefusedError(refused, change=f"grant the credential `{needs}`", docs="github-permission")
 
     def record(self, place: Place, sync: str, texts: Mapping[int, str], there: Mapping[int, str]) -> None:
         """See :meth:`Target.record`. An organisation's ledgers are shown to no repository."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from keylease import __version__
 from keylease.context import Context
-from keylease.errors import UnreachableError
+from keylease.errors import DeadlineError, RefusedError, UnreachableError
 from keylease.http import TRANSIENT, HttpSettings, Session
 from keylease.vendors.github_cache import Cache, Cached, CacheKey
 from keylease.vendors.github_errors import Reply, error_of, garbage
@@ -39,9 +39,10 @@ Item = dict[str, Any]
 class Wire(Struct, frozen=True):
     """What all credentials of one target share.
 
-    once: without retries, for what must not be sent twice unknowingly.
+    once: without retries, for writes: whoever sends one again must know what became of the first. retries: of those.
     """
 
+    retries: int
     url: str
     session: Session
     once: Session
@@ -55,7 +56,8 @@ class Wire(Struct, frozen=True):
 
         usual = replace(settings, retry_statuses=TRANSIENT - {429})
         once = replace(usual, retries=0)
-        return cls(url, context.http.session("GitHub", usual), context.http.session("GitHub", once), pace, cache)
+        sessions = context.http.session("GitHub", usual), context.http.session("GitHub", once)
+        return cls(settings.retries, url, *sessions, pace, cache)
 
 
 class Api:
@@ -109,39 +111,42 @@ class Api:
             raise garbage(doing, reply.status)
         return reply.data
 
-    def write(self, verb: str, path: str, body: Any, doing: str, needs: str) -> None:
-        """PUT, PATCH: what can be done twice. Raises KeyleaseError."""
-        reply = self.send(verb, path, body=body)
-        if reply.status not in (200, 201, 204):
-            raise error_of(reply, doing, needs)
+    def write(self, verb: str, path: str, body: Any, doing: str, needs: str, also: int = 0) -> int:
+        """PUT, PATCH, DELETE: what can be done twice. Returns the status: a success, or `also`.
 
-    def delete(self, path: str, doing: str, needs: str) -> None:
-        """What is gone already is no error."""
-        reply = self.send("DELETE", path)
-        if reply.status not in (204, 404):
-            raise error_of(reply, doing, needs)
+        Raises KeyleaseError; RefusedError only where it is certain that no attempt was carried out.
+        """
+        reply, unsure = self._settled(verb, path, body)
+        if reply.status not in (200, 201, 204, also):
+            error = error_of(reply, doing, needs)
+            raise uncertain(error) if unsure and isinstance(error, RefusedError) else error
+        return reply.status
 
     def create(self, path: str, body: Any, doing: str, needs: str) -> bool:
-        """POST what must not be there yet; False if it is there, and our own earlier attempt may have made it."""
+        """POST what must not be there yet; False if it is there: an earlier attempt of ours may have made it."""
+        reply, unsure = self._settled("POST", path, body)
+        if reply.status not in (201, 409):
+            error = error_of(reply, doing, needs)
+            raise uncertain(error) if unsure and isinstance(error, RefusedError) else error
+        return reply.status == 201
+
+    def _settled(self, verb: str, path: str, body: Any) -> tuple[Reply, bool]:
+        """(the last answer, whether an earlier attempt may have been carried out)."""
         unsure = False
-        for attempt in range(4):
+        for attempt in range(self._wire.retries + 1):
+            last = attempt == self._wire.retries
             try:
-                reply = self.send("POST", path, body=body, retried=False)
+                reply = self.send(verb, path, body=body, retried=False)
+                if last or reply.status not in TRANSIENT or reply.status == 429:
+                    return reply, unsure
+            except DeadlineError:
+                raise
             except UnreachableError:
-                if attempt == 3:
+                if last:
                     raise
-                reply = None
-            if reply is not None and reply.status not in TRANSIENT:
-                break
             unsure = True
-            if attempt < 3:
-                time.sleep(random.uniform(0.05, 0.2 * 2**attempt))
-        assert reply is not None
-        if reply.status == 409 and unsure:
-            return False
-        if reply.status != 201:
-            raise error_of(reply, doing, needs)
-        return True
+            time.sleep(random.uniform(0.05, min(5.0, 0.2 * 2**attempt)))
+        raise AssertionError("the last attempt returns or raises")
 
     def pages(self, path: str, key: str, doing: str, needs: str, *, values: bool = False) -> list[Item]:
         """All items of a counted list (``total_count`` and `key`); each has a ``name``, or an ``id``.
@@ -224,6 +229,17 @@ def _kept(item: Any, key: str, *, values: bool) -> Item | None:
             return None
         kept["value"] = item["value"] if values or part_of(kept["name"]) else ""
     return kept
+
+
+def uncertain(error: RefusedError) -> UnreachableError:
+    """A refusal that follows an attempt whose answer was lost: that one may have been carried out."""
+    return UnreachableError(
+        f"{error.summary}; an earlier attempt had no answer, and may have been carried out",
+        cause=error.cause,
+        change=error.change,
+        docs="unreachable",
+        detail=error.detail,
+    )
 
 
 # PyGithub's Requester on our Session.
