@@ -339,11 +339,11 @@ class Document:
         """The value at `selector`, sealed. What is not a string is given as JSON text.
 
         Raises :class:`NotFoundError` naming the fields there are; :class:`UsageError` when `selector` is None
-        and there is not exactly one field.
+        and there is not exactly one field, and for half a character (RFC 8259 §8.2), which has no bytes.
         """
         if selector is None:
             if self._text is not None:
-                return seal(self._text, self.label)
+                return seal(_whole(self._text, self.label), self.label)
             if len(self._data) != 1:
                 raise UsageError(
                     f"{self.label}: has {len(self._data)} fields; say which",
@@ -357,7 +357,7 @@ class Document:
                 node = _json_or(node)
             if isinstance(node, Mapping) and step in node:
                 node = node[step]
-            elif isinstance(node, list) and step.isdigit() and int(step) < len(node):
+            elif isinstance(node, list) and step.isascii() and step.isdigit() and int(step) < len(node):
                 node = node[int(step)]
             else:
                 parent = ".".join(selector[:depth])
@@ -367,7 +367,8 @@ class Document:
                     change=f"use {self._any_field()} with one of these names as FIELD",
                     docs="field",
                 )
-        return seal(text_of(node), f"{self.label}{' ' if self.raw else '#'}{'.'.join(selector)}")
+        label = f"{self.label}{' ' if self.raw else '#'}{'.'.join(selector)}"
+        return seal(_whole(text_of(node), label), label)
 
     def _any_field(self) -> str:
         return f"`{self.label} FIELD | NAME`" if self.raw else f"{self.label}#FIELD"
@@ -380,6 +381,17 @@ def text_of(node: Any) -> str | bytes:
     import json
 
     return json.dumps(node, separators=(",", ":"), ensure_ascii=False)
+
+
+def _whole(text: str | bytes, label: str) -> str | bytes:
+    if isinstance(text, str) and not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise UsageError(
+            f"{label}: the value holds half a character (a lone surrogate)",
+            cause="it was cut in the middle of a character before it was stored",
+            change="store it again; bytes that are no text, as base64",
+            docs="field",
+        )
+    return text
 
 
 def _json_or(text: str | bytes) -> Any:

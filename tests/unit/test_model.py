@@ -104,3 +104,15 @@ def test_fingerprint_is_sha256() -> None:
 )
 def test_origin(origin: Origin, text: str) -> None:
     assert str(origin) == text
+
+
+@pytest.mark.parametrize("data", [{"a": "VALUE\ud800"}, {"a": {"b": "VALUE\udfff"}}])
+def test_half_a_character_is_refused_without_the_value(data: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="half a character") as caught:
+        Document("kv/x", data).value(("a",), lambda value, _: Secret(value))
+    assert "VALUE" not in caught.value.diagnostics(debug=True)
+
+
+def test_a_digit_of_another_script_is_no_index() -> None:
+    with pytest.raises(NotFoundError):
+        Document("kv/x", {"a": [1, 2, 3]}).value(("a", "\u00b2"), lambda value, _: Secret(value))
