@@ -93,5 +93,6 @@ TARGETS: "Registry[Target]" = Registry(
     {
         "github": "keylease.targets.github:GitHubTarget",
         "gitlab": "keylease.targets.gitlab:GitLabTarget",
+        "jenkins": "keylease.targets.jenkins:JenkinsTarget",
     },
 )
