@@ -7,8 +7,9 @@ from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.sync.model import Slot
 from keylease.targets.base import Place
-from keylease.targets.github import LARGEST, GitHubTarget
+from keylease.targets.github import GitHubTarget
 from keylease.vendors.github_settings import GitHubSettings
+from keylease.vendors.github_values import LARGEST
 from tests.contract.target_harness import WireHarness
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.misbehaving import Proxy

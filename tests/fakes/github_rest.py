@@ -29,7 +29,7 @@ from urllib.parse import unquote
 import jwt
 from nacl.exceptions import CryptoError
 
-from tests.fakes.github_openapi import problem, sample
+from tests.fakes.github_openapi import SPEC, problem, sample
 from tests.fakes.github_rest_state import ALL, Clock, Credential, Limits, Repository, Store, Value
 from tests.fakes.loopback import Exchange, LoopbackServer, Received
 
@@ -59,6 +59,7 @@ _VALUES = re.compile(
     r"/(?P<kind>actions/secrets|actions/variables|dependabot/secrets|codespaces/secrets|secrets|variables)"
     r"(?:/(?P<name>[^/]+)(?P<rest>/repositories)?)?"
 )
+APP_PERMISSIONS = SPEC["components"]["schemas"]["app-permissions"]["properties"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Handler = Callable[[Exchange], None]
@@ -256,7 +257,9 @@ class GitHubRest(LoopbackServer):
         self.on_token(made)
         until = self.clock.now() + self.app_token_life
         self.credentials[made] = Credential(grant.permissions, grant.repositories, grant.kind, until)
-        return 201, {"token": made, "expires_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(until))}
+        held = {key: level for key, level in grant.permissions.items() if key in APP_PERMISSIONS and level}
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(until))
+        return 201, {"token": made, "expires_at": at, "permissions": held}
 
     # Repositories.
 

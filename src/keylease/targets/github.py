@@ -5,17 +5,18 @@ https://docs.github.com/rest/actions/secrets, …/actions/variables, …/dependa
 """
 
 import base64
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from keylease.context import Context
 from keylease.errors import RefusedError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
 from keylease.sync.ledger import claimed, part_of, variable_of
-from keylease.sync.model import Limit, Listing, Option, Remote, Slot, Wanted
+from keylease.sync.model import Listing, Option, Remote, Slot, Wanted
 from keylease.targets.base import Place, Target
 from keylease.vendors import github_settings as settings_of
 from keylease.vendors.github_api import Api, Wire, uncertain
@@ -25,33 +26,8 @@ from keylease.vendors.github_errors import error_of, garbage, permission
 from keylease.vendors.github_pace import pace_of
 from keylease.vendors.github_select import selected
 from keylease.vendors.github_settings import KINDS, GitHubSettings, GitHubTo, address_of
-
-LARGEST = 48 * 1024
-"""Bytes of a value. https://docs.github.com/actions/reference/security/secrets, …/workflows-and-actions/variables"""
-
-_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-
-_PATHS = {
-    "secret": "actions/secrets",
-    "variable": "actions/variables",
-    "dependabot": "dependabot/secrets",
-    "codespaces": "codespaces/secrets",
-}
-
-_PERMISSIONS = {"secret": "secrets", "variable": "actions_variables"}
-
-_MOST = {
-    # https://docs.github.com/actions/reference/security/secrets, …/variables; codespaces/managing-codespaces-for-your-
-    # organization/managing-development-environment-secrets-for-your-repository-or-organization. Dependabot: not told.
-    ("repository", "secret"): 100,
-    ("repository", "variable"): 500,
-    ("repository", "codespaces"): 100,
-    ("environment", "secret"): 100,
-    ("environment", "variable"): 100,
-    ("organization", "secret"): 1000,
-    ("organization", "variable"): 1000,
-    ("organization", "codespaces"): 100,
-}
+from keylease.vendors.github_values import key_of, limits_of, needs_of, path_of, problem_of, shown
+from keylease.vendors.pem import PemFiles
 
 
 class GitHubTarget(Target):
@@ -75,6 +51,7 @@ class GitHubTarget(Target):
         self._visible: dict[tuple[str, Slot], str] = {}
         self._public_keys: dict[str, tuple[str, Any]] = {}
         self._ids: dict[str, int] = {}
+        self._files = PemFiles()
         self._made: Credentials | None = None
 
     # Settings and places.
@@ -98,7 +75,7 @@ class GitHubTarget(Target):
         """Of a fine-grained token or a GitHub App."""
         found = {permission("metadata", "read")}
         for to in tos:
-            found |= {_needs(to.level, to.kind, "write"), _needs(to.level, "variable", "write")}
+            found |= {needs_of(to.level, to.kind, "write"), needs_of(to.level, "variable", "write")}
             if to.select is not None and to.select.properties:
                 found.add(permission("organization_custom_properties", "read"))
         return sorted(found)
@@ -112,8 +89,6 @@ class GitHubTarget(Target):
                 change=f"its server is {host or 'github.com'}: leave `host` out, or name another target",
                 docs="github-to",
             )
-        from msgspec.structs import replace
-
         to = replace(to, host=host)
         options: dict[str, Option] = {}
         if to.visibility is not None:
@@ -162,12 +137,12 @@ class GitHubTarget(Target):
                 names = [item["full_name"].rpartition("/")[2].lower() for item in self._repositories(at, place, slot)]
                 options = {**remote.options, "repositories": tuple(sorted(names))}
                 remotes[slot] = Remote(slot, remote.updated_at, remote.value, options)
-        return Listing(remotes, ledgers, _limits(at.level, sum(map(len, ledgers.values()))))
+        return Listing(remotes, ledgers, limits_of(at.level, sum(map(len, ledgers.values()))))
 
     def _items(self, at: GitHubTo, address: str, kind: str, *, values: bool = False) -> Sequence[dict[str, Any]]:
         key = "variables" if kind == "variable" else "secrets"
-        doing = f"{address}: listing {_shown(kind, 2)}"
-        return self._api(at.owner).pages(_path(at, kind), key, doing, _needs(at.level, kind, "read"), values=values)
+        doing = f"{address}: listing {shown(kind, 2)}"
+        return self._api(at.owner).pages(path_of(at, kind), key, doing, needs_of(at.level, kind, "read"), values=values)
 
     def _seal(self, item: Mapping[str, Any]) -> Secret:
         return self.context.seal(item["value"], f"GitHub variable {item['name']}")
@@ -185,19 +160,7 @@ class GitHubTarget(Target):
 
     def check(self, place: Place, wanted: Wanted) -> str:
         """GitHub's rules of names and sizes."""
-        name, level = wanted.slot.name, settings_of.parse(place.address).level
-        if not _NAME.fullmatch(name):
-            return "GitHub takes names of A-Z, 0-9 and _ that begin with no digit"
-        if name.startswith("GITHUB_"):
-            return "GitHub keeps names that begin with GITHUB_ for itself"
-        if place.kind == "variable" and part_of(name):
-            return "names like this one are kept for ledgers"
-        if not wanted.value.is_text:
-            return "it is not text (UTF-8): store it as base64"
-        size = len(wanted.value.reveal_bytes())
-        if size > LARGEST:
-            return f"it has {size} bytes: GitHub takes {LARGEST} ({_shown(place.kind, 2)} of an {level})"
-        return ""
+        return problem_of(settings_of.parse(place.address).level, wanted.slot, wanted.value)
 
     def put(self, place: Place, wanted: Wanted, *, exists: bool) -> None:
         """See :meth:`Target.put`. An organisation's value keeps its visibility and its selected repositories."""
@@ -207,15 +170,15 @@ class GitHubTarget(Target):
             self._put_variable(at, place.address, slot.name, wanted.value.reveal(), access, exists=exists)
             return
         doing = f"{place.address}: writing {slot}"
-        needs = _needs(at.level, slot.kind, "write")
+        needs = needs_of(at.level, slot.kind, "write")
         body = {**self._sealed(at, place.address, slot.kind, wanted.value), **access}
-        self._api(at.owner).write("PUT", f"{_path(at, slot.kind)}/{slot.name}", body, doing, needs)
+        self._api(at.owner).write("PUT", f"{path_of(at, slot.kind)}/{slot.name}", body, doing, needs)
 
     def _put_variable(
         self, at: GitHubTo, address: str, name: str, value: str, access: Mapping[str, Any], *, exists: bool
     ) -> None:
-        api, path = self._api(at.owner), _path(at, "variable")
-        doing, needs = f"{address}: writing variable {name}", _needs(at.level, "variable", "write")
+        api, path = self._api(at.owner), path_of(at, "variable")
+        doing, needs = f"{address}: writing variable {name}", needs_of(at.level, "variable", "write")
         body = {"name": name, "value": value, **access}
         if exists:
             if api.write("PATCH", f"{path}/{name}", body, doing, needs, also=404) != 404:
@@ -259,9 +222,9 @@ class GitHubTarget(Target):
         return {"visibility": visibility, "selected_repository_ids": ids}
 
     def _repositories(self, at: GitHubTo, place: Place, slot: Slot) -> Sequence[dict[str, Any]]:
-        path = f"{_path(at, slot.kind)}/{slot.name}/repositories"
+        path = f"{path_of(at, slot.kind)}/{slot.name}/repositories"
         doing = f"{place.address}: listing the repositories of {slot}"
-        return self._api(at.owner).pages(path, "repositories", doing, _needs(at.level, slot.kind, "read"))
+        return self._api(at.owner).pages(path, "repositories", doing, needs_of(at.level, slot.kind, "read"))
 
     def _id(self, at: GitHubTo, address: str, name: str) -> int:
         full = f"{at.organization}/{name}"
@@ -281,12 +244,12 @@ class GitHubTarget(Target):
         """The value in a box that GitHub alone can open. One key per place and kind, asked for when it is needed."""
         from nacl.public import PublicKey, SealedBox
 
-        path = f"{_path(at, kind)}/public-key"
+        path = f"{path_of(at, kind)}/public-key"
         with self._lock:
             found = self._public_keys.get(path)
         if found is None:
-            doing = f"{address}: getting the public key for {_shown(kind, 2)}"
-            data = self._api(at.owner).get(path, doing, _needs(at.level, kind, "read"))
+            doing = f"{address}: getting the public key for {shown(kind, 2)}"
+            data = self._api(at.owner).get(path, doing, needs_of(at.level, kind, "read"))
             try:
                 key = PublicKey(base64.b64decode(str(data.get("key")), validate=True))
                 found = str(data["key_id"]), SealedBox(key)
@@ -300,7 +263,7 @@ class GitHubTarget(Target):
     def delete(self, place: Place, slot: Slot) -> None:
         """See :meth:`Target.delete`."""
         at, api = settings_of.parse(place.address), self._api(settings_of.parse(place.address).owner)
-        path, needs = f"{_path(at, slot.kind)}/{slot.name}", _needs(at.level, slot.kind, "write")
+        path, needs = f"{path_of(at, slot.kind)}/{slot.name}", needs_of(at.level, slot.kind, "write")
         doing = f"{place.address}: deleting {slot}"
         if api.write("DELETE", path, None, doing, needs, also=404) == 404:
             # Gone already, or GitHub won't say that this credential may not delete it: then it can still be seen.
@@ -314,6 +277,7 @@ class GitHubTarget(Target):
     def record(self, place: Place, sync: str, texts: Mapping[int, str], there: Mapping[int, str]) -> None:
         """See :meth:`Target.record`. An organisation's ledgers are shown to no repository."""
         at = settings_of.parse(place.address)
+        self._check_permissions(at, place)
         access = {"visibility": "selected", "selected_repository_ids": []} if at.level == "organization" else {}
         for number, text in texts.items():
             name, exists = variable_of(sync, number), number in there
@@ -328,17 +292,34 @@ class GitHubTarget(Target):
                 error.cause = f"{error.cause}; the ledger, which says what is this sync's own, is kept in variables"
                 raise
 
-    def _api(self, owner: str) -> Api:
+    def _check_permissions(self, at: GitHubTo, place: Place) -> None:
+        """Before the first write of a place, as far as GitHub tells what a credential may do."""
+        kinds = self._kinds.get(place.address, set()) | {place.kind}
+        lacking = self._all().lacking(at.owner, {key_of(at.level, kind) for kind in kinds})
+        if lacking:
+            names = ", ".join(f"`{permission(key, 'write')}`" for key in lacking)
+            raise RefusedError(
+                f"GitHub: {place.address}: the App lacks {names}; nothing was written",
+                cause="the App was not given it, or the organisation has not yet accepted the change",
+                change=f"grant the App {names}, and accept it where the App is installed",
+                docs="github-permission",
+            )
+
+    def _all(self) -> Credentials:
         with self._lock:
             if self._made is None:
                 self._made = self._credentials()
-        return self._made.api(owner)
+            return self._made
+
+    def _api(self, owner: str) -> Api:
+        return self._all().api(owner)
 
     def _credentials(self) -> Credentials:
         settings, context = self.settings, self.context
         host = settings.host or "github.com"
         pace = pace_of(context, host, settings.writes_per_minute, settings.points_per_minute)
-        wire = Wire.of(context, settings.url, settings.http, pace, Cache(settings.cache))
+        http = replace(settings.http, ca_certificate=self._files.path("ca", settings.ca_certificate))
+        wire = Wire.of(context, settings.url, http, pace, Cache(settings.cache))
         if settings.app_id is not None:
             key = self._given("private_key", "GitHub App private key", settings.private_key_file)
             return AppCredentials(wire, context.seal, str(settings.app_id), key, settings.installation_id or 0)
@@ -361,40 +342,3 @@ class GitHubTarget(Target):
         if not text.strip():
             raise UsageError(f"GitHub: `{name}` is empty", docs="github-credential")
         return self.context.seal(text.strip(), label)
-
-
-def _path(at: GitHubTo, kind: str) -> str:
-    from urllib.parse import quote
-
-    if at.level == "organization":
-        return f"/orgs/{at.organization}/{_PATHS[kind]}"
-    if at.level == "environment":
-        name = quote(at.environment, safe="")
-        return f"/repos/{at.repository}/environments/{name}/{_PATHS[kind].partition('/')[2]}"
-    return f"/repos/{at.repository}/{_PATHS[kind]}"
-
-
-def _needs(level: str, kind: str, access: str) -> str:
-    if level == "environment":
-        return permission("environments", access)
-    name = _PERMISSIONS.get(kind, f"{kind}_secrets")
-    return permission(f"organization_{name}" if level == "organization" else name, access)
-
-
-def _limits(level: str, ledgers: int) -> Sequence[Limit]:
-    found = []
-    for kind in KINDS[level]:
-        most = _MOST.get((level, kind))
-        if most is None:
-            continue
-        text = f"{most:,} {_shown(kind, 2)} per {level}"
-        if kind == "variable":
-            kept = max(1, ledgers)
-            text, most = f"{text}, {most - kept:,} without the ledgers", most - kept
-        found.append(Limit(frozenset({kind}), most, text))
-    return found
-
-
-def _shown(kind: str, number: int) -> str:
-    words = {"dependabot": "Dependabot secret", "codespaces": "Codespaces secret"}
-    return words.get(kind, kind) + ("s" if number != 1 else "")

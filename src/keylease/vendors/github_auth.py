@@ -6,7 +6,7 @@ minutes at the most) buys a token for one installation, good for an hour.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +21,20 @@ _SPARE = 120.0
 """Seconds before its end that a token is replaced: a request that waits for its turn must not outlive it."""
 
 
+TOLD = frozenset({"secrets", "dependabot_secrets", "environments", "organization_secrets"})
+"""Permissions that GitHub's OpenAPI has among those of an installation's token (``app-permissions``)."""
+
+
 class Credentials:
     """Gives the :class:`Api` for an account (the owner of repositories, or an organisation)."""
 
     def api(self, owner: str) -> Api:
         """Raises KeyleaseError."""
         raise NotImplementedError
+
+    def lacking(self, owner: str, wanted: Iterable[str]) -> list[str]:  # noqa: ARG002
+        """Those of the permissions `wanted` (GitHub's keys, to write) that are known to lack. A token tells of none."""
+        return []
 
 
 class TokenCredentials(Credentials):
@@ -51,6 +59,7 @@ class AppCredentials(Credentials):
         self._wire, self._seal, self._app, self._installation = wire, seal, app, installation
         self._lock = threading.Lock()
         self._apis: dict[str, Api] = {}
+        self._tokens: dict[str, _Installation] = {}
         auth = AppAuth(app, key.reveal())
         try:
             auth.create_jwt()
@@ -68,9 +77,16 @@ class AppCredentials(Credentials):
             found = self._apis.get(owner)
             if found is None:
                 number = self._installation or self._find(owner)
-                tokens = _Installation(lambda: self._token(number))
+                tokens = self._tokens[owner] = _Installation(lambda: self._token(number))
                 found = self._apis[owner] = Api(self._wire, tokens.auth(), tokens.key)
         return found
+
+    def lacking(self, owner: str, wanted: Iterable[str]) -> list[str]:
+        """See :meth:`Credentials.lacking`."""
+        self.api(owner)
+        tokens = self._tokens[owner.lower() if not self._installation else ""]
+        tokens.token()
+        return sorted(key for key in set(wanted) & TOLD if tokens.held and tokens.held.get(key) != "write")
 
     def _find(self, owner: str) -> int:
         doing = f"looking for the installation of App {self._app} at {owner}"
@@ -92,7 +108,7 @@ class AppCredentials(Credentials):
             raise garbage(doing, reply.status)
         return number
 
-    def _token(self, number: int) -> tuple[Secret, float]:
+    def _token(self, number: int) -> tuple[Secret, float, dict[str, Any]]:
         doing = f"getting a token of installation {number} of App {self._app}"
         reply = self._as_app.send("POST", f"/app/installations/{number}/access_tokens")
         if reply.status != 201:
@@ -101,12 +117,13 @@ class AppCredentials(Credentials):
         token, until = data.get("token"), data.get("expires_at")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
             raise garbage(doing, reply.status)
+        held = data.get("permissions")
         secret = self._seal(token, "GitHub App installation token")
         try:
             seconds = datetime.fromisoformat(str(until)).timestamp() - time.time()
         except ValueError:
             raise garbage(doing, reply.status) from None
-        return secret, time.monotonic() + min(seconds, 3600.0)
+        return secret, time.monotonic() + min(seconds, 3600.0), held if isinstance(held, dict) else {}
 
     def _refused(self, error: KeyleaseError) -> KeyleaseError:
         if not isinstance(error, UnreachableError):
@@ -116,19 +133,20 @@ class AppCredentials(Credentials):
 
 
 class _Installation:
-    """A token that is replaced before it ends."""
+    """A token that is replaced before it ends. held: its permissions, as far as GitHub tells."""
 
-    def __init__(self, fetch: Callable[[], tuple[Secret, float]]) -> None:
+    def __init__(self, fetch: Callable[[], tuple[Secret, float, dict[str, Any]]]) -> None:
         self._fetch = fetch
         self._lock = threading.Lock()
         self._token: Secret | None = None
         self._until = 0.0
+        self.held: dict[str, Any] = {}
 
     def token(self) -> Secret:
         """The one that is good now. Raises KeyleaseError."""
         with self._lock:
             if self._token is None or time.monotonic() > self._until - _SPARE:
-                self._token, self._until = self._fetch()
+                self._token, self._until, self.held = self._fetch()
             return self._token
 
     def key(self) -> CacheKey:

@@ -52,7 +52,7 @@ class Pace:
     ) -> None:
         # Not the context itself: it is the key of a weak dictionary that holds this object.
         self._deadline = context.deadline
-        self._spacing = _MINUTE / writes_per_minute
+        self._spacing = _spacing(writes_per_minute)
         self._points = points_per_minute
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
@@ -63,8 +63,8 @@ class Pace:
         self._budgets: dict[str, _Budget] = {}
 
     def slow_down(self, writes_per_minute: int, points_per_minute: int) -> None:
-        """Keep to these limits too. points_per_minute: 0 is none."""
-        self._spacing = max(self._spacing, _MINUTE / writes_per_minute)
+        """Keep to these limits too. 0 is none."""
+        self._spacing = max(self._spacing, _spacing(writes_per_minute))
         if points_per_minute:
             self._points = min(self._points or points_per_minute, points_per_minute)
 
@@ -154,6 +154,10 @@ class Pace:
                 docs="github-rate-limit",
             )
         self._sleep(seconds)
+
+
+def _spacing(writes_per_minute: int) -> float:
+    return _MINUTE / writes_per_minute if writes_per_minute else 0.0
 
 
 class _Budget:

@@ -37,7 +37,7 @@ def selected(api: Api, organization: str, select: Select) -> list[str]:
             change="check `select`, and which repositories the token or the App may use",
             docs="github-to",
         )
-    return sorted(found)
+    return sorted(found, key=str.lower)
 
 
 def _with_properties(api: Api, organization: str, select: Select) -> set[str]:

@@ -11,6 +11,7 @@ from keylease.http import HttpSettings
 from keylease.model import Env
 from keylease.secret import Secret
 from keylease.vendors.endpoints import checked as checked_address
+from keylease.vendors.pem import is_pem_source
 
 PUBLIC = "https://api.github.com"
 
@@ -38,8 +39,9 @@ class GitHubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     token, token_env: a fine-grained token, or the variable that holds it.
     app_id, installation_id: of a GitHub App; without an installation it is looked up at each account.
     private_key, private_key_env, private_key_file: of the App, in PEM.
+    ca_certificate: what the server's certificate is checked with: a path, PEM text, or PEM in base64.
     writes_per_minute: GitHub asks for no more than 80 that create content. points_per_minute: a read is 1, a write 5;
-        GitHub asks for no more than 900; 0: no limit (an Enterprise Server without rate limits).
+        GitHub asks for no more than 900. 0: no limit (an Enterprise Server without rate limits).
     cache: a file that keeps GitHub's answers from run to run, so that what has not changed costs nothing.
     timeout: of one attempt, in seconds. retries: attempts after the first one.
     """
@@ -53,7 +55,7 @@ class GitHubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     private_key_env: str | None = None
     private_key_file: str | None = None
     ca_certificate: str | None = None
-    writes_per_minute: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 80
+    writes_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 80
     points_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 900
     cache: str = ""
     timeout: float = 20.0
@@ -62,7 +64,7 @@ class GitHubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def http(self) -> HttpSettings:
         """For :mod:`keylease.http`."""
-        return HttpSettings(timeout=self.timeout, retries=self.retries, ca_certificate=self.ca_certificate)
+        return HttpSettings(timeout=self.timeout, retries=self.retries)
 
     @property
     def host(self) -> str:
@@ -84,9 +86,10 @@ class Select(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class GitHubTo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a sync's values go.
 
-    repository: ``acme/trainer``; or organization: ``acme``, for what the organisation itself holds; with `select`, for
-        its repositories. environment: of the repository, or of each that is selected.
-    visibility: of an organisation's values: to which repositories. repositories: those that `selected` means; without
+    repository: ``acme/trainer``. organization: ``acme``, for what the organisation itself holds; with `select`, for its
+        repositories. select: which of them; archived ones are never meant.
+    environment: of the repository, or of each that is selected. kind: the store that the values go to.
+    visibility: which repositories see an organisation's values. repositories: those that `selected` means; without
         it, those that are selected already stay so. host: of an Enterprise Server; only checked.
     """
 
@@ -120,6 +123,8 @@ def complete(settings: GitHubSettings, env: Env) -> GitHubSettings:
     url = checked_address(settings.url or own or PUBLIC, "url", "GitHub", known, env)
     if settings.retries < 0 or settings.timeout <= 0:
         raise _wrong("`timeout` must be more than 0, `retries` at least 0", "")
+    if settings.ca_certificate and not is_pem_source(settings.ca_certificate):
+        raise _wrong("`ca_certificate` is neither PEM nor the path of a file that is there", "")
     ways = {"token": settings.token, "token_env": settings.token_env, "app_id": settings.app_id}
     chosen = [name for name, value in ways.items() if value is not None]
     if len(chosen) != 1:
@@ -200,12 +205,13 @@ def checked(to: GitHubTo) -> GitHubTo:
         raise _to("`visibility` and `repositories` belong to an organisation's own values")
     if to.repositories is not None and to.visibility not in (None, "selected"):
         raise _to("`repositories` are those of `visibility: selected`")
-    for each in to.repositories or ():
-        if not _is_repository(each.removeprefix(f"{to.organization}/")):
-            raise _to(f"`repositories`: {each!a} is no name of a repository")
     names = None
     if to.repositories is not None:
-        names = tuple(sorted({each.removeprefix(f"{to.organization}/").lower() for each in to.repositories}))
+        own = f"{to.organization}/".lower()
+        names = tuple(sorted({each.lower().removeprefix(own) for each in to.repositories}))
+        for each in names:
+            if not _is_repository(each):
+                raise _to(f"`repositories`: {each!a} is no name of a repository of {to.organization}")
     return msgspec.structs.replace(
         to,
         repository=to.repository.lower(),
