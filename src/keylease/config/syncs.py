@@ -109,7 +109,9 @@ class Syncs:
         rest = Node({k: v for k, v in node.value.items() if k not in ("from", "to")}, node.line, node.lines)
         settings = struct(rest, SyncSettings, self._source, path)
         if not SYNC_NAME.fullmatch(settings.name):
-            raise self._fail(node, f"{path}.name", "can't be a sync's name", "like ml-prod: a-z, 0-9, and - in between")
+            raise self._fail(
+                node, f"{path}.name", "can't be a sync's name", "like ml-prod: a-z, 0-9, - in between, 48 at most"
+            )
         sources = [self._from(child, at) for child, at in self._items(children["from"], f"{path}.from")]
         destinations = [self._to(child, at) for child, at in self._items(children["to"], f"{path}.to")]
         adopt = settings.adopt if isinstance(settings.adopt, bool) else frozenset(settings.adopt)
@@ -132,14 +134,12 @@ class Syncs:
             parts = reference.parse(item.secret)
         except reference.BadReferenceError as error:
             raise self._fail(node, path, str(error), "write SCHEME://PATH#FIELD") from None
-        if is_pattern(parts.path):
-            pattern_of(parts.path, str(origin))
+        sample = pattern_of(parts.path, str(origin)).sample if is_pattern(parts.path) else parts.path
         provider = self._assembler.provider_for(parts.scheme, item.provider, origin)
         options = options_of(kv=item.kv, version=item.version, mount=item.mount, stage=item.stage)
         read = Read(provider, parts.scheme, parts.path, options)
-        plain = Read(provider, parts.scheme, parts.path.translate(str.maketrans("*?[]", "xxxx")), options)
         try:
-            MANAGERS.load(parts.scheme).check(plain if is_pattern(parts.path) else read)
+            MANAGERS.load(parts.scheme).check(Read(provider, parts.scheme, sample, options))
         except UsageError as error:
             raise located(error, origin) from None
         return Source(item.secret, read, parts.selector, self._naming(item, node, path, "upper"), origin)

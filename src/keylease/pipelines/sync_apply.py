@@ -117,7 +117,8 @@ class _Place:
         self._ledger = place.ledger
         self._records = dict(place.listing.ledgers.get(place.sync, {}))
         self._any = next(iter(place.places.values()))
-        self._wanted: dict[Slot, Wanted] = {each.slot: each for each in place.wanted}
+        # Of several that are the same the first: it is what was planned.
+        self._wanted: dict[Slot, Wanted] = {each.slot: each for each in reversed(place.wanted)}
         self._before = {slot: self._ledger.get(slot) for slot in self._ledger.slots()}
         if replace_unknown and self._ledger.unknown:
             self._ledger.parts |= {number: {} for number in self._ledger.unknown}

@@ -26,8 +26,8 @@ LEAST_KEY = 16
 """Bytes of the key: 128 bits (RFC 2104 §3 asks for the hash's length; shorter ones than this can be searched)."""
 
 
-SYNC_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+){0,7}")
-"""Of a sync: it is part of its ledger's name."""
+SYNC_NAME = re.compile(r"(?=.{1,48}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
+"""Of a sync: it is part of its ledger's name, for which the platforms have 255 characters at the least."""
 
 _VARIABLE = re.compile(r"KEYLEASE_LEDGER_([A-Z0-9]+(?:_[A-Z0-9]+)*)__([1-9][0-9]{0,3})")
 
@@ -166,9 +166,13 @@ def claimed(records: Mapping[int, str]) -> set[Slot]:
     found = set()
     for text in records.values():
         try:
-            found |= {Slot(*row[:3]) for row in json.loads(text)["entries"] if all(isinstance(s, str) for s in row[:3])}
+            rows = json.loads(text)["entries"]
         except (ValueError, TypeError, KeyError, RecursionError):
             continue
+        for row in rows if isinstance(rows, list) else []:
+            named = row[:3] if isinstance(row, list) else []
+            if len(named) == len(Slot.__struct_fields__) and all(isinstance(part, str) for part in named):
+                found.add(Slot(*named))
     return found
 
 
@@ -186,7 +190,8 @@ def _parsed(place: str, sync: str, number: int, text: str, keys: Keys) -> dict[S
     if form != FORMAT:
         raise _UnbelievedError("it was written by another version of Keylease")
     expected = _authenticator(keys, place, sync, number, body)
-    if not isinstance(mac, str) or not hmac.compare_digest(mac.encode(), expected.encode()):
+    # Not encoded: what was tampered with may be no text at all (a lone surrogate).
+    if not isinstance(mac, str) or not mac.isascii() or not hmac.compare_digest(mac, expected):
         raise _UnbelievedError("it was changed, belongs to another sync or place, or was written with another key")
     return {entry.slot: entry for entry in map(_entry, entries)}
 

@@ -40,6 +40,11 @@ class Pattern:
             raise ValueError("`**` stands for whole segments: write a/**/b")
         self._matches = re.compile(_expression(segments), re.DOTALL)
 
+    @property
+    def sample(self) -> str:
+        """A path like those meant, for checks of a path's form."""
+        return re.sub(r"\[[^/]*?[^/\[]\]|[*?\[\]]", "x", self.text)
+
     def matches(self, path: str) -> bool:
         """Whether `path`, as a whole, is one of those meant."""
         return self._matches.fullmatch(path) is not None
@@ -53,10 +58,12 @@ def _expression(segments: Sequence[str]) -> str:
     found = ""
     for number, segment in enumerate(segments, 1):
         last = number == len(segments)
+        if segment == "**" and not last and segments[number] == "**":
+            continue  # several in a row say no more than one, and would be tried in all ways
         if segment == "**":
             found += ".+" if last else "(?:.+/)?"
         else:
-            found += _segment(segment) + ("" if last else "/")
+            found += ("[^/]+" if segment == "*" else _segment(segment)) + ("" if last else "/")
     return found
 
 
@@ -64,19 +71,28 @@ def _segment(segment: str) -> str:
     found, at = "", 0
     while at < len(segment):
         char = segment[at]
-        end = segment.find("]", at + 2) if char == "[" else -1
+        negated = segment[at + 1 : at + 2] == "!"
+        end = segment.find("]", at + 2 + negated) if char == "[" else -1
         if char == "*":
             found += "[^/]*"
         elif char == "?":
             found += "[^/]"
         elif end > 0:
-            inner = segment[at + 1 : end].replace("\\", "\\\\")
-            found += "[" + ("^/" + inner[1:] if inner[0] == "!" else inner.replace("^", "\\^")) + "]"
+            found += _class(segment[at + 1 + negated : end], negated=negated)
             at = end
         else:
             found += re.escape(char)
         at += 1
     return found
+
+
+def _class(inner: str, *, negated: bool) -> str:
+    for first, last in zip(inner, inner[2:], strict=False):
+        if f"{first}-{last}" in inner and first > last:
+            raise ValueError(f"[{inner}] has no characters from {first!a} to {last!a}")
+    # Never a slash, which could be in the middle of a range.
+    escaped = "".join(char if char == "-" else re.escape(char) for char in inner)
+    return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 
 class Naming(Struct, frozen=True):
@@ -101,12 +117,18 @@ class Naming(Struct, frozen=True):
             return f"there is no {{{unknown[0]}}}: use {', '.join('{' + name + '}' for name in PLACEHOLDERS)}"
         if "{" in _PLACEHOLDER.sub("", self.template) or "}" in _PLACEHOLDER.sub("", self.template):
             return "a { or } that belongs to no placeholder"
+        for pattern in (*self.include, *self.exclude):
+            try:
+                _segment(pattern)
+            except ValueError as error:
+                return f"{pattern}: {error}"
         return ""
 
     def name(self, path: str, field_name: str | None, *, alone: bool) -> str | None:
         """The name of a field (None: of the whole); None if `include` or `exclude` leaves it out.
 
-        path: below the pattern's parent. alone: the pattern names one secret: its path says nothing then.
+        It is empty if no letter and no digit is left of it. path: below the pattern's parent. alone: the pattern names
+        one secret: its path says nothing then.
         """
         last = path.rpartition("/")[2]
         given = {"path": "_".join(path.split("/")), "name": last, "field": field_name or ""}
@@ -114,12 +136,20 @@ class Naming(Struct, frozen=True):
         if not template:
             template = "{field}" if alone and field_name else "{path}" if not field_name else "{path}_{field}"
         made = _clean(_PLACEHOLDER.sub(lambda found: given[found[1]], template))
-        exact = self.names.get(made) or self.names.get(field_name or last)
-        if exact:
-            name = exact
-        else:
-            cased = made.upper() if self.case == "upper" else made.lower() if self.case == "lower" else made
-            name = f"{self.prefix}{cased}{self.suffix}"
+        return self._finished(made, field_name or last)
+
+    def again(self, name: str) -> str | None:
+        """The name at a target of what a source has named already; None if it is left out there."""
+        template = self.template or "{name}"
+        given = {"path": name, "name": name, "field": ""}
+        return self._finished(_PLACEHOLDER.sub(lambda found: given[found[1]], template), name)
+
+    def _finished(self, made: str, original: str) -> str | None:
+        cased = made.upper() if self.case == "upper" else made.lower() if self.case == "lower" else made
+        exact = next((self.names[each] for each in (made, cased, original) if each in self.names), None)
+        if exact is None and not made:
+            return ""
+        name = f"{self.prefix}{cased}{self.suffix}" if exact is None else exact
         if self.include and not any(matches(pattern, name) for pattern in self.include):
             return None
         return None if any(matches(pattern, name) for pattern in self.exclude) else name

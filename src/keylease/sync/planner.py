@@ -17,6 +17,7 @@ class Case(Struct, frozen=True):
 
     patterns: the `from`s that this sync declares now. broken: those of them that could not be read as a whole, or had
     nothing: what came by them before is no orphan. others: slots that other syncs own or want → their names.
+    hold: why nothing is deleted here, whatever is wanted; empty if there is no reason.
     """
 
     wanted: Sequence[Wanted]
@@ -27,6 +28,7 @@ class Case(Struct, frozen=True):
     patterns: Collection[str]
     broken: Collection[str] = ()
     others: Mapping[Slot, str] = {}
+    hold: str = ""
 
 
 def plan_place(case: Case, check: Check) -> list[Change]:
@@ -47,12 +49,15 @@ def _one_each(wanted: Sequence[Wanted]) -> tuple[dict[Slot, Wanted], list[Change
     single: dict[Slot, Wanted] = {}
     clashes = []
     for slot, several in by_slot.items():
-        sources = list(dict.fromkeys(each.source for each in several))
-        if len(sources) == 1:
-            single[slot] = several[0]
+        first = several[0]
+        if all(each.source == first.source and each.value == first.value for each in several):
+            single[slot] = first
         else:
+            sources = list(dict.fromkeys(each.source for each in several))
+            if len(sources) == 1:
+                sources = [f"{each.source} (version {each.version or 'unknown'})" for each in several]
             reason = f"{len(sources)} sources want this name: {', '.join(sources[:3])}"
-            clashes.append(Change(slot, "blocked", "none", reason, sources[0]))
+            clashes.append(Change(slot, "blocked", "none", reason, first.source))
     return single, clashes
 
 
@@ -63,7 +68,7 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
     def change(action: str, effect: str, reason: str) -> Change:
         return Change(slot, action, effect, reason, wanted.source, wanted.version)  # type: ignore[arg-type]
 
-    problem = check(wanted)
+    problem = check(wanted) if slot.name else "nothing is left of its name: letters, digits and _ make one"
     if problem:
         return change("blocked", "none", problem)
     if remote is None and entry is None and slot in case.others:
@@ -76,7 +81,9 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
         return _foreign(case, wanted, same, change)
     if same:
         fresh = not entry.pending and _is(case, entry, wanted) and entry.updated_at == remote.updated_at
-        return change("unchanged", "none" if fresh else "record", "the same value is there")
+        if fresh:
+            return _unchanged(entry, wanted, change)
+        return change("unchanged", "record", "the same value is there")
     if entry.pending:
         return change("update", "write", "an earlier run ended in the middle of this write")
     if _drifted(case, remote, entry):
@@ -90,7 +97,14 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
         return change("update", "write", "the source has changed" + (f": version {old} → {new}" if known else ""))
     if options:
         return change("update", "write", f"differs in {', '.join(options)}")
-    return change("unchanged", "none", "")
+    return _unchanged(entry, wanted, change)
+
+
+def _unchanged(entry: Entry, wanted: Wanted, change: Callable[[str, str, str], Change]) -> Change:
+    # What came by a pattern is pruned by it: a ledger that names an old one would keep it for ever.
+    if (entry.source, entry.pattern) == (wanted.source, wanted.pattern):
+        return change("unchanged", "none", "")
+    return change("unchanged", "record", "it comes from elsewhere now")
 
 
 def _foreign(case: Case, wanted: Wanted, same: bool, change: Callable[[str, str, str], Change]) -> Change:
@@ -116,6 +130,8 @@ def _unwanted(case: Case, slot: Slot) -> Change:
 
     if remote is None:
         return orphan("forget", "no longer wanted, and gone there already")
+    if case.hold:
+        return orphan("none", f"kept: {case.hold}")
     if entry.pattern in case.broken:
         return orphan("none", f"kept: {entry.pattern} has nothing, or could not be read as a whole")
     if entry.pattern not in case.patterns:
