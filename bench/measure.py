@@ -96,8 +96,11 @@ class Launcher:
                 if pipe is not None:
                     pipe.close()
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path) -> Sample:
-        """Run a command to its end. Raises BenchError when there is no such program, or when it hangs."""
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path, hang: float | None = None
+    ) -> Sample:
+        """Run a command to its end. Raises BenchError when there is no such program, or when it hangs (seconds)."""
+        hang = hang or HANG_SECONDS
         program = shutil.which(argv[0], path=env.get("PATH"))
         if program is None:
             raise BenchError(f"{argv[0]}: no such program")
@@ -115,7 +118,7 @@ class Launcher:
             hung.set()
             os.kill(pid, signal.SIGKILL)
 
-        timer = threading.Timer(HANG_SECONDS, end)
+        timer = threading.Timer(hang, end)
         timer.daemon = True
         timer.start()
         try:
@@ -123,5 +126,5 @@ class Launcher:
         finally:
             timer.cancel()
         if hung.is_set():
-            raise BenchError(f"{' '.join(argv)}: not done after {HANG_SECONDS:.0f} s")
+            raise BenchError(f"{' '.join(argv)}: not done after {hang:.0f} s")
         return Sample(wall, cpu, peak / 1024, os.waitstatus_to_exitcode(status))

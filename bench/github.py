@@ -1,0 +1,123 @@
+"""The tests' fake GitHub in a process of its own, so that its work is not counted as anybody else's.
+
+    python -m bench.github 1000      an organisation of so many repositories, and some that are not meant
+
+Prints {"url": …, "token": …}; answers each line of JSON on standard input with one: ["counts"] gives the requests by
+kind since the last time, ["right", {name: value}] the number of repositories that hold just these secrets. Nothing is
+held against GitHub's description, and no rate limit is kept: neither is what the benchmark measures.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from bench.layout import ROOT
+from tests.fakes.github_rest import GitHubRest
+from tests.fakes.loopback import Exchange, Received
+
+ORGANIZATION = "acme"
+OTHERS = 20
+"""Repositories of the organisation that the sync does not select."""
+
+
+class Counting(GitHubRest):
+    """Counts requests instead of keeping them."""
+
+    def __init__(self) -> None:
+        super().__init__(validate=False)
+        self.counts: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self.limits.primary = 10**9
+
+    def record(self, request: Received) -> None:
+        """See LoopbackServer."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """See LoopbackServer."""
+        with self._counting:
+            self.counts[kind_of(exchange.request.method, exchange.request.target)] += 1
+        super().handle(exchange)
+
+
+def kind_of(method: str, target: str) -> str:
+    """What a request is for."""
+    parts = target.partition("?")[0].strip("/").split("/")
+    if parts[0] == "orgs":
+        return "list repositories"
+    store = parts[4]
+    if parts[-1] == "public-key":
+        return "public key"
+    if method == "GET":
+        return f"list {store}" if len(parts) == 5 else f"get one of {store}"
+    return "delete" if method == "DELETE" else "write secret" if store == "secrets" else "write ledger"
+
+
+class Fake:
+    """That process, from outside. Use as a context manager."""
+
+    def __init__(self, repositories: int) -> None:
+        self._repositories = repositories
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.github", str(self._repositories)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        about = self._line()
+        self.url, self.token = about["url"], about["token"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def counts(self) -> Counter[str]:
+        """Requests by kind since the last call; "304" are those that were answered so, and "seconds" its CPU time."""
+        return Counter(self._ask(["counts"]))
+
+    def right(self, values: Mapping[str, str]) -> int:
+        """How many selected repositories hold these secrets, and no others."""
+        return int(self._ask(["right", dict(values)]))
+
+    def _ask(self, what: list[Any]) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+def main() -> None:
+    """Serve until standard input ends: it dies with whoever started it."""
+    number = int(sys.argv[1])
+    with Counting() as server:
+        names = [f"{ORGANIZATION}/model-{index:04}" for index in range(number)]
+        for name in [*names, *(f"{ORGANIZATION}/other-{index}" for index in range(OTHERS))]:
+            server.add_repository(name)
+        print(json.dumps({"url": server.url, "token": server.add_token()}), flush=True)
+        for line in sys.stdin:
+            what, *rest = json.loads(line)
+            answer: Any = sum(server.held(name, "secret") == rest[0] for name in names) if rest else None
+            if what == "counts":
+                answer = {**server.counts, "304": server.statuses[304]}
+                server.counts.clear()
+                server.statuses.clear()
+            print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
