@@ -18,6 +18,7 @@ from keylease.model import Env
 from keylease.outputs import console
 from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_markdown, as_table
 from keylease.pipelines.lease import LeaseRun
+from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
 from keylease.pipelines.sync import Planned, Progress, Sync, SyncPlan, SyncRun
 from keylease.pipelines.sync_apply import Applied, apply
@@ -75,18 +76,21 @@ def carried_out(
     old = _read_plan(request.plan) if request.plan else None
     shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard)
     adopt = list(old["adopt"]) if old else list(request.names)
-    plan = _narrowed(plan, request.only, adopt)
+    only = list(old["only"]) if old and not request.only else list(request.only)
+    plan = _narrowed(plan, only, adopt)
     tokens = IdentitySource(context, plan.plan.identity_variables)
     lease = LeaseRun(plan.plan, context, tokens, hold=signals.hold)
     try:
         run = SyncRun(plan, context, lease, shard=shard, progress=progress)
         planned = run.planned()
-        report = _report(planned, run, shard, adopt)
+        report = _report(planned, run, shard, adopt, only)
         if request.command == "plan":
             return Outcome(report, planned)
         if old:
             _must_hold(old, report)
-        return Outcome(report, planned, apply(planned, run.targets, run.keys, context, progress, _taken_over(plan)))
+        with Renewer(lease.renewals, context, restart=False):  # a target's token may end with the lease it was read by
+            applied = apply(planned, run.targets, run.keys, context, progress, _taken_over(plan))
+        return Outcome(report, planned, applied)
     finally:
         lease.abandon()
         context.http.close()
@@ -119,7 +123,7 @@ def _shard(text: str) -> tuple[int, int]:
     if not text:
         return 1, 1
     which, _, of = text.partition("/")
-    if which.isdigit() and of.isdigit() and len(of) < 6 and 1 <= int(which) <= int(of):
+    if text.isascii() and which.isdigit() and of.isdigit() and len(text) < 12 and 1 <= int(which) <= int(of):
         return int(which), int(of)
     raise UsageError("--shard: must be like 1/4: which, of how many", docs="sync-shard")
 
@@ -127,7 +131,9 @@ def _shard(text: str) -> tuple[int, int]:
 # Reports.
 
 
-def _report(planned: Planned, run: SyncRun, shard: tuple[int, int], adopt: Sequence[str]) -> Report:
+def _report(
+    planned: Planned, run: SyncRun, shard: tuple[int, int], adopt: Sequence[str], only: Sequence[str]
+) -> Report:
     sections = [
         Section(
             place.sync,
@@ -138,7 +144,7 @@ def _report(planned: Planned, run: SyncRun, shard: tuple[int, int], adopt: Seque
         )
         for place in planned.places
     ]
-    return Report(sections, [error.summary for error in planned.failures], shard, adopt)
+    return Report(sections, [error.summary for error in planned.failures], shard, adopt, only)
 
 
 def _show(report: Report, options: argparse.Namespace, env: Env) -> None:
@@ -166,6 +172,8 @@ def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: b
         log.error("%s%s", what, failed.error.diagnostics(debug=debug))
     for error in planned.problems:
         log.error("%s", error.diagnostics(debug=debug))
+    for name, least in planned.permissions.items():
+        log.error("target %s: the least that its credential needs for what is declared: %s", name, "; ".join(least))
     blocked = [(place, each) for place in planned.places for each in place.changes if each.action == "blocked"]
     if applied is None:
         if planned.problems:
@@ -198,9 +206,10 @@ def _read_plan(path: str) -> Mapping[str, Any]:
             data = json.loads(file.read(_MAX_PLAN))
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError
-        shard, adopt, places = data["shard"], data["adopt"], data["places"]
+        shard, places = data["shard"], data["places"]
         ok = len(shard) == 2 and all(isinstance(each, int) for each in shard)
-        ok = ok and 1 <= shard[0] <= shard[1] and all(isinstance(each, str) for each in adopt)
+        ok = ok and 1 <= shard[0] <= shard[1]
+        ok = ok and all(isinstance(each, str) for each in [*data["adopt"], *data["only"]])
         ok = ok and all(isinstance(each["fingerprint"], str) and isinstance(each["address"], str) for each in places)
         if not ok:
             raise ValueError

@@ -34,12 +34,16 @@ class Section(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """problems: what could not be read, one line each. shard: (which, of how many)."""
+    """problems: what could not be read, one line each. shard: (which, of how many).
+
+    adopt: names that were taken over on request. only: the syncs that were asked for; empty for all.
+    """
 
     sections: Sequence[Section]
     problems: Sequence[str] = ()
     shard: tuple[int, int] = (1, 1)
     adopt: Sequence[str] = ()
+    only: Sequence[str] = ()
 
     def counts(self) -> Mapping[str, int]:
         """{action: number of changes}, all actions."""
@@ -85,6 +89,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "shard": list(report.shard),
         "adopt": list(report.adopt),
+        "only": list(report.only),
         "summary": dict(report.counts()),
         "problems": list(report.problems),
         "places": [

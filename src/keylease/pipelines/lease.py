@@ -1,5 +1,7 @@
 """Take leases and read secrets: all of what was asked for, or nothing."""
 
+# long file: all of one run's state is behind one lock
+
 import base64
 import binascii
 import threading
@@ -133,6 +135,12 @@ class LeaseRun:
                 self._managers[key] = MANAGERS.load(scheme)(self._leases[provider], self._context)
             return self._managers[key]
 
+    @property
+    def renewals(self) -> Sequence[Renewal]:
+        """Of the leases that are held, for whoever needs them for long."""
+        with self._lock:
+            return list(self._taken.renewals)
+
     def value(self, deliver: Deliver) -> Secret:
         """One value, read with an open provider's lease."""
         return self._value(self.manager(deliver.read.provider, deliver.read.scheme).read(deliver.read), deliver)
@@ -142,7 +150,10 @@ class LeaseRun:
         found: dict[Read, Document | KeyleaseError] = {}
 
         def fetch(group: Sequence[Read]) -> None:
-            found.update(zip(group, self._manager(group[0]).read_many(group), strict=True))
+            try:
+                found.update(zip(group, self._manager(group[0]).read_many(group), strict=True))
+            except KeyleaseError as error:
+                found.update(dict.fromkeys(group, error))
 
         self._each(fetch, self._groups(list(dict.fromkeys(reads))), "reading secrets")
         return found

@@ -18,10 +18,14 @@ SHORTEST = 1.0
 
 
 class Renewer:
-    """A background thread that renews each lease in time. Use as a context manager around the command."""
+    """A background thread that renews each lease in time. Use as a context manager around the command.
 
-    def __init__(self, renewals: Sequence[Renewal], context: Context) -> None:
+    restart: each renewal gets the whole deadline anew: of a run that goes on for as long as its command does.
+    """
+
+    def __init__(self, renewals: Sequence[Renewal], context: Context, *, restart: bool = True) -> None:
         self._context = context
+        self._restart = restart
         self._stop = threading.Event()
         now = time.time()
         self._due = [(now + max(SHORTEST, (r.expires_at - now) * SAFETY), r) for r in renewals]
@@ -49,7 +53,8 @@ class Renewer:
     def _renewed(self, renewal: Renewal) -> float | None:
         """When to renew next; None when there is no use in trying again."""
         now = time.time()
-        self._context.deadline.restart()
+        if self._restart:
+            self._context.deadline.restart()
         try:
             granted = renewal.renew()
         except KeyleaseError as error:

@@ -1,5 +1,7 @@
 """Bring CI platforms in line with secrets managers: read both sides, plan."""
 
+# long file: reading, placing and planning share the state of one run
+
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +10,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, NotFoundError
+from keylease.errors import KeyleaseError, NotFoundError, RefusedError
 from keylease.model import Deliver, Document, Origin, Plan, Provider, Read, Wildcard
 from keylease.parallel import parallel
 from keylease.pipelines.lease import LeaseRun
@@ -93,8 +95,20 @@ class PlacePlan(Struct):
     def fingerprint(self, keys: Keys) -> str:
         """Stands for all that the plan was made of: another value, change or ledger gives another one."""
         assert self.listing is not None
-        there = [[str(slot), remote.updated_at] for slot, remote in sorted(self.listing.remotes.items())]
-        macs = sorted([str(each.slot), keys.mac(self.address, each.slot, each.value)] for each in self.wanted)
+        there = [
+            [
+                *(str(slot), remote.updated_at, sorted(remote.options.items())),
+                "" if remote.value is None else keys.mac(self.address, slot, remote.value),
+            ]
+            for slot, remote in sorted(self.listing.remotes.items())
+        ]
+        macs = sorted(
+            [
+                *(str(each.slot), keys.mac(self.address, each.slot, each.value)),
+                *(each.source, each.pattern, each.version, sorted(each.options.items())),
+            ]
+            for each in self.wanted
+        )
         steps = [[str(each.slot), each.action, each.effect, each.reason] for each in self.changes]
         records = sorted((self.listing.ledgers.get(self.sync) or {}).items())
         text = json.dumps([self.sync, self.address, there, macs, steps, records])
@@ -102,10 +116,14 @@ class PlacePlan(Struct):
 
 
 class Planned(Struct):
-    """A plan. failures: of sources and selections; the rest is planned all the same."""
+    """A plan. failures: of sources and selections; the rest is planned all the same.
+
+    permissions: target → the least that its credential needs; of those that refused something.
+    """
 
     places: list[PlacePlan] = field(default_factory=list)
     failures: list[KeyleaseError] = field(default_factory=list)
+    permissions: dict[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def changes(self) -> list[Change]:
@@ -161,7 +179,7 @@ class SyncRun:
         self._open()
         found = Planned()
         values, broken = self._values(found)
-        self._place_all(found, values)
+        unknown = self._place_all(found, values)
         self._list_all(found)
         wants: dict[tuple[str, Slot], list[str]] = {}
         for place in found.places:
@@ -169,18 +187,20 @@ class SyncRun:
                 wants.setdefault((place.address, slot), []).append(place.sync)
         for place in found.places:
             if place.error is None:
-                self._plan_one(place, broken, wants)
+                self._plan_one(
+                    place, broken, wants, "a `to` of this sync is not known" if place.sync in unknown else ""
+                )
         return found
 
     def _open(self) -> None:
         plan = self._plan
         sources = [source.read for sync in plan.syncs for source in sync.sources]
-        needs = [need for target in plan.targets.values() for need in target.needs.values()]
+        used = {destination.target for sync in plan.syncs for destination in sync.destinations}
+        needs = [need for name in sorted(used) for need in plan.targets[name].needs.values()]
         reads = [*sources, plan.key.read, *(need.read for need in needs)]
         self._lease.open([read.provider for read in reads])
         key = self._lease.value(plan.key)
         self._keys = Keys.of(key, str(plan.key.read))
-        used = {destination.target for sync in plan.syncs for destination in sync.destinations}
         for name, wanted in plan.targets.items():
             if name in used:
                 kind = TARGETS.load(wanted.type)
@@ -208,7 +228,12 @@ class SyncRun:
         documents = self._lease.documents(reads)
         values: dict[str, list[Named]] = {sync.name: [] for sync in self._plan.syncs}
         for (sync, source), result in zip(pairs, expanded, strict=True):
-            for read in result if isinstance(result, list) else []:
+            listed = result if isinstance(result, list) else []
+            if is_pattern(source.read.path):
+                # Deleted, and still listed (as Vault does), or since then: it is not there. All of them: that is odd.
+                there = [read for read in listed if not isinstance(documents[read], NotFoundError)]
+                listed = there or listed
+            for read in listed:
                 document = documents[read]
                 try:
                     if isinstance(document, KeyleaseError):
@@ -241,6 +266,8 @@ class SyncRun:
             fields = [(None, None)]
         else:
             fields = [(source.selector[-1], source.selector)]
+        if not fields:
+            raise _empty(read)
         made = []
         for shown, selector in fields:
             name = source.naming.name(below, shown, alone=alone)
@@ -252,13 +279,17 @@ class SyncRun:
 
     # Where it shall be.
 
-    def _place_all(self, found: Planned, values: Mapping[str, list[Named]]) -> None:
+    def _place_all(self, found: Planned, values: Mapping[str, list[Named]]) -> set[str]:
+        """Returns the syncs some of whose destinations are not known: what they want there may be missing."""
+        unknown: set[str] = set()
         pairs = [(sync, each) for sync in self._plan.syncs for each in sync.destinations]
         selected = self._each(lambda pair: self.targets[pair[1].target].places(pair[1].to), pairs, "selecting targets")
         by_key: dict[tuple[str, str], PlacePlan] = {}
         for (sync, destination), places in zip(pairs, selected, strict=True):
             if isinstance(places, KeyleaseError):
+                unknown.add(sync.name)
                 found.failures.append(_of(places, destination.origin))
+                self._permissions(found, destination.target, places)
                 continue
             for place in places:
                 if not self._is_ours(place.address):
@@ -269,12 +300,13 @@ class SyncRun:
                 at.places[place.kind] = place
                 at.wanted += self._wanted(place, destination, values[sync.name])
         found.places = [by_key[key] for key in sorted(by_key)]
+        return unknown
 
     def _wanted(self, place: Place, destination: Destination, values: Sequence[Named]) -> list[Wanted]:
         target, naming = self.targets[destination.target], destination.naming
         found = []
         for each in values:
-            name = each.name if naming is None else naming.name(each.name, None, alone=False)
+            name = each.name if naming is None or not each.name else naming.again(each.name)
             if name is not None:
                 slot = target.slot(place, name)
                 found.append(
@@ -298,14 +330,25 @@ class SyncRun:
             result = by_address[place.address]
             if isinstance(result, KeyleaseError):
                 place.error = result
+                self._permissions(found, place.target, result)
             else:
                 place.listing = result
+
+    def _permissions(self, found: Planned, target: str, error: KeyleaseError) -> None:
+        if isinstance(error, RefusedError):
+            every = [each for sync in self._plan.syncs for each in sync.destinations]
+            tos = [each.to for each in every if each.target == target]
+            found.permissions[target] = self.targets[target].permissions(tos)
 
     def _listing(self, place: PlacePlan) -> Listing:
         return self.targets[place.target].list(next(iter(place.places.values())))
 
     def _plan_one(
-        self, place: PlacePlan, broken: Mapping[str, set[str]], wants: Mapping[tuple[str, Slot], list[str]]
+        self,
+        place: PlacePlan,
+        broken: Mapping[str, set[str]],
+        wants: Mapping[tuple[str, Slot], list[str]],
+        hold: str,
     ) -> None:
         assert place.listing is not None
         sync = next(each for each in self._plan.syncs if each.name == place.sync)
@@ -331,6 +374,7 @@ class SyncRun:
             {source.text for source in sync.sources},
             broken[place.sync],
             others,
+            hold,
         )
         target = self.targets[place.target]
         place.changes = plan_place(case, lambda each: target.check(place.places[each.slot.kind], each))
@@ -358,6 +402,15 @@ class SyncRun:
 def _of(error: KeyleaseError, origin: Origin) -> KeyleaseError:
     error.summary = f"{origin}: {error.summary}"
     return error
+
+
+def _empty(read: Read) -> KeyleaseError:
+    return NotFoundError(
+        f"{read} has no fields",
+        cause="somebody emptied it, or it was made as a folder",
+        change="give it fields, delete it, or leave it out of the pattern; what came by it before is kept, not pruned",
+        docs="sync-nothing",
+    )
 
 
 def _nothing(source: Source) -> KeyleaseError:

@@ -8,6 +8,8 @@ import pytest
 
 from keylease.context import Context
 from keylease.errors import RefusedError
+from keylease.http import Deadline
+from keylease.masking import Masker
 from keylease.model import Renewal
 from keylease.pipelines import renew
 from keylease.pipelines.renew import Renewer
@@ -82,3 +84,13 @@ def test_nothing_to_renew_starts_no_thread(context: Context) -> None:
     before = threading.active_count()
     with Renewer([], context):
         assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_the_deadline_goes_on_where_the_run_is_to_end_by_it(restart: bool) -> None:
+    context = Context({}, Masker(), Deadline(5.0))
+    lease, calls = renewal(0.15, 60.0)
+    with Renewer([lease], context, restart=restart):
+        time.sleep(0.5)
+    assert calls
+    assert (context.deadline.remaining > 4.6) is restart
