@@ -129,21 +129,18 @@ def _secret_bytes(node: ET.Element) -> bytes:
     return base64.b64decode(plain + "=" * (-len(plain) % 4))
 
 
+def _escaped(char: str) -> str:
+    """PrettyPrintWriter.java of XStream, `writeText` in its mode for XML 1.1."""
+    known = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\t": "\t", "\n": "\n"}
+    return known.get(char) or (f"&#x{ord(char):x};" if ord(char) < 32 or 127 <= ord(char) < 160 else char)
+
+
 def redacted(credential: Credential) -> str:
     """SECRETS_REDACTED of CredentialsStoreAction.java, written by XStream's PrettyPrintWriter."""
     plugin, *_, hidden = CLASSES[credential.kind]
 
     def element(name: str, text: str) -> str:
-        escaped = text
-        for char, to in (
-            ("&", "&amp;"),
-            ("<", "&lt;"),
-            (">", "&gt;"),
-            ('"', "&quot;"),
-            ("'", "&apos;"),
-            ("\r", "&#xd;"),
-        ):
-            escaped = escaped.replace(char, to)
+        escaped = "".join(_escaped(char) for char in text)
         return f"  <{name}>{escaped}</{name}>\n"
 
     lines = element("scope", credential.scope) if credential.scope else ""

@@ -173,7 +173,14 @@ def test_a_token_needs_no_crumb(jenkins: FakeJenkins) -> None:
     target = target_of(jenkins)
     put(target, at(target), "A", "value")
     target.delete(at(target), Slot("credential", "A"))
-    assert not [each for each in jenkins.requests if each.header("Cookie") or "crumb" in each.target]
+    token = jenkins.users[USER].token
+    encoded = base64.b64encode(f"{USER}:{token}".encode()).decode()
+    for each in jenkins.requests:
+        assert not each.header("Cookie")
+        assert "crumb" not in each.target
+        assert each.header("Authorization") == f"Basic {encoded}"
+        assert token not in each.target
+        assert token.encode() not in each.body
 
 
 def test_a_password_needs_a_crumb_and_its_session(jenkins: FakeJenkins) -> None:
@@ -196,6 +203,19 @@ def test_without_a_crumb_issuer_a_password_is_enough(jenkins: FakeJenkins) -> No
     target = target_of(jenkins, password=True)
     put(target, at(target), "A", "value")
     assert jenkins.credentials("team/app")["A"].value == b"value"
+
+
+def test_a_crumb_without_a_session(jenkins: FakeJenkins) -> None:
+    # As with the Strict Crumb Issuer; a cookie that is taken back is not sent.
+    with Misbehaving() as server:
+        crumb = {"crumb": "c" * 64, "crumbRequestField": "Jenkins-Crumb"}
+        server.on("/crumbIssuer/*", reply(json=crumb, headers={"Set-Cookie": "remember-me=; Max-Age=0; Path=/"}))
+        server.on("*/createCredentials", reply(403, body=b"No valid crumb was included in the request"), reply(500))
+        target = target_of(jenkins, url=server.url, retries=0)
+        with pytest.raises(UnreachableError):
+            put(target, at(target), "A", "value")
+        last = server.requests[-1]
+        assert (last.method, last.header("Jenkins-Crumb"), last.header("Cookie")) == ("POST", "c" * 64, "")
 
 
 def test_a_session_that_gets_lost(jenkins: FakeJenkins) -> None:
@@ -375,14 +395,3 @@ def test_an_address_of_another_server(jenkins: FakeJenkins) -> None:
     target = target_of(jenkins)
     with pytest.raises(UsageError, match=r"on 'ci\.example\.com'"):
         target.places(target.parse("jenkins://ci.example.com?folder=team/app"))
-
-
-def test_the_login_is_in_no_request_but_its_header(jenkins: FakeJenkins) -> None:
-    target = target_of(jenkins)
-    put(target, at(target), "A", "value")
-    token = jenkins.users[USER].token
-    encoded = base64.b64encode(f"{USER}:{token}".encode()).decode()
-    for each in jenkins.requests:
-        assert each.header("Authorization") == f"Basic {encoded}"
-        assert token not in each.target
-        assert token.encode() not in each.body

@@ -319,6 +319,17 @@ def test_a_change_of_what_is_declared_is_an_update(jenkins: FakeJenkins) -> None
     assert held["A"].description.startswith("new [keylease SYSTEM ")
 
 
+def test_a_description_of_somebody_else_is_kept(jenkins: FakeJenkins) -> None:
+    target = target_of(jenkins)
+    place = at(target)
+    jenkins.plant("team/app", "", Credential(TEXT, "A", "GLOBAL", "für\n<b>ML</b> \x01 & co", {}, {"secret": b"x"}))
+    run(target, place, {"A": "1"}, adopt=True)
+    found = jenkins.credentials("team/app")["A"]
+    assert found.value == b"1"
+    assert found.description.startswith("für\n<b>ML</b>  & co [keylease ")
+    assert actions(target, place, {"A": "1"}) == {"A": "unchanged"}
+
+
 def test_types_in_a_language_that_the_server_insists_on(jenkins: FakeJenkins) -> None:
     target = target_of(jenkins)
     put(target, at(target), "A", "value")

@@ -47,11 +47,11 @@ class Item(Struct, frozen=True):
 
 
 class _Crumb(Struct, frozen=True):
-    """header: the crumb's. cookie: of the session that it is good for."""
+    """header: the crumb's. cookie: of the session that it is good for; None where the issuer needs no session."""
 
     header: str
     value: Secret
-    cookie: Secret
+    cookie: Secret | None
 
 
 class JenkinsApi:
@@ -152,7 +152,8 @@ class JenkinsApi:
             headers["Content-Type"] = "application/xml; charset=utf-8"
         if self._crumb and method != "GET":
             headers[self._crumb.header] = self._crumb.value.reveal()
-            headers["Cookie"] = self._crumb.cookie.reveal()
+            if self._crumb.cookie is not None:
+                headers["Cookie"] = self._crumb.cookie.reveal()
         return self._http.request(method, self.url + path, data=body, headers=headers)
 
     def _new_crumb(self) -> bool:
@@ -172,11 +173,11 @@ class JenkinsApi:
                 cookies = http.cookies.SimpleCookie(line)
             except http.cookies.CookieError:
                 continue
-            pairs += [f"{name}={morsel.coded_value}" for name, morsel in cookies.items()]
+            pairs += [f"{name}={morsel.coded_value}" for name, morsel in cookies.items() if morsel.value]
         usable = all(pair.isascii() and pair.isprintable() and len(pair) < 4096 for pair in pairs)
         if not answer.ok or value is None or not usable or not isinstance(header, str) or not _TOKEN.fullmatch(header):
             return False
-        cookie = self._seal("; ".join(pairs), f"{VENDOR}: session")
+        cookie = self._seal("; ".join(pairs), f"{VENDOR}: session") if pairs else None
         self._crumb = _Crumb(header, self._seal(value, f"{VENDOR}: crumb"), cookie)
         return True
 

@@ -147,8 +147,12 @@ def _problem(text: str) -> str:
 
 
 def document(kind: str, name: str, scope: Scope, description: str, parts: Parts, *, file_name: str = "") -> bytes:
-    """The credential as XML in ASCII: servlets take a body for ISO-8859-1 unless they are told otherwise."""
-    fields = [_element("scope", scope), _element("id", name), _element("description", description)]
+    """The credential as XML in ASCII: servlets take a body for ISO-8859-1 unless they are told otherwise.
+
+    Of a description that somebody else wrote, what XML can't hold is left out.
+    """
+    about = _NO_XML.sub("", description)
+    fields = [_element("scope", scope), _element("id", name), _element("description", about)]
     if parts.username is not None:
         fields.append(_element("username", parts.username.reveal()))
         # A missing one is read as true: UsernamePasswordCredentialsImpl.java, `isUsernameSecret`.
@@ -178,9 +182,11 @@ def _element(name: str, text: str) -> str:
 def existing(text: str) -> Existing | None:
     """What a ``config.xml`` tells; None if it is none.
 
-    XStream2.java, `PrettyPrintWriter.XML_1_1`: there is no declaration, and no document type ever.
+    XStream2.java, `PrettyPrintWriter.XML_1_1`: no declaration, never a document type, and control characters as
+    references, which XML 1.0 does not have.
     """
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", _NO_XML.sub("", text))
+    text = re.sub(r"&#x(0?[0-8bcefBCEF]|1[0-9a-fA-F]);", "", text)
     if "<!" in text:  # entities come with a document type; Jenkins writes none
         return None
     try:
