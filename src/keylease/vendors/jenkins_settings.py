@@ -35,8 +35,8 @@ class JenkinsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     url: the server's address, with the path that it has. Falls back to ``JENKINS_URL``; on another host than that one's
         the job must allow it (``KEYLEASE_ALLOW_HOSTS``).
     user: whose token it is. Falls back to ``JENKINS_USER_ID``.
-    token, token_env: an API token of that user (or the password, where there must be one: then each write needs a
-        crumb, which is fetched), or the variable that holds it: by default ``JENKINS_API_TOKEN``.
+    token: an API token of that user; or the password, where there must be one: writes then need a crumb, which is fetched.
+    token_env: the variable that holds the token; ``JENKINS_API_TOKEN`` unless given.
     ca_certificate: of the server: a path, PEM text, or PEM in base64.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
     """
@@ -58,11 +58,13 @@ class JenkinsTo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A domain of a store of credentials, and what is written there.
 
     folder: whose store it is, by its full name (``team/app``); empty for the system's own.
-    domain: of the store; empty for the global one.
-    kind: of credential. username: of the kinds that have one; without it, the value is a JSON object that has it.
-    scope: of the system store; GLOBAL unless given, an existing credential keeps its own. description, file_name: an
-        existing credential keeps its own unless given; file_name is the ID by default.
-    server: host and path of the server, as our own addresses have it; must be the target's.
+    domain: the credentials domain in that store; empty for the global one.
+    kind: the type of credential.
+    username: of the kinds that have one; without it, the value is a JSON object that has it.
+    scope: in the system store; GLOBAL unless given, but an existing credential keeps its own.
+    description: shown in Jenkins, with our mark behind it; an existing credential keeps its own unless one is given.
+    file_name: of a secret file; the ID unless given, but an existing credential keeps its own.
+    server: host and path, as canonical addresses have them; must be the target's own.
     """
 
     folder: str = ""
