@@ -35,7 +35,7 @@ class JenkinsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     url: the server's address, with the path that it has. Falls back to ``JENKINS_URL``; on another host than that one's
         the job must allow it (``KEYLEASE_ALLOW_HOSTS``).
     user: whose token it is. Falls back to ``JENKINS_USER_ID``.
-    token: an API token of that user; or the password, where there must be one: writes then need a crumb, which is fetched.
+    token: an API token of that user; or the password, where there must be one: writes then need a crumb, and get it.
     token_env: the variable that holds the token; ``JENKINS_API_TOKEN`` unless given.
     ca_certificate: of the server: a path, PEM text, or PEM in base64.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
