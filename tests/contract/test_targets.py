@@ -1,4 +1,5 @@
 """What every target keeps to. One harness per implementation; the battery runs on each, and on the one in memory."""
+# long file: one list of rules, read as a whole
 
 import importlib
 import logging

@@ -13,6 +13,7 @@ What it can't show: the wording of GitHub's errors beyond the documented ones (c
 secondary limits (they are not published in full), replication delays, SAML, enterprise policies, classic tokens, what
 GitHub's own clock and ETags do under load, and whether its real caps of Dependabot secrets are others.
 """
+# long file: one server, whose parts all share its state
 
 import hashlib
 import json
@@ -30,22 +31,23 @@ import jwt
 from nacl.exceptions import CryptoError
 
 from tests.fakes.github_openapi import SPEC, problem, sample
-from tests.fakes.github_rest_state import ALL, Clock, Credential, Limits, Repository, Store, Value
+from tests.fakes.github_rest_state import (
+    ALL,
+    CAPS,
+    LARGEST,
+    Clock,
+    Credential,
+    Limits,
+    Repository,
+    Store,
+    Value,
+    as_it_is,
+    may_see,
+    minimal,
+    properties,
+)
 from tests.fakes.loopback import Exchange, LoopbackServer, Received
 
-LARGEST = 48 * 1024
-CAPS = {
-    ("repository", "secret"): 100,
-    ("repository", "variable"): 500,
-    ("repository", "dependabot"): 100,
-    ("repository", "codespaces"): 100,
-    ("environment", "secret"): 100,
-    ("environment", "variable"): 100,
-    ("organization", "secret"): 1000,
-    ("organization", "variable"): 1000,
-    ("organization", "dependabot"): 1000,
-    ("organization", "codespaces"): 100,
-}
 _KINDS = {
     "actions/secrets": "secret",
     "actions/variables": "variable",
@@ -279,14 +281,14 @@ class GitHubRest(LoopbackServer):
         mine = [
             each
             for name, each in sorted(self.repositories.items())
-            if name.startswith(f"{found[1].lower()}/") and _may_see(credential, name)
+            if name.startswith(f"{found[1].lower()}/") and may_see(credential, name)
         ]
         page = self._paged(request, mine, 100, headers, link=True)
-        return 200, [_minimal(each) if found[2] == "repos" else _properties(each) for each in page]
+        return 200, [minimal(each) if found[2] == "repos" else properties(each) for each in page]
 
     def _visible(self, credential: Credential, full_name: str) -> Repository:
         repository = self.repositories.get(full_name.lower())
-        if repository is None or not _may_see(credential, full_name):
+        if repository is None or not may_see(credential, full_name):
             raise _Refused(404, "Not Found")
         return repository
 
@@ -390,7 +392,7 @@ class GitHubRest(LoopbackServer):
             body = request.json()
             data = body["value"].encode() if "value" in body else there.data
             self._check(store, kind, level, name, data)
-            self._keep(store, name, data, {**_as_it_is(there), **body}, level)
+            self._keep(store, name, data, {**as_it_is(there), **body}, level)
             return 204, None
         if request.method == "GET":
             return 200, self._shown(kind, name, there, request.path.rpartition("/")[0])
@@ -408,7 +410,7 @@ class GitHubRest(LoopbackServer):
             return 204, None
         chosen = [each for each in self.repositories.values() if each.id in there.selected]
         page = self._paged(request, chosen, 100, headers)
-        return 200, {"total_count": len(chosen), "repositories": [_minimal(each) for each in page]}
+        return 200, {"total_count": len(chosen), "repositories": [minimal(each) for each in page]}
 
     def _check(self, store: Store, kind: str, level: str, name: str, data: bytes) -> None:
         if not _NAME.fullmatch(name) or name.startswith("GITHUB_"):
@@ -426,26 +428,3 @@ class GitHubRest(LoopbackServer):
             # Whoever does not name the selected ones has none: https://github.com/external-secrets/external-secrets
             # issue 6514.
             made.selected = list(body.get("selected_repository_ids", ())) if made.visibility == "selected" else []
-
-
-def _as_it_is(value: Value) -> dict[str, Any]:
-    return {"visibility": value.visibility, "selected_repository_ids": value.selected} if value.visibility else {}
-
-
-def _may_see(credential: Credential, full_name: str) -> bool:
-    return credential.repositories is None or full_name.lower() in credential.repositories
-
-
-def _minimal(repository: Repository) -> dict[str, Any]:
-    _, _, name = repository.full_name.partition("/")
-    given = {"id": repository.id, "name": name, "full_name": repository.full_name}
-    return sample("minimal-repository", **given, archived=repository.archived, topics=list(repository.topics))
-
-
-def _properties(repository: Repository) -> dict[str, Any]:
-    return {
-        "repository_id": repository.id,
-        "repository_name": repository.full_name.partition("/")[2],
-        "repository_full_name": repository.full_name,
-        "properties": [{"property_name": name, "value": value} for name, value in repository.properties.items()],
-    }

@@ -4,9 +4,25 @@ import base64
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from nacl.public import PrivateKey, SealedBox
 
+from tests.fakes.github_openapi import sample
+
+LARGEST = 48 * 1024
+CAPS = {
+    ("repository", "secret"): 100,
+    ("repository", "variable"): 500,
+    ("repository", "dependabot"): 100,
+    ("repository", "codespaces"): 100,
+    ("environment", "secret"): 100,
+    ("environment", "variable"): 100,
+    ("organization", "secret"): 1000,
+    ("organization", "variable"): 1000,
+    ("organization", "dependabot"): 1000,
+    ("organization", "codespaces"): 100,
+}
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 
 
@@ -154,3 +170,30 @@ class Limits:
                 return True
             self._written.append(now)
         return False
+
+
+def as_it_is(value: Value) -> dict[str, Any]:
+    """Who sees a value, as a request would say it."""
+    return {"visibility": value.visibility, "selected_repository_ids": value.selected} if value.visibility else {}
+
+
+def may_see(credential: Credential, full_name: str) -> bool:
+    """Whether the repository is in the credential's list."""
+    return credential.repositories is None or full_name.lower() in credential.repositories
+
+
+def minimal(repository: Repository) -> dict[str, Any]:
+    """As in a list of repositories."""
+    _, _, name = repository.full_name.partition("/")
+    given = {"id": repository.id, "name": name, "full_name": repository.full_name}
+    return sample("minimal-repository", **given, archived=repository.archived, topics=list(repository.topics))
+
+
+def properties(repository: Repository) -> dict[str, Any]:
+    """As in a list of custom property values."""
+    return {
+        "repository_id": repository.id,
+        "repository_name": repository.full_name.partition("/")[2],
+        "repository_full_name": repository.full_name,
+        "properties": [{"property_name": name, "value": value} for name, value in repository.properties.items()],
+    }

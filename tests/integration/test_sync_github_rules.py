@@ -1,15 +1,9 @@
-"""GitHub's own rules: visibility, selectors, limits, conditional requests, Apps."""
+"""GitHub's own rules: visibility, selectors, what is asked for."""
 
-import sqlite3
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from keylease.context import Context
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
@@ -18,13 +12,13 @@ from keylease.masking import Masker
 from keylease.secret import Secret
 from keylease.sync import ledger as ledgers
 from keylease.sync.ledger import Keys, Ledger
-from keylease.sync.model import Entry, Slot, Wanted
-from keylease.targets.base import Place
+from keylease.sync.model import Entry, Slot
 from keylease.targets.github import GitHubTarget
-from keylease.vendors.github_settings import GitHubSettings, GitHubTo, Select
+from keylease.vendors.github_settings import GitHubSettings, Select
 from tests.fakes.github_rest import GitHubRest
-from tests.fakes.loopback import Exchange, Received
-from tests.fakes.misbehaving import redirect
+from tests.fakes.loopback import Received
+from tests.fakes.misbehaving import drop, redirect, reply
+from tests.integration.github_sync import place_of, put, stored, target_of, to
 from tests.leaks import Seeded
 
 KEYS = Keys.of(Secret("k" * 32), "a test")
@@ -37,34 +31,6 @@ def github() -> Iterator[GitHubRest]:
         server.add_repository("acme/trainer", environments={"prod"})
         yield server
         assert server.problems == []
-
-
-def target_of(github: GitHubRest, seconds: float = 60, **settings: Any) -> GitHubTarget:
-    context = Context({}, Masker(), Deadline(seconds))
-    if "app_id" not in settings:
-        settings["token"] = context.seal(settings.get("token") or github.add_token(), "token")
-    given = {"url": github.url, "writes_per_minute": 10_000, "points_per_minute": 0, **settings}
-    return GitHubTarget("github", GitHubTarget.complete(GitHubSettings(**given), {}), context)
-
-
-def to(**given: Any) -> GitHubTo:
-    made = GitHubTarget.checked(GitHubTo(**given))
-    assert isinstance(made, GitHubTo)
-    return made
-
-
-def place_of(target: GitHubTarget, **given: Any) -> Place:
-    [place] = target.places(to(**given))
-    return place
-
-
-def put(target: GitHubTarget, place: Place, name: str, value: str = "value", *, exists: bool = False) -> None:
-    wanted = Wanted(target.slot(place, name), target.context.seal(value, name), "vault://kv/x", "vault://kv/*")
-    target.put(place, Wanted(wanted.slot, wanted.value, "s", "p", "", place.options), exists=exists)
-
-
-def stored(github: GitHubRest, kind: str, name: str = "NAME", place: str = "acme") -> Any:
-    return github.store(place, kind).values[name]
 
 
 # Visibility.
@@ -235,262 +201,6 @@ def test_a_renamed_repository_is_followed_on_the_same_host_only(github: GitHubRe
         target.list(place)
 
 
-# Limits.
-
-
-def test_reads_stop_before_the_hour_is_used_up_and_go_on_in_the_next(github: GitHubRest) -> None:
-    github.limits.primary, github.limits.window = 12, 3.0
-    target = target_of(github)
-    place = place_of(target, repository="acme/trainer")
-    threads = [threading.Thread(target=target.list, args=(place,)) for _ in range(9)]
-    github.before = lambda request: request.headers.__delitem__("If-None-Match")
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(github.requests) == 18
-    assert github.limits.hits == 0, "no request was sent in vain"
-
-
-def test_a_used_up_hour_that_ends_after_the_deadline_is_said_at_once(github: GitHubRest) -> None:
-    github.limits.primary = 2
-    target = target_of(github, seconds=30)
-    place = place_of(target, repository="acme/trainer")
-    target.list(place)
-    github.put("acme/trainer", "secret", "NEW", "value")
-    started = time.monotonic()
-    with pytest.raises(UnreachableError, match=r"GMT.*deadline") as caught:
-        target.list(place)
-    assert time.monotonic() - started < 1
-    assert "cache" in caught.value.diagnostics()
-
-
-@pytest.mark.parametrize("code", [403, 429])
-def test_a_secondary_limit_is_waited_for(github: GitHubRest, code: int) -> None:
-    github.limits.writes, github.limits.retry_after = 3, 1
-    target = target_of(github)
-    place = place_of(target, repository="acme/trainer")
-    started = time.monotonic()
-    for number in range(5):
-        put(target, place, f"N{number}")
-    assert len(github.held("acme/trainer", "secret")) == 5
-    assert time.monotonic() - started > 1
-    assert github.limits.hits == 1, "it is not asked again before the time"
-
-
-def test_a_secondary_limit_without_a_time_is_a_minute(github: GitHubRest) -> None:
-    github.limits.writes, github.limits.retry_after = 1, None
-    target = target_of(github, seconds=20)
-    place = place_of(target, repository="acme/trainer")
-    put(target, place, "A")
-    with pytest.raises(UnreachableError, match="secondary"):
-        put(target, place, "B")
-
-
-def test_writes_are_paced_and_one_at_a_time(github: GitHubRest) -> None:
-    target = target_of(github, writes_per_minute=600)
-    place = place_of(target, repository="acme/trainer")
-    started = time.monotonic()
-    threads = [threading.Thread(target=put, args=(target, place, f"N{number}")) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - started >= 0.7
-    assert github.overlapping == 0
-    assert len(github.held("acme/trainer", "secret")) == 8
-
-
-def test_a_place_that_is_full_says_so(github: GitHubRest) -> None:
-    target = target_of(github)
-    for number in range(100):
-        github.put("acme/trainer", "secret", f"N{number}", "value")
-    place = place_of(target, repository="acme/trainer")
-    limits = {next(iter(limit.kinds)): limit.most for limit in target.list(place).limits}
-    assert limits == {"secret": 100, "variable": 499, "codespaces": 100}
-    with pytest.raises(RefusedError):
-        put(target, place, "ONE_MORE")
-
-
-# Conditional requests.
-
-
-def test_what_has_not_changed_costs_nothing(github: GitHubRest, seeded: Seeded, tmp_path: Path) -> None:
-    cache, token = tmp_path / "cache.db", github.add_token()
-    seeded.add(token)
-    github.put("acme/trainer", "secret", "S", seeded.new("secret"))
-    github.put("acme/trainer", "variable", "V", seeded.new("variable"))
-    given = {"cache": str(cache), "token": token}
-
-    def used() -> int:
-        return github.limits.primary - github.limits.standing(token)[0]
-
-    def listing(kind: str = "secret", **more: Any) -> Mapping[Slot, Any]:
-        target = target_of(github, **{**given, **more})
-        return target.list(place_of(target, repository="acme/trainer", kind=kind)).remotes
-
-    first = listing()
-    assert used() == 2
-    assert listing().keys() == first.keys() == {Slot("secret", "S"), Slot("variable", "V")}
-    assert used() == 2, "two 304s"
-    assert cache.stat().st_mode & 0o777 == 0o600
-    # A variable's value is never in the file (`seeded` looks), so who wants it asks.
-    value = listing("variable")[Slot("variable", "V")].value
-    assert value.reveal().encode() == github.value("acme/trainer", "variable", "V")
-    assert used() == 3
-    github.put("acme/trainer", "secret", "NEW", "value")
-    assert Slot("secret", "NEW") in listing()
-    # Another credential's answers are not used; nor is what somebody has written into the file.
-    other = github.add_token()
-    seeded.add(other)
-    assert listing(token=other).keys() == listing().keys()
-    with sqlite3.connect(cache) as file:
-        file.execute("UPDATE pages SET body = replace(body, 'NEW', 'OLD')")
-    file.close()
-    assert Slot("secret", "NEW") in listing()
-
-
-def test_a_broken_cache_is_made_anew(github: GitHubRest, tmp_path: Path) -> None:
-    cache = tmp_path / "cache.db"
-    cache.write_bytes(b"no database" * 1000)
-    target = target_of(github, cache=str(cache))
-    place = place_of(target, repository="acme/trainer")
-    target.list(place)
-    assert cache.read_bytes().startswith(b"SQLite format 3")
-    with pytest.raises(UsageError, match="cache"):
-        target_of(github, cache=str(tmp_path / "no" / "such")).list(place)
-
-
-# Credentials.
-
-
-@pytest.fixture(scope="module")
-def key_pair() -> tuple[str, str]:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public.decode()
-
-
-def app_of(github: GitHubRest, seeded: Seeded, private: str, **settings: Any) -> GitHubTarget:
-    seeded.add(private)
-    github.on_token = seeded.add
-    return target_of(github, app_id=1234, private_key=Secret(private), **settings)
-
-
-def test_an_app_gets_a_token_per_account_and_renews_it(
-    github: GitHubRest, seeded: Seeded, key_pair: tuple[str, str]
-) -> None:
-    private, public = key_pair
-    github.add_repository("other/x")
-    github.organizations.discard("other")  # a person's account
-    github.add_app("1234", public, {"acme": 7, "other": 8})
-    target = app_of(github, seeded, private)
-    places = [place_of(target, repository=name) for name in ("acme/trainer", "other/x")]
-    for place in places * 2:
-        put(target, place, "NAME")
-    tokens = [request for request in github.requests if request.path.endswith("/access_tokens")]
-    assert [request.path for request in tokens] == [
-        "/app/installations/7/access_tokens",
-        "/app/installations/8/access_tokens",
-    ]
-    github.app_token_life = 60  # ends before the spare time is over: each request needs a new one
-    target = app_of(github, seeded, private, installation_id=7)
-    before = len(github.requests)
-    target.list(place_of(target, repository="acme/trainer"))
-    target.list(place_of(target, repository="acme/trainer"))
-    made = [r for r in github.requests[before:] if r.path.endswith("/access_tokens")]
-    assert len(made) > 1
-    assert not any(r.path.endswith("/installation") for r in github.requests[before:])
-
-
-def test_an_apps_permissions_are_checked_before_anything_is_written(
-    github: GitHubRest, seeded: Seeded, key_pair: tuple[str, str]
-) -> None:
-    private, public = key_pair
-    github.add_app("1234", public, {"acme": 7}, secrets="read", environments="")
-    target = app_of(github, seeded, private)
-    for given in ({}, {"environment": "prod"}):
-        place = place_of(target, repository="acme/trainer", **given)
-        with pytest.raises(RefusedError, match="nothing was written") as caught:
-            target.record(place, "one", {1: "{}"}, {})
-        wanted = "Environments" if given else "Secrets"
-        assert f"`{wanted}: read and write`" in caught.value.diagnostics()
-    assert [path for _, path in github.log if not path.startswith("/app/")] == []
-
-
-def test_apps_that_are_none(github: GitHubRest, seeded: Seeded, key_pair: tuple[str, str]) -> None:
-    private, public = key_pair
-    github.add_app("1234", public, {"other": 8})
-    target = app_of(github, seeded, private)
-    with pytest.raises(NotFoundError, match="there is none") as missing:
-        target.list(place_of(target, repository="acme/trainer"))
-    assert "install it" in missing.value.diagnostics()
-    github.apps["1234"] = (public.replace("A", "B", 0), {"acme": 7}, github.apps["1234"][2])
-    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    target = app_of(github, seeded, stranger.decode())
-    with pytest.raises(RefusedError, match="401") as refused:
-        target.list(place_of(target, repository="acme/trainer"))
-    assert "belongs to this App" in refused.value.diagnostics()
-    target = app_of(github, seeded, "-----BEGIN NOTHING-----")
-    with pytest.raises(UsageError, match="no RSA key"):
-        target.list(place_of(target, repository="acme/trainer"))
-
-
-def test_an_apps_key_from_a_file(github: GitHubRest, seeded: Seeded, key_pair: tuple[str, str], tmp_path: Path) -> None:
-    private, public = key_pair
-    seeded.add(private)
-    github.on_token = seeded.add
-    github.add_app("1234", public, {"acme": 7})
-    path = tmp_path / "key.pem"
-    path.write_text(private)
-    seeded.allow_file(path, private)
-    target = target_of(github, app_id="1234", private_key_file=str(path))
-    assert target.list(place_of(target, repository="acme/trainer")).remotes == {}
-    gone = target_of(github, app_id="1234", private_key_file=str(tmp_path / "none"))
-    with pytest.raises(UsageError, match="can't read"):
-        gone.list(place_of(gone, repository="acme/trainer"))
-
-
-def test_the_jobs_own_token_is_told_apart(github: GitHubRest, seeded: Seeded) -> None:
-    token = github.add_token(kind="integration", secrets="", actions_variables="")
-    seeded.add(token)
-    env = {"SYNC_TOKEN": token, "GITHUB_TOKEN": token, "GITHUB_ACTIONS": "true"}
-    with pytest.raises(UsageError, match="can't write secrets"):
-        GitHubTarget.complete(GitHubSettings(token_env="SYNC_TOKEN"), env)
-    # Where only one of the two names is there, GitHub's refusal is explained.
-    target = target_of(github, token=token)
-    with pytest.raises(RefusedError) as caught:
-        target.list(place_of(target, repository="acme/trainer"))
-    assert "GITHUB_TOKEN can never have it" in caught.value.diagnostics()
-
-
-def test_an_expired_token(github: GitHubRest, seeded: Seeded) -> None:
-    token = github.add_token()
-    seeded.add(token)
-    github.credentials[token].expires_at = 0
-    target = target_of(github, token=token)
-    with pytest.raises(RefusedError, match="401") as caught:
-        target.list(place_of(target, repository="acme/trainer"))
-    assert "expired" in caught.value.diagnostics()
-
-
-def test_a_token_without_single_sign_on(github: GitHubRest) -> None:
-    def sso(exchange: Exchange) -> None:
-        headers = {"X-GitHub-SSO": "required; url=https://github.com/orgs/acme/sso"}
-        exchange.answer_json(403, {"message": "Resource protected by organization SAML enforcement."}, headers)
-
-    github.before = lambda _: sso
-    target = target_of(github)
-    with pytest.raises(RefusedError) as caught:
-        target.list(place_of(target, repository="acme/trainer"))
-    assert "single sign-on" in caught.value.diagnostics()
-
-
 def test_permissions_are_the_least() -> None:
     context = Context({}, Masker(), Deadline(10))
     target = GitHubTarget("github", GitHubSettings(token=context.seal("t" * 20, "t")), context)
@@ -520,3 +230,43 @@ def test_ledgers_of_two_servers_are_not_each_others(github: GitHubRest) -> None:
     assert ledgers.read("github://acme/trainer", "one", texts, KEYS).unknown
     with pytest.raises(UsageError, match="is not the server"):
         target.places(GitHubTarget.parse("github://acme/trainer?host=ghe.example.com"))
+
+
+def test_names_of_environments_are_quoted(github: GitHubRest) -> None:
+    name = "Prod/EU west?x=1&y#é"
+    github.repositories["acme/trainer"].environments.add(name.lower())
+    target = target_of(github)
+    place = place_of(target, repository="acme/trainer", environment=name)
+    put(target, place, "NAME")
+    assert github.value(f"acme/trainer?{name}", "secret", "NAME") == b"value"
+    [again] = target.places(target.parse(place.address))
+    assert again.address == place.address
+    assert Slot("secret", "NAME") in target.list(again).remotes
+
+
+def test_other_peoples_variables_are_not_masked_in_our_output(github: GitHubRest) -> None:
+    github.put("acme/trainer", "variable", "STAGE", "production-eu")
+    target = target_of(github)
+    listing = target.list(place_of(target, repository="acme/trainer", kind="variable"))
+    assert listing.remotes[Slot("variable", "STAGE")].value == Secret("production-eu")
+    assert target.context.masker.scrub("production-eu") == "production-eu"
+
+
+@pytest.mark.parametrize("kind", ["secret", "variable"])
+def test_a_write_that_may_have_been_done_is_never_called_refused(github: GitHubRest, kind: str) -> None:
+    target = target_of(github)
+    place = place_of(target, repository="acme/trainer", kind=kind)
+    seen: list[str] = []
+
+    def lost(request: Received) -> Any:
+        seen.append(request.method)
+        return drop()
+
+    def then_refused(request: Received) -> Any:
+        return reply(403, json={"message": "no"}) if seen and request.method != "GET" else None
+
+    github.before, github.after = then_refused, lost
+    with pytest.raises(UnreachableError, match="may have been carried out"):
+        put(target, place, "NAME")
+    github.before = github.after = lambda _: None
+    assert github.value("acme/trainer", kind, "NAME") == b"value"

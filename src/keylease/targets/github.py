@@ -6,7 +6,7 @@ https://docs.github.com/rest/actions/secrets, …/actions/variables, …/dependa
 
 import base64
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -117,15 +117,16 @@ class GitHubTarget(Target):
             kinds = self._kinds.get(place.address, set()) | {place.kind}
         variables = self._items(at, place.address, "variable", values="variable" in kinds)
         ledgers: dict[str, dict[int, str]] = {}
-        remotes: dict[Slot, Remote] = {}
         for item in variables:
             part = part_of(item["name"])
             if part:
                 ledgers.setdefault(part[0], {})[part[1]] = item["value"]
-            else:
-                value = self._seal(item) if "variable" in kinds else None
+        owned = {slot for records in ledgers.values() for slot in claimed(records)}
+        remotes: dict[Slot, Remote] = {}
+        for item in variables:
+            if not part_of(item["name"]):
+                value = self._held(item, owned) if "variable" in kinds else None
                 self._add(remotes, place.address, "variable", item, value)
-        owned = [slot for records in ledgers.values() for slot in claimed(records)]
         # A ledger may still name a kind that nothing is written to any more.
         kinds |= {slot.kind for slot in owned if slot.kind in KINDS[at.level]}
         for kind in sorted(kinds - {"variable"}):
@@ -144,8 +145,11 @@ class GitHubTarget(Target):
         doing = f"{address}: listing {shown(kind, 2)}"
         return self._api(at.owner).pages(path_of(at, kind), key, doing, needs_of(at.level, kind, "read"), values=values)
 
-    def _seal(self, item: Mapping[str, Any]) -> Secret:
-        return self.context.seal(item["value"], f"GitHub variable {item['name']}")
+    def _held(self, item: Mapping[str, Any], owned: Container[Slot]) -> Secret:
+        # Other people's variables hold words like `production`, which must not vanish from our own output.
+        name, value = item["name"], item["value"]
+        mine = Slot("variable", name) in owned
+        return self.context.seal(value, f"GitHub variable {name}") if mine else Secret(value)
 
     def _add(
         self, remotes: dict[Slot, Remote], address: str, kind: str, item: Mapping[str, Any], value: Secret | None

@@ -134,18 +134,20 @@ class Api:
         """(the last answer, whether an earlier attempt may have been carried out)."""
         unsure = False
         for attempt in range(self._wire.retries + 1):
-            last = attempt == self._wire.retries
+            last, after = attempt == self._wire.retries, ""
             try:
                 reply = self.send(verb, path, body=body, retried=False)
                 if last or reply.status not in TRANSIENT or reply.status == 429:
                     return reply, unsure
+                after = reply.headers.get("retry-after", "")
             except DeadlineError:
                 raise
             except UnreachableError:
                 if last:
                     raise
             unsure = True
-            time.sleep(random.uniform(0.05, min(5.0, 0.2 * 2**attempt)))
+            pause = random.uniform(0.05, min(5.0, 0.2 * 2**attempt))
+            self._wire.pace.wait(float(after) if after.isdigit() else pause, "GitHub has trouble and asked to wait")
         raise AssertionError("the last attempt returns or raises")
 
     def pages(self, path: str, key: str, doing: str, needs: str, *, values: bool = False) -> list[Item]:
@@ -164,8 +166,12 @@ class Api:
     def _counted(self, path: str, key: str, doing: str, needs: str, *, values: bool) -> list[Item] | None:
         size = VARIABLES_PAGE if key == "variables" else PAGE
         found: dict[Any, Item] = {}
+        total = None
         for number in range(1, 10_000):
             page = self._page(path, {"per_page": size, "page": number}, key, doing, needs, values=values)
+            if total not in (None, page.total):
+                break  # it has changed since the first page: items may have moved from one page to another
+            total = page.total
             found |= {item.get("name") if key != "repositories" else item["id"]: item for item in page.items}
             if len(found) == page.total:
                 return list(found.values())

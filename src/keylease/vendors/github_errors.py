@@ -128,6 +128,8 @@ def garbage(doing: str, status: int, what: str = "the answer") -> UnreachableErr
 def _forbidden(reply: Reply, wanted: str) -> str:
     if reply.headers.get("x-github-sso", "").startswith("required"):
         return "the token is not authorised for the organisation's single sign-on (SAML)"
+    if "archived" in reply.message.lower():
+        return "the repository is archived, and so can't be written to"
     if "by integration" in reply.message:
         return (
             f"the App, or the job's own GITHUB_TOKEN, lacks {wanted}; GITHUB_TOKEN can never have it, whatever "

@@ -78,7 +78,7 @@ class Pace:
             yield from self._counted(who, READ)
             return
         with self._writing:
-            self._wait(self._last_write + self._spacing - self._now(), "writes are paced")
+            self.wait(self._last_write + self._spacing - self._now(), "writes are paced")
             self._last_write = self._now()
             yield from self._counted(who, WRITE)
 
@@ -91,7 +91,7 @@ class Pace:
                     self._spent.append((self._now(), points))
                     budget.under_way += 1
                     break
-            self._wait(pause, why)
+            self.wait(pause, why)
         try:
             yield
         finally:
@@ -141,7 +141,8 @@ class Pace:
             self._blocked_until = max(self._blocked_until, self._now() + pause)
         return True
 
-    def _wait(self, seconds: float, why: str) -> None:
+    def wait(self, seconds: float, why: str) -> None:
+        """Raises :class:`UnreachableError` at once when the deadline comes first."""
         if seconds <= 0:
             return
         if seconds >= self._deadline.remaining:

@@ -1,5 +1,6 @@
 """How GitHub is reached and what a sync writes to there, as the user writes it."""
 
+import functools
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -223,6 +224,7 @@ def checked(to: GitHubTo) -> GitHubTo:
     )
 
 
+@functools.lru_cache(maxsize=256)  # a place is looked at once per value and request
 def parse(address: str) -> GitHubTo:
     """From ``github://acme/trainer?environment=prod&kind=variable`` or ``github://acme?visibility=private``."""
     scheme, found, rest = address.partition("://")
