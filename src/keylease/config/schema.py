@@ -2,43 +2,59 @@
 
 import inspect
 import re
+import typing
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from keylease.config.convert import fields_of, is_a, is_secret
 from keylease.config.document import VERSION, NeededSecret, RunSettings, SecretItem, UseItem
+from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
 from keylease.config.values import DURATION_PATTERN
-from keylease.registry import EXCHANGERS
+from keylease.registry import EXCHANGERS, TARGETS
 from keylease.secret import Secret
 
 ID = "https://raw.githubusercontent.com/keylease/keylease/main/src/keylease/config/keylease.schema.json"
 
-_NAMES = "[a-z_]+(?:, [a-z_]+)*"
-_SETTING = re.compile(rf"(?:^|(?<=\. ))({_NAMES}): (.*?)(?=(?: {_NAMES}: )|$)")
+NAME = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+"""Of a provider or target."""
+
+_TARGET = "Which of `targets`. Needed where several could be meant."
+_FROM = "What is read: SCHEME://path, with wildcards; or the long form; or a list of these."
+_TO = "Where it goes: github://owner/repository, …; or the long form; or a list of these."
 
 
 def json_schema() -> dict[str, Any]:
     """The schema. It is looser than Keylease in what a schema can't say: references, duplicate names, circles."""
     settings = {name: EXCHANGERS.load(name).Settings for name in EXCHANGERS}
+    of_targets = {name: TARGETS.load(name).Settings for name in TARGETS}
+    tos = {name: TARGETS.load(name).To for name in TARGETS}
+    items = [RunSettings, UseItem, SecretItem, NeededSecret, NamingKeys, FromItem, SyncSettings, LedgerSettings]
     _, parts = msgspec.json.schema_components(
-        [RunSettings, UseItem, SecretItem, NeededSecret, *settings.values()],
+        [*items, *settings.values(), *of_targets.values(), *tos.values()],
         schema_hook=_hook,
         ref_template="#/$defs/{name}",
     )
-    for struct in (RunSettings, *settings.values()):
+    for struct in (RunSettings, *settings.values(), *of_targets.values()):
         _with_durations(parts[struct.__name__]["properties"], struct)
-    providers = []
-    for name, struct in settings.items():
-        part = parts[struct.__name__]
-        _described(part, struct)
-        for key, hint in fields_of(struct).items():
-            if is_secret(hint):
-                description = f"Read with another provider's lease. From a variable: {key}_env."
-                part["properties"][key] = {"$ref": "#/$defs/NeededSecret", "description": description}
-        part["properties"] = {"type": {"const": name, "description": "What the provider is."}, **part["properties"]}
-        part["required"] = ["type", *part.get("required", [])]
-        providers.append({"$ref": f"#/$defs/{struct.__name__}"})
+    providers = [_typed(parts[struct.__name__], name, struct, "provider") for name, struct in settings.items()]
+    targets = [_typed(parts[struct.__name__], name, struct, "target") for name, struct in of_targets.items()]
+    naming = parts.pop("NamingKeys")["properties"]
+    for struct in tos.values():
+        for each in _nested(struct):
+            _described(parts[each.__name__], each)
+        own = parts[struct.__name__]
+        own["properties"] = {"target": {"type": "string", "description": _TARGET}, **own["properties"], **naming}
+    sync = parts.pop("SyncSettings")
+    sync["properties"] |= {
+        "from": _several([{"type": "string", "minLength": 1}, {"$ref": "#/$defs/FromItem"}], _FROM),
+        "to": _several(
+            [{"type": "string", "minLength": 1}, *({"$ref": f"#/$defs/{each.__name__}"} for each in tos.values())], _TO
+        ),
+    }
+    sync["required"] = [*sync.get("required", []), "from", "to"]
+    parts["Sync"] = sync
     for part in parts.values():
         _without_null(part)
         part.pop("title", None)
@@ -54,7 +70,7 @@ def json_schema() -> dict[str, Any]:
             "providers": {
                 "description": "Where credentials and secrets come from, by a name of your choice.",
                 "type": "object",
-                "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"},
+                "propertyNames": {"pattern": NAME},
                 "additionalProperties": _one_of(providers),
             },
             "leases": {
@@ -62,8 +78,21 @@ def json_schema() -> dict[str, Any]:
                 "type": "array",
                 "items": _one_of([{"$ref": "#/$defs/UseItem"}, {"$ref": "#/$defs/SecretItem"}]),
             },
+            "targets": {
+                "description": "Where `keylease sync` writes to, by a name of your choice.",
+                "type": "object",
+                "propertyNames": {"pattern": NAME},
+                "additionalProperties": _one_of(targets),
+            },
+            "ledger": {"$ref": "#/$defs/LedgerSettings"},
+            "sync": {
+                "description": "What `keylease sync` keeps in line with the managers. See docs/sync.md.",
+                "type": "array",
+                "items": {"$ref": "#/$defs/Sync"},
+            },
         },
         "required": ["version"],
+        "dependentRequired": {"sync": ["ledger"]},
         "additionalProperties": False,
         "$defs": dict(sorted(parts.items())),
     }
@@ -74,6 +103,36 @@ def json_text() -> str:
     import json
 
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def _typed(part: dict[str, Any], name: str, struct: type, what: str) -> dict[str, Any]:
+    """Finish the schema of a provider's or target's settings; returns a reference to it."""
+    _described(part, struct)
+    for key, hint in fields_of(struct).items():
+        if is_secret(hint):
+            description = f"Read with {'another' if what == 'provider' else 'a'} provider's lease. "
+            description += f"From a variable: {key}_env."
+            part["properties"][key] = {"$ref": "#/$defs/NeededSecret", "description": description}
+    part["properties"] = {"type": {"const": name, "description": f"What the {what} is."}, **part["properties"]}
+    part["required"] = ["type", *part.get("required", [])]
+    return {"$ref": f"#/$defs/{struct.__name__}"}
+
+
+def _several(choices: list[dict[str, Any]], description: str) -> dict[str, Any]:
+    """One of `choices`, or a list of them. A short form is text."""
+    return {
+        "description": description,
+        "anyOf": [*choices, {"type": "array", "minItems": 1, "items": {"anyOf": choices}}],
+    }
+
+
+def _nested(struct: type) -> Iterator[type]:
+    """`struct`, and the structs in its fields."""
+    yield struct
+    for hint in fields_of(struct).values():
+        for part in (hint, *typing.get_args(hint)):
+            if isinstance(part, type) and issubclass(part, msgspec.Struct):
+                yield from _nested(part)
 
 
 def _one_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -103,13 +162,16 @@ def _described(part: dict[str, Any], struct: type) -> None:
     """Give each setting what the type's docstring says of it: paragraphs ``name, other: what they are.``"""
     text = inspect.getdoc(struct) or ""  # none under python -OO
     part["description"], _, rest = text.partition("\n\n")
+    # Other words before a colon are none: "of the server: a path".
+    name = "(?:" + "|".join(map(re.escape, part["properties"])) + ")"
+    setting = re.compile(rf"(?:^|(?<=\. ))({name}(?:, {name})*): (.*?)(?=(?:(?<=\.) {name}(?:, {name})*: )|$)")
     for line in re.sub(r"\n\s+", " ", rest).splitlines():
         # A second setting of a line begins after a full stop: "timeout: of one attempt. retries: attempts after …"
-        for names, what in _SETTING.findall(line):
+        for names, what in setting.findall(line):
+            said = what.replace("``", "`")
             for name in names.split(", "):
                 if name in part["properties"]:
-                    described = what[0].upper() + what[1:].replace("``", "`")
-                    part["properties"][name].setdefault("description", described)
+                    part["properties"][name].setdefault("description", said[0].upper() + said[1:])
 
 
 def _without_null(part: dict[str, Any]) -> None:

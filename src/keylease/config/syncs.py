@@ -1,5 +1,6 @@
 """``sync:``, ``targets:`` and ``ledger:`` of keylease.yml."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from keylease.config.document import NeededSecret, RunSettings
 from keylease.config.leases import check_secret_keys, needed, options_of
 from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
 from keylease.config.values import nearest
-from keylease.config.yamltree import Node, fail
+from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
 from keylease.model import Env, Origin, Plan, Provider, Read
 from keylease.pipelines.sync import Destination, Source, Sync, SyncPlan
@@ -19,6 +20,7 @@ from keylease.sync.ledger import SYNC_NAME
 from keylease.sync.model import Policy
 from keylease.sync.naming import Naming, is_pattern, pattern_of
 
+_TARGET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NAMING = tuple(fields_of(NamingKeys))
 
 
@@ -35,7 +37,16 @@ class Syncs:
 
     def plan(self, plan: Plan, sections: Mapping[str, Node]) -> SyncPlan:
         """All of it, checked. `plan` holds the providers."""
-        for name, node in mapping(sections.get("targets", Node({}, 1)), self._source, "targets").items():
+        targets = sections.get("targets", Node({}, 1))
+        for name, node in mapping(targets, self._source, "targets").items():
+            if not _TARGET_NAME.fullmatch(name):
+                raise fail(
+                    self._source,
+                    targets.lines[name],
+                    f"targets.{shown(name)}",
+                    "can't be a target's name",
+                    "a name begins with a letter and has letters, digits, - and _ only, 64 at most",
+                )
             self._add_target(name, node)
         syncs = []
         nodes = sequence(sections["sync"], self._source, "sync")

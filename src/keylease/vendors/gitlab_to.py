@@ -20,9 +20,10 @@ OPTIONS = ("type", "masked", "hidden", "protected", "raw", "description")
 
 
 class Projects(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which projects of a group. names: globs on the path below the group, or on its last segment. topics: all of them.
+    """Which projects of a group; archived ones are never meant.
 
-    subgroups: whether those of subgroups are meant too. Archived ones never are.
+    names: globs on the path below the group, or on its last segment. topics: all of them.
+    subgroups: whether those of subgroups are meant too.
     """
 
     names: str | list[str] = []
@@ -38,6 +39,7 @@ class GitLabTo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scope: the environment scope. type: `env_var` (GitLab's default) or `file`. masked: in jobs' logs.
     hidden: never shown again (only from the start: a variable can't be hidden later).
     protected: only for protected branches and tags. raw: ``$`` in a value is no reference to another variable.
+    description: shown in GitLab's settings.
     """
 
     project: str | list[str] = ""

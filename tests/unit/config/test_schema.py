@@ -9,13 +9,26 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from keylease import config
-from keylease.config import schema
+from keylease.config import keyleasefile, schema
 from keylease.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "src/keylease/config/keylease.schema.json"
 EXAMPLES = sorted((ROOT / "examples").rglob("keylease*.yml"))
 ENV = {"VAULT_ADDR": "https://vault.example.com"}
+
+SYNC = """version: 1
+providers:
+  v: {type: vault, url: https://v.example.com}
+targets:
+  g: {type: github, token_env: SYNC_TOKEN}
+ledger:
+  key: vault://secret/keylease#key
+sync:
+  - name: ml-prod
+    from: vault://secret/ml/*
+    to: github://acme/trainer
+"""
 
 PROVIDER = "version: 1\nproviders:\n  v: {type: vault, url: https://v.example.com}\n"
 
@@ -54,7 +67,10 @@ def test_an_example_fits_and_loads(path: Path) -> None:
     assert done.returncode == 0, done.stdout
     plan = config.load_file(path, ENV)
     assert plan.providers
-    assert plan.deliveries
+    if "\nsync:" in path.read_text(encoding="utf-8"):
+        assert config.load_sync(path, {**ENV, "SYNC_TOKEN": "x"}).syncs
+    else:
+        assert plan.deliveries or plan.uses
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,70 @@ def test_what_the_code_takes_it_takes_too(text: str) -> None:
 
     config.load_text(text, "k.yml", ENV)
     assert list(Draft202012Validator(schema.json_schema()).iter_errors(yaml.safe_load(text))) == []
+
+
+SYNCS = {
+    "no name": SYNC.replace("name: ml-prod", "prune: true"),
+    "a name with capitals": SYNC.replace("ml-prod", "ML"),
+    "no from": SYNC.replace("    from: vault://secret/ml/*\n", ""),
+    "no to": SYNC.replace("    to: github://acme/trainer\n", ""),
+    "an empty from": SYNC.replace("vault://secret/ml/*", "[]"),
+    "an unknown key": SYNC + "    prnue: true\n",
+    "an unknown key of from": SYNC.replace("vault://secret/ml/*", "{secret: 'vault://a/b', nmae: x}"),
+    "from without secret": SYNC.replace("vault://secret/ml/*", "{prefix: X_}"),
+    "an unknown key of to": SYNC.replace("github://acme/trainer", "{repository: acme/trainer, zzz: 1}"),
+    "an unknown case": SYNC.replace("github://acme/trainer", "{repository: acme/trainer, case: title}"),
+    "an unknown drift": SYNC + "    on_drift: shout\n",
+    "adopt a number": SYNC + "    adopt: 1\n",
+    "no ledger": SYNC.replace("ledger:\n  key: vault://secret/keylease#key\n", ""),
+    "a ledger without key": SYNC.replace("  key: vault://secret/keylease#key", "  kye: x"),
+    "an unknown target type": SYNC.replace("type: github", "type: gitbuh"),
+    "a target's unknown key": SYNC.replace("token_env:", "tokn_env:"),
+    "a token in the file": SYNC.replace("token_env: SYNC_TOKEN", "token: written-here"),
+    "a name without need": SYNC.replace("  g: {", "  'g g': {"),
+}
+
+
+@pytest.mark.parametrize("text", list(SYNCS.values()), ids=list(SYNCS))
+def test_what_it_refuses_of_a_sync_the_code_refuses_too(text: str) -> None:
+    import yaml
+
+    assert list(Draft202012Validator(schema.json_schema()).iter_errors(yaml.safe_load(text)))
+    with pytest.raises(UsageError, match=r"^k\.yml"):
+        keyleasefile.parse_sync(text, "k.yml", {**ENV, "SYNC_TOKEN": "x"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SYNC,
+        SYNC.replace("vault://secret/ml/*", "[{secret: 'vault://a/b#c', prefix: X_}, vault://secret/x]"),
+        SYNC.replace("github://acme/trainer", "{target: g, repository: acme/trainer, kind: variable, include: A*}"),
+        SYNC.replace(
+            "github://acme/trainer", "{organization: acme, select: {names: [a*]}, names: {A: B}, case: lower}"
+        ),
+        SYNC + "    prune: true\n    adopt: [A, B]\n    on_drift: keep\n",
+        SYNC.replace("key: vault://secret/keylease#key", "key: {secret: 'vault://secret/keylease#key', provider: v}"),
+        SYNC.replace("token_env: SYNC_TOKEN", "token: {secret: 'vault://github/token#token'}, timeout: 10s"),
+    ],
+)
+def test_what_the_code_takes_of_a_sync_it_takes_too(text: str) -> None:
+    import yaml
+
+    assert list(Draft202012Validator(schema.json_schema()).iter_errors(yaml.safe_load(text))) == []
+    keyleasefile.parse_sync(text, "k.yml", {**ENV, "SYNC_TOKEN": "x"})
+
+
+def test_a_description_is_whole() -> None:
+    found = schema.json_schema()["$defs"]
+    cut = [
+        f"{part}.{key}: {value['description']}"
+        for part, definition in found.items()
+        for key, value in definition["properties"].items()
+        if not value.get("description", "").endswith((".", ")", "`", "%", "w", "…", "}"))
+    ]
+    assert cut == []
+    assert found["GitHubTo"]["properties"]["repository"]["description"] == "`acme/trainer`."
 
 
 def test_it_is_json() -> None:
