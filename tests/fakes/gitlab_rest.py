@@ -266,7 +266,7 @@ class GitLab(LoopbackServer):
     def _scope(self, request: Received, container: Container) -> str | None:
         if container.level == "instance" or (container.level == "group" and self.version < (16, 9)):
             return None
-        return request.query.get("filter[environment_scope]", [None])[0] or None  # type: ignore[list-item]
+        return request.query.get("filter[environment_scope]", [None])[0] or None
 
     def _one(self, container: Container, key: str, scope: str | None) -> dict[str, Any]:
         found = self._find(container, key, scope)

@@ -86,7 +86,7 @@ class GitLabApi:
     def find(self, container: Container, key: str, scope: str) -> dict[str, Any] | None:
         """One variable; None if there is none."""
         answer = self._ask("get", f"{container.variables}/{key}", query=_filter(container, scope))
-        if answer.status == 404:
+        if answer.is_gone:
             return None
         doing = f"{container.address}: read {key}"
         if not answer.ok:
@@ -115,18 +115,21 @@ class GitLabApi:
                 if answer.ok:
                     return self._variable(doing, answer), True
                 error = self._refusal(doing, answer, container, writing=True)
-                if answer.status not in TRANSIENT and not (unknown and answer.is_taken):
+                if answer.status not in TRANSIENT and not answer.is_taken:
                     raise unknown_end(doing, error) if unknown else error
-                unknown = unknown or answer.status not in (425, 429)
-            if unknown:
+            taken = answer is not None and answer.is_taken
+            unknown = unknown or (answer is not None and answer.status not in (425, 429) and not taken)
+            if unknown or taken:
                 try:
                     there = self.find(container, key, scope)
                 except RefusedError as caught:
                     raise unknown_end(doing, caught) from None
-                if there is not None:
+                if there is not None and (unknown or there.get("value") is not None):
                     return there, False
+                if there is not None:
+                    raise error  # hidden, and not by any attempt of ours
             asked = answer.retry_after if answer else None
-            pause = random.uniform(0.05, min(_LONGEST_PAUSE, 0.2 * 2**attempt)) if asked is None else asked
+            pause = _backoff(attempt) if asked is None else asked
             attempt += 1
             if attempt > self.settings.retries or pause >= self.context.deadline.remaining:
                 raise error
@@ -143,8 +146,7 @@ class GitLabApi:
     def delete(self, container: Container, key: str, scope: str) -> None:
         """Delete a variable of this scope; one that is gone is no error."""
         answer = self._ask("delete", f"{container.variables}/{key}", query=_filter(container, scope))
-        # 404: the variable is gone. Of a container that is gone, there is nothing to delete either.
-        if not answer.ok and answer.status != 404:
+        if not answer.ok and not answer.is_gone:
             raise self._refusal(f"{container.address}: delete {key}", answer, container, writing=True)
 
     def _variable(self, doing: str, answer: GitLabAnswer) -> dict[str, Any]:
@@ -312,6 +314,10 @@ class _Sender:
         if not 200 <= response.status_code < 300:
             raise _NotDoneError(response)
         return response
+
+
+def _backoff(attempt: int) -> float:
+    return random.uniform(0.05, min(_LONGEST_PAUSE, 0.2 * 2**attempt))
 
 
 def _filter(container: Container, scope: str) -> dict[str, Any]:

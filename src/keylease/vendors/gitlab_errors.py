@@ -74,6 +74,11 @@ class GitLabAnswer(Struct, frozen=True):
         return one_line("; ".join(text for part in parts for text in _texts(part)))
 
     @property
+    def is_gone(self) -> bool:
+        """Whether there is no such variable: GitLab says so, and 404 alone could be of its container or of a proxy."""
+        return self.status == 404 and "variable not found" in self.message.lower()
+
+    @property
     def is_taken(self) -> bool:
         """Whether a variable was not made because there is one of its name and scope."""
         return self.status == 400 and "has already been taken" in self.message
