@@ -168,19 +168,17 @@ class Bound:
         pages, per = -(-(self.repositories + OTHERS) // 100), self.repositories
         everything = per * self.number
         return {
-            # resource_github_actions_secret.go, main at b6ce8c0 (2026-08-07): Create asks for the repository, the public key,
-            # writes, and gets the secret; Read, at each refresh, gets it; Update asks for the key, writes, and gets it.
-            # Without what finds the repositories.
+            # resource_github_actions_secret.go, main at b6ce8c0 (2026-08-07): Create asks for the repository and the
+            # public key, writes, and gets the secret; Read, at each refresh, gets it; Update asks for the key, writes,
+            # and gets it. Without what finds the repositories.
             "Terraform": {
                 "nothing there": 4 * everything,
                 "nothing changed": everything,
                 "one value changed": everything + 3 * per,
             },
-            # github-sync-fns.ts at df5ce66, syncSecrets: list, public key, putSecret of all, whatever has changed. One sync per
-            # repository; without the token of its App.
-            "Infisical": dict.fromkeys(
-                ("nothing there", "nothing changed", "one value changed"), 2 * per + everything
-            ),
+            # github-sync-fns.ts at df5ce66, syncSecrets: list, public key, putSecret of all, whatever has changed. One
+            # sync per repository; without the token of its App.
+            "Infisical": dict.fromkeys(("nothing there", "nothing changed", "one value changed"), 2 * per + everything),
             "PUT-everything loop": dict.fromkeys(
                 ("nothing there", "nothing changed", "one value changed"), pages + per + everything
             ),

@@ -1,4 +1,4 @@
-"""What a team writes itself to keep GitHub's secrets in line, as a baseline for `make bench`: PUT everything, each time.
+"""What a team writes itself to keep GitHub's secrets in line, as a baseline for `make bench`: write all, each time.
 
 requests and PyNaCl, one connection, one public key per repository; no plan, no ownership, no checks, no pace. What it
 writes is on standard input, {name: value}: what reading it from a manager takes is left out.
@@ -17,9 +17,9 @@ env = os.environ
 values = json.load(sys.stdin)
 session = requests.Session()
 session.trust_env = False
-session.headers.update(
-    {"Authorization": f"Bearer {env['SYNC_TOKEN']}", "Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-)  # fmt: skip
+session.headers["Authorization"] = f"Bearer {env['SYNC_TOKEN']}"
+session.headers["Accept"] = "application/vnd.github+json"
+session.headers["X-GitHub-Api-Version"] = "2022-11-28"
 
 
 def call(method: str, path: str, **more: object) -> requests.Response:
@@ -41,4 +41,5 @@ for name in names:
     box = nacl.public.SealedBox(nacl.public.PublicKey(base64.b64decode(key["key"])))
     for secret, value in values.items():
         sealed = base64.b64encode(box.encrypt(value.encode())).decode()
-        call("PUT", f"/repos/{name}/actions/secrets/{secret}", json={"encrypted_value": sealed, "key_id": key["key_id"]})
+        body = {"encrypted_value": sealed, "key_id": key["key_id"]}
+        call("PUT", f"/repos/{name}/actions/secrets/{secret}", json=body)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.json import format as format_json
 from msgspec.structs import replace
 
 from keylease.context import Context
@@ -149,7 +150,8 @@ def _report(
 
 def _show(report: Report, options: argparse.Namespace, env: Env) -> None:
     if options.format == "json":
-        text = json.dumps(as_json(report), indent=2) + "\n"
+        # The encoder's own `indent` is written in Python: with 10,000 values it took a fifth of the run.
+        text = format_json(json.dumps(as_json(report)), indent=2) + "\n"
     elif options.format == "markdown":
         text = as_markdown(report)
     else:

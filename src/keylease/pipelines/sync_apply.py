@@ -177,11 +177,10 @@ class _Place:
 
     def _finish(self, written: list[Change]) -> None:
         try:
-            now = self._target.list(self._any).remotes if written else {}
+            now = self._target.written(self._any, [change.slot for change in written]) if written else {}
             for change in written:
-                remote = now.get(change.slot)
-                if remote is not None:
-                    self._ledger.put(replace(self._entry(change), updated_at=remote.updated_at))
+                if change.slot in now:
+                    self._ledger.put(replace(self._entry(change), updated_at=now[change.slot]))
             self._record()
         except KeyleaseError as error:
             self._fail(None, error)

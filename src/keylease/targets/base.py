@@ -1,7 +1,7 @@
 """The contract of a target: a CI platform that holds secrets and variables."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -87,6 +87,10 @@ class Target(ABC):
     @abstractmethod
     def list(self, place: Place) -> Listing:
         """What is there, of all kinds that a sync may write, and all ledgers; from list calls only."""
+
+    def written(self, place: Place, slots: Collection[Slot]) -> Mapping[Slot, str]:
+        """``updated_at`` of those of `slots` that are there, now that they were written; from list calls only."""
+        return {slot: remote.updated_at for slot, remote in self.list(place).remotes.items() if slot in slots}
 
     @abstractmethod
     def check(self, place: Place, wanted: Wanted) -> str:

@@ -6,7 +6,7 @@ https://docs.github.com/rest/actions/secrets, …/actions/variables, …/dependa
 
 import base64
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -139,6 +139,15 @@ class GitHubTarget(Target):
                 options = {**remote.options, "repositories": tuple(sorted(names))}
                 remotes[slot] = Remote(slot, remote.updated_at, remote.value, options)
         return Listing(remotes, ledgers, limits_of(at.level, sum(map(len, ledgers.values()))))
+
+    def written(self, place: Place, slots: Collection[Slot]) -> Mapping[Slot, str]:
+        """Of the kinds that were written, only: one request less for a repository's secrets."""
+        at = settings_of.parse(place.address)
+        found = {}
+        for kind in sorted({slot.kind for slot in slots}):
+            items = self._items(at, place.address, kind, values=kind == "variable")
+            found.update({Slot(kind, item["name"]): item["updated_at"] for item in items})
+        return {slot: found[slot] for slot in slots if slot in found}
 
     def _items(self, at: GitHubTo, address: str, kind: str, *, values: bool = False) -> Sequence[dict[str, Any]]:
         key = "variables" if kind == "variable" else "secrets"
