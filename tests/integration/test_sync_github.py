@@ -276,6 +276,8 @@ def applied(job: dict[str, Any], github: GitHubRest, seeded: Seeded, kill_at: in
     github.before = github.after = lambda _: None
     seeded.saw("stdout", out, "stdout of a killed run")
     seeded.saw("stderr", err, "stderr of a killed run")
+    if child.returncode != -signal.SIGKILL:
+        print(err)
     return child.returncode
 
 
