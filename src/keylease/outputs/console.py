@@ -193,9 +193,12 @@ def set_up_logging(
     return log
 
 
-def table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> str:
-    """Rows of foreign text as aligned columns, one line per row; the first row is the heading."""
-    cells = [[one_line(cell, 120) for cell in row] for row in rows]
+def table(rows: Sequence[Sequence[str]], *, indent: str = "  ", limit: int = 120) -> str:
+    """Rows of foreign text as aligned columns, one line per row; the first row is the heading.
+
+    limit: characters of the last column; the others have 120.
+    """
+    cells = [[*(one_line(cell, 120) for cell in row[:-1]), one_line(row[-1], limit)] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)) for row in cells

@@ -16,7 +16,10 @@ FORMAT = 1
 """Of the JSON. Fields may be added; none is removed or changes its meaning without a new number."""
 
 MAX_ROWS = 400
-"""Rows of a Markdown table: a comment holds 65,536 characters."""
+MAX_MARKDOWN = 60_000
+"""Rows of a Markdown table, and its characters: a comment on GitHub holds 65,536."""
+
+MAX_REASON = 600
 
 _COLOURS = {"add": "32", "update": "33", "adopt": "36", "drifted": "35", "orphan": "31", "blocked": "31;1"}
 _ORDER = ("add", "update", "adopt", "drifted", "orphan", "blocked", "unchanged")
@@ -72,7 +75,7 @@ def as_table(report: Report, *, colour: bool, everything: bool = False) -> str:
             lines.append(f"  {one_line(section.error)}\n")
         if shown:
             rows = [[c.action, c.slot.kind, _named(c), c.source, _version(c), _effect(c)] for c in shown]
-            text = table([["", "Kind", "Name", "Source", "Version", "Why"], *rows])
+            text = table([["", "Kind", "Name", "Source", "Version", "Why"], *rows], limit=MAX_REASON)
             lines.append(_coloured(text, shown) if colour else text)
         if quiet and not section.error:
             lines.append(f"  {quiet} unchanged\n")
@@ -126,14 +129,27 @@ def as_markdown(report: Report, title: str = "Keylease sync") -> str:
         for change in section.changes
         if change.action != "unchanged"
     ]
-    if rows:
-        lines += ["| Place | Action | Name | Source | Why |", "| --- | --- | --- | --- | --- |"]
-        lines += ["| " + " | ".join(map(escape, row)) + " |" for row in rows[:MAX_ROWS]]
-    if len(rows) > MAX_ROWS:
-        lines += ["", f"… and {len(rows) - MAX_ROWS} more"]
+    shown = ["| " + " | ".join(map(escape, row)) + " |" for row in rows[:MAX_ROWS]]
+    if shown:
+        kept = _fitting(shown, MAX_MARKDOWN * 3 // 4)
+        lines += ["| Place | Action | Name | Source | Why |", "| --- | --- | --- | --- | --- |", *kept]
+        if len(kept) < len(rows):
+            lines += ["", f"… and {len(rows) - len(kept)} more"]
     errors = [f"{section.address}: {section.error}" for section in report.sections if section.error]
-    lines += ["", *(f"- {escape(problem)}" for problem in [*report.problems, *errors])]
+    problems = [f"- {escape(problem)}" for problem in [*report.problems, *errors]]
+    kept = _fitting(problems, MAX_MARKDOWN // 5)
+    lines += ["", *kept, *([f"- … and {len(problems) - len(kept)} more"] if len(kept) < len(problems) else [])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _fitting(lines: Sequence[str], most: int) -> list[str]:
+    kept: list[str] = []
+    for line in lines:
+        most -= len(line) + 1
+        if most < 0:
+            break
+        kept.append(line)
+    return kept
 
 
 def _named(change: Change) -> str:
