@@ -202,7 +202,8 @@ def test_a_list_that_changes_while_it_is_read_is_read_again(server: GitLab) -> N
 
     server.fault = once("GET", "/variables$", deletes)
     target = connected(server)
-    assert len(target.list(target.places(TRAINER)[0]).remotes) == 249
+    found = sorted(slot.name for slot in target.list(target.places(TRAINER)[0]).remotes)
+    assert found == [f"N{number:03}" for number in range(1, 250)]
 
 
 def test_a_proxy_that_drops_headers_hides_nothing(server: GitLab) -> None:
@@ -289,3 +290,13 @@ def test_what_is_gone_meanwhile(server: GitLab) -> None:
     with pytest.raises(NotFoundError, match="Variable Not Found"):
         target.put(place, each, exists=True)
     target.delete(place, each.slot)
+
+
+def test_a_project_that_is_gone_is_no_variable_that_is_gone(server: GitLab) -> None:
+    target = connected(server)
+    place, each = wanted(target, "A", LONG)
+    target.put(place, each, exists=False)
+    project = server.containers.pop(("project", "acme/trainer"))
+    with pytest.raises(NotFoundError, match="Project Not Found"):
+        target.delete(place, each.slot)
+    assert server.value(project, "A") == LONG

@@ -52,9 +52,9 @@ class GitLabApi:
     ) -> list[dict[str, Any]]:
         """All items of a list, page by page. Raises KeyleaseError; never returns less than there is."""
         for _ in range(3):
-            found, total = self._pages(path, doing, container, query or {})
+            found, totals = self._pages(path, doing, container, query or {})
             # An item that was deleted meanwhile moves others to a page that was read already.
-            if total is None or total == len(found):
+            if totals <= {len(found)}:
                 return found
         raise UnreachableError(
             f"GitLab: {doing}: the list has changed each time while it was read",
@@ -64,9 +64,11 @@ class GitLabApi:
 
     def _pages(
         self, path: str, doing: str, container: Container | None, query: Mapping[str, Any]
-    ) -> tuple[list[dict[str, Any]], int | None]:
+    ) -> tuple[list[dict[str, Any]], set[int]]:
+        """(items, how many there are by each of the answers)."""
         found: list[dict[str, Any]] = []
-        page, total = "1", None
+        totals: set[int] = set()
+        page = "1"
         while page:
             answer = self._ask("get", path, query={**query, "per_page": PAGE, "page": page})
             if not answer.ok:
@@ -80,8 +82,9 @@ class GitLabApi:
                 following = str(int(page) + 1) if len(answer.data) >= PAGE else ""
             if following and (not following.isdigit() or int(following) <= int(page) or not answer.data):
                 raise garbage(doing, answer)
-            page, total = following, answer.total
-        return found, total
+            totals |= set() if answer.total is None else {answer.total}
+            page = following
+        return found, totals
 
     def find(self, container: Container, key: str, scope: str) -> dict[str, Any] | None:
         """One variable; None if there is none."""
