@@ -78,12 +78,13 @@ class Fake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
         self._process.wait(10)
 
     def counts(self) -> Counter[str]:
-        """Requests by kind since the last call; "304" are those that were answered so, and "seconds" its CPU time."""
+        """Requests by kind since the last call; "304": of those, answered so."""
         return Counter(self._ask(["counts"]))
 
     def right(self, values: Mapping[str, str]) -> int:

@@ -133,3 +133,14 @@ def test_one_pace_per_host_and_run() -> None:
     assert pace_of(one, "github.com", 80, 900) is pace_of(one, "github.com", 60, 0)
     assert pace_of(one, "github.com", 80, 900) is not pace_of(one, "ghe.example.com", 80, 900)
     assert pace_of(one, "github.com", 80, 900) is not pace_of(two, "github.com", 80, 900)
+
+
+def test_zero_is_no_pace_until_somebody_sets_one() -> None:
+    clock = Clock()
+    made = pace(clock, writes=0)
+    for _ in range(1000):
+        send(made, write=True)
+    assert clock.slept == []
+    made.slow_down(60, 0)
+    send(made, write=True)
+    assert clock.slept == [1.0]
