@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keylease.context import Context
 from keylease.errors import NotFoundError, RefusedError, UnreachableError
+from keylease.http import Deadline
+from keylease.masking import Masker
 from keylease.sync.model import Change, Policy, Slot, Wanted
+from keylease.targets.gitlab import GitLabTarget
 from keylease.vendors.gitlab_rules import mask_problem
+from keylease.vendors.gitlab_settings import GitLabSettings
 from keylease.vendors.gitlab_to import GitLabTo, Projects
 from tests.fakes.gitlab_rest import MASKED, MASKED_AND_RAW, GitLab
 from tests.integration.gitlab_sync import LONG, TOKEN, Sync, connected, served
@@ -314,3 +319,25 @@ def test_an_administrators_cap_fails_one_alone(server: GitLab) -> None:
     [failed] = applied.failed
     assert "Maximum number of project ci variables (3) exceeded" in failed.error.summary
     assert len(applied.done) == 2
+
+
+def test_gitlab_coms_caps_are_known(server: GitLab) -> None:
+    env = {"SYNC_TOKEN": TOKEN}
+    settings = GitLabTarget.complete(GitLabSettings(token_env="SYNC_TOKEN"), env)
+    target = GitLabTarget("gitlab", settings, Context(env, Masker(), Deadline(5)))
+    for to, most in ((GitLabTo(project="acme/trainer"), 7_997), (GitLabTo(group="acme"), 29_997)):
+        [limit] = target._limits(target._of(target.places(to)[0]), 2)
+        assert limit.most == most, "two parts of ledgers are there, and one may come"
+    elsewhere = connected(server)
+    assert not elsewhere._limits(elsewhere._of(elsewhere.places(GitLabTo(group="acme"))[0]), 2)
+
+
+def test_a_thousand_projects_are_planned_by_a_list_each(server: GitLab) -> None:
+    for number in range(1000):
+        server.set(server.project(f"acme/many/p{number:04}"), "A", LONG)
+    target = connected(server)
+    places = target.places(GitLabTo(group="acme/many", projects=Projects()))
+    for place in places[:50]:
+        assert len(target.list(place).remotes) == 1
+    assert len(places) == 1000
+    assert len(server.requests) == 10 + 50

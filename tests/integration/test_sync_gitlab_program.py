@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import RunKeylease
 from tests.fakes.gitlab_rest import GitLab
-from tests.integration.gitlab_sync import served
+from tests.integration.gitlab_sync import PATHS, served
 from tests.leaks import Seeded
 from tests.servers.trust import Trust
 
@@ -171,3 +171,45 @@ def test_what_lacks_is_said_before_anything_is_written(
     done = keylease("sync", "plan", "--config", config, env=job["env"])
     assert done.returncode == 2
     assert "targets.gitlab.token_env" in done.stderr
+
+
+def test_every_way_to_say_where(
+    keylease: RunKeylease, trust: Trust, server: GitLab, job: dict[str, Any], seeded: Seeded
+) -> None:
+    server.project("acme/ml/trained", topics=["cuda"])
+    server.project("acme/ml/plain")
+    server.token(job["env"]["SYNC_TOKEN"], ["api"], admin=True, roles=PATHS)
+    where = [
+        '{{group: acme, projects: {{names: "ml/*", topics: [cuda]}}}}',
+        '{{group: acme/ml, prefix: ML_, protected: true, description: "of the manager"}}',
+        "gitlab://acme?level=group&scope=review/*",
+        "gitlab://?level=instance",
+        "{{project: [acme/trainer, acme/ml/server], hidden: true}}",
+    ]
+    items = "".join(f"      - {each}\n" for each in where)
+    head, _, tail = CONFIG.partition("    to:\n")
+    config = written(job, config=f"{head}    to:\n{items}    prune: true\n")
+    assert "prune" in tail
+    value = seeded.new("value-of-it")
+    trust.kv.put("ml/a", {"value": value})
+    done = keylease("sync", "apply", "--config", config, env=job["env"])
+    assert done.returncode == 0, done.stderr
+    found = {
+        (container.level, container.path, each["key"], each["environment_scope"]): each
+        for container in server.containers.values()
+        for each in container.variables
+        if not each["key"].startswith("KEYLEASE_LEDGER_")
+    }
+    assert set(found) == {
+        ("project", "acme/ml/trained", "A_VALUE", "*"),
+        ("group", "acme/ml", "ML_A_VALUE", "*"),
+        ("group", "acme", "A_VALUE", "review/*"),
+        ("instance", "", "A_VALUE", "*"),
+        ("project", "acme/trainer", "A_VALUE", "*"),
+        ("project", "acme/ml/server", "A_VALUE", "*"),
+    }
+    assert {each["value"] for each in found.values()} == {value}
+    assert {path for (_, path, *_), each in found.items() if each["hidden"]} == {"acme/trainer", "acme/ml/server"}
+    assert found["group", "acme/ml", "ML_A_VALUE", "*"]["protected"]
+    done = keylease("sync", "plan", "--check", "--config", config, env=job["env"])
+    assert done.returncode == 0, done.stdout + done.stderr
