@@ -20,10 +20,12 @@ import json
 import random
 import re
 import secrets
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -82,8 +84,8 @@ class GitHubRest(LoopbackServer):
     being done. validate: hold everything against the description (switch off for measuring).
     """
 
-    def __init__(self, *, port: int = 0, validate: bool = True) -> None:
-        super().__init__(port=port)
+    def __init__(self, *, port: int = 0, validate: bool = True, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(port=port, tls=tls)
         self.clock = Clock()
         self.limits = Limits(self.clock)
         self.organizations: set[str] = set()
@@ -155,7 +157,8 @@ class GitHubRest(LoopbackServer):
 
     def handle(self, exchange: Exchange) -> None:
         """See LoopbackServer."""
-        request = exchange.request
+        # An Enterprise Server's API is below this path.
+        request = replace(exchange.request, target=exchange.request.target.removeprefix("/api/v3"))
         fault = self.before(request)
         if fault is not None:
             fault(exchange)
@@ -215,11 +218,13 @@ class GitHubRest(LoopbackServer):
     def _limited(self, request: Received, token: str, headers: dict[str, str], *, write: bool) -> None:
         if self.limits.standing(token)[0] == 0:
             self.limits.hits += 1
-            raise _Refused(403, "API rate limit exceeded for user ID 1.")
+            raise _Refused(self.limits.status, "API rate limit exceeded for user ID 1.")
         if self.limits.barred(write=write):
             more = {} if self.limits.retry_after is None else {"Retry_After": str(self.limits.retry_after)}
             raise _Refused(
-                403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.", **more
+                self.limits.status,
+                "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+                **more,
             )
 
     def _routed(self, request: Received, token: str, headers: dict[str, str]) -> tuple[int, Any]:

@@ -128,7 +128,7 @@ class Limits:
     """Primary and secondary rate limits. 304s are free of the primary one.
 
     primary: requests per `window` seconds, per credential. writes: how many per minute; 0 is any number. retry_after:
-    whether a secondary limit says for how long.
+    whether a secondary limit says for how long. status: of an answer that says later.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -141,6 +141,7 @@ class Limits:
         self._written: list[float] = []
         self._barred_until = 0.0
         self.hits = 0
+        self.status = 403
 
     def standing(self, token: str) -> tuple[int, int]:
         """(remaining, reset)."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from keylease.context import Context
 from keylease.errors import KeyleaseError, UnreachableError
@@ -320,3 +322,59 @@ def test_killed_at_each_write(
     done = keylease(*check, env=job["env"])
     assert done.returncode == 0, done.stdout
     assert github.statuses[304] > 0
+
+
+APP_CONFIG = """
+version: 1
+providers:
+  vault: {{type: vault, url: {bao}, role: {role}, mount: {mount}, audience: "{audience}"}}
+targets:
+  github:
+    {{type: github, url: "{github}", app_id: 99, private_key: {{secret: "vault://{kv}/app#key"}}}}
+ledger:
+  key: vault://{kv}/keylease#sync_key
+sync:
+  - name: ml
+    from: vault://{kv}/ml/*
+    to:
+      - {{target: github, organization: acme, repositories: [trainer]}}
+      - {{target: github, organization: acme, select: {{names: "ml-*", topics: [gpu]}}, kind: dependabot, prefix: ML_}}
+      - github://acme/trainer?environment=prod
+"""
+
+
+def test_an_app_whose_key_is_in_vault_syncs_an_organisation(
+    github: GitHubRest, trust: Trust, seeded: Seeded, tmp_path: Path, keylease: RunKeylease
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    seeded.add(private)
+    github.on_token = seeded.add
+    github.add_app("99", public, {"acme": 7})
+    github.add_repository("acme/trainer", environments={"prod"})
+    for name in ("ml-a", "ml-b", "other"):
+        github.add_repository(f"acme/{name}", topics=("gpu",))
+    github.add_repository("acme/ml-old", topics=("gpu",), archived=True)
+    trust.kv.put("app", {"key": private})
+    trust.kv.put("keylease", {"sync_key": seeded.new("ledger-key-of-32-bytes-and-more")})
+    value = seeded.new("db")
+    trust.kv.put("ml/db", {"password": value})
+    config = tmp_path / "keylease.yml"
+    given = {"bao": trust.bao.url, "role": trust.role, "mount": trust.mount, "audience": trust.audience}
+    config.write_text(APP_CONFIG.format(github=github.url, kv=trust.kv.mount, **given))
+    env = trust.issuer.github_env()
+    done = keylease("sync", "plan", "--check", "--config", str(config), env=env)
+    assert done.returncode == 1, done.stderr
+    assert [path for method, path in github.log if not path.startswith("/app/")] == []
+    done = keylease("sync", "apply", "--config", str(config), env=env)
+    assert done.returncode == 0, done.stderr
+    held = {"DB_PASSWORD": value}
+    assert github.held("acme", "secret") == held
+    assert github.store("acme", "secret").values["DB_PASSWORD"].visibility == "selected"
+    assert github.held("acme/trainer?prod", "secret") == held
+    for name in ("ml-a", "ml-b"):
+        assert github.held(f"acme/{name}", "dependabot") == {"ML_DB_PASSWORD": value}
+    for name in ("other", "ml-old", "trainer"):
+        assert github.held(f"acme/{name}", "dependabot") == {}
+    assert keylease("sync", "plan", "--check", "--config", str(config), env=env).returncode == 0

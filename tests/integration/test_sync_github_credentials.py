@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from keylease.errors import NotFoundError, RefusedError, UsageError
+from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.secret import Secret
 from keylease.targets.github import GitHubTarget
 from keylease.vendors.github_settings import GitHubSettings
@@ -16,6 +16,7 @@ from tests.fakes.github_rest import GitHubRest
 from tests.fakes.loopback import Exchange
 from tests.integration.github_sync import place_of, put, target_of
 from tests.leaks import Seeded
+from tests.servers.tls import ThrowawayCA
 
 
 @pytest.fixture
@@ -152,3 +153,21 @@ def test_a_token_without_single_sign_on(github: GitHubRest) -> None:
     with pytest.raises(RefusedError) as caught:
         target.list(place_of(target, repository="acme/trainer"))
     assert "single sign-on" in caught.value.diagnostics()
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_an_enterprise_server_with_a_ca_of_its_own(ca: ThrowawayCA, tmp_path: Path, as_text: bool) -> None:
+    with GitHubRest(tls=ca.server_context()) as server:
+        server.add_repository("acme/trainer")
+        url, path = f"{server.url}/api/v3", ca.write(tmp_path)
+        stranger = target_of(server, url=url)
+        with pytest.raises(UnreachableError, match="not trusted"):
+            stranger.list(place_of(stranger, repository="acme/trainer"))
+        target = target_of(server, url=url, ca_certificate=path.read_text() if as_text else str(path))
+        place = place_of(target, repository="acme/trainer")
+        assert place.address == f"github://acme/trainer?host=127.0.0.1:{server.port}"
+        for kind in ("secret", "variable"):
+            put(target, place_of(target, repository="acme/trainer", kind=kind), "NAME")
+        assert {str(slot) for slot in target.list(place).remotes} == {"secret NAME", "variable NAME"}
+        assert server.problems == []
+        assert all(request.path.startswith("/api/v3/repos/") for request in server.requests)

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from keylease.errors import RefusedError, UnreachableError, UsageError
-from keylease.sync.model import Slot
+from keylease.parallel import parallel
+from keylease.sync.model import Listing, Slot
+from keylease.vendors.github_settings import Select
 from tests.fakes.github_rest import GitHubRest
-from tests.integration.github_sync import place_of, put, target_of
+from tests.fakes.misbehaving import reply
+from tests.integration.github_sync import place_of, put, target_of, to
 from tests.leaks import Seeded
 
 
@@ -54,7 +57,7 @@ def test_a_used_up_hour_that_ends_after_the_deadline_is_said_at_once(github: Git
 
 @pytest.mark.parametrize("code", [403, 429])
 def test_a_secondary_limit_is_waited_for(github: GitHubRest, code: int) -> None:
-    github.limits.writes, github.limits.retry_after = 3, 1
+    github.limits.writes, github.limits.retry_after, github.limits.status = 3, 1, code
     target = target_of(github)
     place = place_of(target, repository="acme/trainer")
     started = time.monotonic()
@@ -146,3 +149,31 @@ def test_a_broken_cache_is_made_anew(github: GitHubRest, tmp_path: Path) -> None
     assert cache.read_bytes().startswith(b"SQLite format 3")
     with pytest.raises(UsageError, match="cache"):
         target_of(github, cache=str(tmp_path / "no" / "such")).list(place)
+
+
+def test_a_limit_that_never_ends_is_no_missing_permission(github: GitHubRest) -> None:
+    said = {"message": "You have exceeded a secondary rate limit."}
+    github.before = lambda _: reply(403, json=said, headers={"Retry-After": "0"})
+    target = target_of(github)
+    with pytest.raises(UnreachableError, match="still a rate limit"):
+        target.list(place_of(target, repository="acme/trainer"))
+    with pytest.raises(UnreachableError, match="still a rate limit"):
+        put(target, place_of(target, repository="acme/trainer", kind="variable"), "NAME")
+
+
+def test_a_thousand_repositories_take_two_requests_each(tmp_path: Path) -> None:
+    with GitHubRest(validate=False) as github:
+        for number in range(1000):
+            github.add_repository(f"acme/r{number}")
+            for name in range(10):
+                github.put(f"acme/r{number}", "secret", f"N{name}", "value")
+        token = github.add_token()
+        for used in (2010, 2020):
+            target = target_of(github, token=token, cache=str(tmp_path / "cache.db"))
+            places = target.places(to(organization="acme", select=Select(names="r*")))
+            listings = parallel(target.list, places, target.context.deadline, "listing")
+            assert all(isinstance(each, Listing) and len(each.remotes) == 10 for each in listings)
+            # The second time all lists are 304s; that of the repositories itself is not kept.
+            assert github.limits.primary - github.limits.standing(token)[0] == used
+        assert github.statuses[304] == 2000
+        assert len(github.requests) == 2 * 2010

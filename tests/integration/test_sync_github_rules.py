@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from keylease.context import Context
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
@@ -270,3 +271,20 @@ def test_a_write_that_may_have_been_done_is_never_called_refused(github: GitHubR
         put(target, place, "NAME")
     github.before = github.after = lambda _: None
     assert github.value("acme/trainer", kind, "NAME") == b"value"
+
+
+def test_the_fake_knows_what_github_describes() -> None:
+    with GitHubRest() as server:
+        server.add_repository("acme/trainer")
+        headers = {"Authorization": f"Bearer {server.add_token()}"}
+        variables = f"{server.url}/repos/acme/trainer/actions/variables"
+        asked = requests.get(variables, params={"size": 3}, headers=headers, timeout=5)
+        made = requests.post(variables, json={"name": "A", "value": "1", "masked": True}, headers=headers, timeout=5)
+        assert (asked.status_code, made.status_code) == (200, 201)
+        assert len(server.problems) == 2
+        assert "the parameter size is not described" in server.problems[0]
+        assert "masked is not described" in server.problems[1]
+        secret = {"encrypted_value": "no box", "key_id": server.store("acme/trainer", "secret").key_id}
+        put_secret = variables.replace("variables", "secrets") + "/A"
+        assert requests.put(put_secret, json=secret, headers=headers, timeout=5).status_code == 422
+        assert requests.get(f"{server.url}/repos/acme/trainer", timeout=5).status_code == 401

@@ -83,8 +83,14 @@ class Api:
                 reply = self._once(verb, url, body, etag, retried=retried)
             self._wire.pace.told(who, reply.headers)
             if not self._wire.pace.limited(reply.status, reply.headers, reply.message, attempt):
-                break
-        return reply
+                return reply
+        raise UnreachableError(
+            f"GitHub: {verb} {path}: still a rate limit after {_LIMIT_ATTEMPTS} times of waiting as long as asked",
+            cause="others use the same credential, or GitHub has throttled it",
+            change="run it again later, or take a credential of its own for this sync",
+            docs="github-rate-limit",
+            detail=reply.detail,
+        )
 
     def _once(self, verb: str, url: str, body: Any, etag: str, *, retried: bool) -> Reply:
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
