@@ -63,8 +63,8 @@ def test_an_app_gets_a_token_per_account_and_renews_it(
     github.app_token_life = 60  # ends before the spare time is over: each request needs a new one
     target = app_of(github, seeded, private, installation_id=7)
     before = len(github.requests)
-    target.list(place_of(target, repository="acme/trainer"))
-    target.list(place_of(target, repository="acme/trainer"))
+    for name in ("A", "B"):
+        put(target, place_of(target, repository="acme/trainer"), name)
     made = [r for r in github.requests[before:] if r.path.endswith("/access_tokens")]
     assert len(made) > 1
     assert not any(r.path.endswith("/installation") for r in github.requests[before:])

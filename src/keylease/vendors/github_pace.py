@@ -56,7 +56,8 @@ class Pace:
         self._points = points_per_minute
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        # Whoever writes may have to get a new token first, which is a write too.
+        self._writing = threading.RLock()
         self._last_write = -_MINUTE
         self._spent: deque[tuple[float, int]] = deque()
         self._blocked_until = 0.0
@@ -124,19 +125,16 @@ class Pace:
             budget.resets_at = self._now() + max(0.0, window - _date(headers)) + 1
 
     def limited(self, status: int, headers: Mapping[str, str], message: str, attempt: int) -> bool:
-        """Whether an answer only says: later. Everybody waits then; the caller asks again."""
+        """Whether an answer only says: later. The caller asks again; everybody waits. To be called after `told`."""
         if status not in (403, 429):
             return False
         after = headers.get("retry-after", "")
         used_up = headers.get("x-ratelimit-remaining") == "0"
         if not (status == 429 or after.isdigit() or used_up or "rate limit" in message.lower()):
             return False
-        if after.isdigit():
-            pause = float(after)
-        elif used_up and headers.get("x-ratelimit-reset", "").isdigit():
-            pause = max(0.0, int(headers["x-ratelimit-reset"]) - _date(headers)) + 1
-        else:
-            pause = _AT_LEAST * 2**attempt
+        if used_up and not after and headers.get("x-ratelimit-reset", "").isdigit():
+            return True  # of this credential alone: `told` has noted when its next hour begins
+        pause = float(after) if after.isdigit() else _AT_LEAST * 2**attempt
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._now() + pause)
         return True

@@ -105,7 +105,6 @@ def test_what_is_under_way_counts() -> None:
         (429, {"retry-after": "7"}, "", 7),
         (429, {}, "", 60),
         (403, {}, "You have exceeded a secondary rate limit.", 60),
-        (403, headers(0, 30), "API rate limit exceeded", 31),
         (403, {}, "Resource not accessible by integration", None),
         (404, {"retry-after": "7"}, "", None),
         (200, headers(0, 30), "", None),
@@ -117,6 +116,26 @@ def test_answers_that_only_say_later(status: int, more: dict[str, str], message:
     assert made.limited(status, more, message, 0) == (waits is not None)
     send(made, who="another")
     assert clock.slept == ([pytest.approx(waits, abs=1)] if waits else [])
+
+
+def test_a_used_up_hour_is_one_credentials_own() -> None:
+    clock = Clock()
+    made = pace(clock)
+    answer = headers(0, 30)
+    made.told("me", answer)
+    assert made.limited(403, answer, "API rate limit exceeded", 0)
+    send(made, who="another")
+    assert clock.slept == []
+    send(made)
+    assert clock.slept == [pytest.approx(31, abs=1)]
+
+
+def test_a_write_may_need_another_first() -> None:
+    clock = Clock()
+    made = pace(clock)
+    with made.turn("me", write=True):
+        send(made, write=True, who="the App")
+    assert clock.slept == [1]
 
 
 def test_later_than_the_deadline_is_said_with_the_time() -> None:
