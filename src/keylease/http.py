@@ -92,6 +92,7 @@ class Session(requests.Session):
         self._settings = settings
         self._deadline = deadline
         self._env = env
+        self._proxied = any(name.lower().endswith("_proxy") for name in env)
         self.trust_env = False
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self.headers["User-Agent"] = f"keylease/{__version__}"
@@ -189,7 +190,7 @@ class Session(requests.Session):
 
     def _proxies(self, url: str) -> dict[str, str]:
         env = self._env
-        if not any(name.lower().endswith("_proxy") for name in env):
+        if not self._proxied:
             return {}
         if _is_loopback(urlsplit(url).hostname or ""):
             return {}

@@ -25,6 +25,9 @@ from keylease.sync.ledger import part_of
 _KEPT_FOR = 30 * 86400
 """Seconds that an answer is kept without being asked for."""
 
+_TOUCHED_AFTER = 86400
+"""Seconds until it is noted that an answer was asked for: each note is a write."""
+
 
 class Cached(Struct, frozen=True):
     """A page of a list. complete: values of variables are in it."""
@@ -53,24 +56,27 @@ class Cache:
         """Keep a page."""
         with self._lock:
             self._pages[key.name, url] = page
+            if self._file is None:
+                return
             kept = [{**item, "value": ""} if _is_open(item) else item for item in page.items]
             text = json.dumps([page.etag, page.total, kept, page.complete and kept == page.items])
-            if self._file is not None:
-                row = (key.name, url, int(time.time()), text, key.mac(url, text))
-                with contextlib.suppress(sqlite3.Error):
-                    self._file.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?)", row)
+            row = (key.name, url, int(time.time()), text, key.mac(url, text))
+            with contextlib.suppress(sqlite3.Error):
+                self._file.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?)", row)
 
     def _read(self, key: "CacheKey", url: str) -> Cached | None:
         if self._file is None:
             return None
         try:
             row = self._file.execute(
-                "SELECT body, mac FROM pages WHERE who = ? AND url = ?", (key.name, url)
+                "SELECT body, mac, at FROM pages WHERE who = ? AND url = ?", (key.name, url)
             ).fetchone()
             if row is None or not hmac.compare_digest(str(row[1]).encode(), key.mac(url, str(row[0])).encode()):
                 return None
             found = Cached(*json.loads(row[0]))
-            self._file.execute("UPDATE pages SET at = ? WHERE who = ? AND url = ?", (int(time.time()), key.name, url))
+            now = int(time.time())
+            if not now - _TOUCHED_AFTER < row[2] <= now:
+                self._file.execute("UPDATE pages SET at = ? WHERE who = ? AND url = ?", (now, key.name, url))
         except (sqlite3.Error, ValueError, TypeError):
             return None
         self._pages[key.name, url] = found
