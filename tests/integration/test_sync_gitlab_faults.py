@@ -300,3 +300,24 @@ def test_a_project_that_is_gone_is_no_variable_that_is_gone(server: GitLab) -> N
     with pytest.raises(NotFoundError, match="Project Not Found"):
         target.delete(place, each.slot)
     assert server.value(project, "A") == LONG
+
+
+def test_a_scope_that_is_not_to_be_had_takes_nothing_over() -> None:
+    with served(premium=False) as server:
+        group = server.containers["group", "acme"]
+        server.set(group, "A", LONG, "*")
+        target = connected(server)
+        place, each = wanted(target, "A", LONG, GitLabTo(group="acme", scope="production"))
+        with pytest.raises(RefusedError, match="already been taken"):
+            target.put(place, each, exists=False)
+        assert sum(request.method == "POST" for request in server.requests) == 2
+        assert [v["environment_scope"] for v in group.variables] == ["*"]
+
+
+def test_an_old_gitlabs_narrow_rule_is_explained() -> None:
+    with served(version=(15, 8)) as server:
+        target = connected(server)
+        place, each = wanted(target, "A", "pa$$word-1234")
+        with pytest.raises(RefusedError, match="is invalid") as caught:
+            target.put(place, each, exists=False)
+        assert "before 15.10" in caught.value.cause

@@ -1,14 +1,19 @@
 """The whole program: a job's identity token, secrets of a real OpenBao, variables of the fake GitLab."""
 
 import json
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import environment
 from tests.conftest import RunKeylease
-from tests.fakes.gitlab_rest import GitLab
+from tests.fakes.gitlab_rest import Answer, GitLab
+from tests.fakes.loopback import Exchange
 from tests.integration.gitlab_sync import PATHS, served
 from tests.leaks import Seeded
 from tests.servers.trust import Trust
@@ -213,3 +218,59 @@ def test_every_way_to_say_where(
     assert found["group", "acme/ml", "ML_A_VALUE", "*"]["protected"]
     done = keylease("sync", "plan", "--check", "--config", config, env=job["env"])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("when", "writes"), [("before", (1, 2, 3)), ("after", (1, 1, 1))])
+def test_killed_at_each_write(
+    keylease: RunKeylease,
+    trust: Trust,
+    server: GitLab,
+    job: dict[str, Any],
+    seeded: Seeded,
+    when: str,
+    writes: tuple[int, ...],
+) -> None:
+    config = written(job)
+    values = {("A_VALUE", "production"): seeded.new("value-a"), ("B_VALUE", "production"): seeded.new("value-b")}
+    for (name, _), value in values.items():
+        trust.kv.put(f"ml/{name[0].lower()}", {"value": value})
+    foreign = {("FOREIGN", "production"): "theirs", ("A_VALUE", "*"): "theirs"}
+    for (name, scope), value in foreign.items():
+        server.set(server.project("acme/trainer"), name, value, scope)
+    for number in writes:
+        assert _killed(job, server, seeded, number, when) == -signal.SIGKILL
+        assert foreign.items() <= held(server).items() <= (foreign | values).items()
+    assert keylease("sync", "apply", "--config", config, env=job["env"]).returncode == 0
+    assert held(server) == foreign | values
+    assert keylease("sync", "plan", "--check", "--config", config, env=job["env"]).returncode == 0
+
+
+def _killed(job: dict[str, Any], server: GitLab, seeded: Seeded, at: int, when: str) -> int:
+    """Run `sync apply`; SIGKILL it at its n-th write, before or after that is done."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "keylease", "sync", "apply", "--config", str(job["config"])],
+        env=environment.clean_environment(**job["env"]),
+        cwd=job["config"].parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    left = at
+
+    def fault(exchange: Exchange, answered: Callable[[], Answer]) -> bool:
+        nonlocal left
+        left -= exchange.request.method != "GET"
+        if exchange.request.method == "GET" or left:
+            return False
+        if when == "after":
+            answered()
+        child.send_signal(signal.SIGKILL)
+        exchange.reset()
+        return True
+
+    server.fault = fault
+    out, err = child.communicate(timeout=60)
+    server.fault = None
+    seeded.saw("stdout", out, "stdout of a killed run")
+    seeded.saw("stderr", err, "stderr of a killed run")
+    return child.returncode

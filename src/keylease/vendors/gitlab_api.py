@@ -104,7 +104,7 @@ class GitLabApi:
         """
         key, scope = body["key"], body.get("environment_scope", "")
         doing = f"{container.address}: create {key}"
-        attempt, unknown = 0, False
+        attempt, unknown, refused = 0, False, False
         while True:
             answer: GitLabAnswer | None = None
             error: KeyleaseError
@@ -129,8 +129,9 @@ class GitLabApi:
                     raise unknown_end(doing, caught) from None
                 if there is not None and (unknown or there.get("value") is not None):
                     return there, False
-                if there is not None:
-                    raise error  # hidden, and not by any attempt of ours
+                if there is not None or (taken and refused):
+                    raise error  # hidden, and not by any attempt of ours; or GitLab means a variable of another scope
+                refused = taken
             asked = answer.retry_after if answer else None
             pause = _backoff(attempt) if asked is None else asked
             attempt += 1

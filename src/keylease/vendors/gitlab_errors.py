@@ -168,9 +168,14 @@ def refusal(
             docs=DOCS,
             detail=detail,
         )
+    cause = "GitLab has a rule that Keylease did not know beforehand, or somebody changed the variable meanwhile"
+    if "value: is invalid" in said:
+        cause = (
+            "it would not mask the value: before 15.10, GitLab masks A-Z a-z 0-9 _+=/@:.~- only, whatever `raw` says"
+        )
     return RefusedError(
         summary,
-        cause="GitLab has a rule that Keylease did not know beforehand, or somebody changed the variable meanwhile",
+        cause=cause,
         change="run `keylease sync plan` again",
         docs=DOCS,
         detail=detail,
