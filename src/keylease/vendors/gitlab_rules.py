@@ -43,7 +43,7 @@ def name_problem(name: str) -> str:
 def mask_problem(value: str, *, raw: bool) -> str:
     """Why GitLab would not mask this value, and what to do; empty if it would. Nothing of the value is in it.
 
-    raw: it is not expanded. GitLab before 15.10 has the narrow rule for those too.
+    raw: it is not expanded. GitLab before 15.10 or so (a feature flag) has the narrow rule for those too.
     """
     if "\n" in value or "\r" in value:
         return (
