@@ -87,6 +87,8 @@ def carried_out(
         report = _report(planned, run, shard, adopt, only)
         if request.command == "plan":
             return Outcome(report, planned)
+        if request.command == "adopt":
+            _must_be_wanted(request.names, planned)
         if old:
             _must_hold(old, report)
         with Renewer(lease.renewals, context, restart=False):  # a target's token may end with the lease it was read by
@@ -212,7 +214,7 @@ def _read_plan(path: str) -> Mapping[str, Any]:
         ok = len(shard) == 2 and all(isinstance(each, int) for each in shard)
         ok = ok and 1 <= shard[0] <= shard[1]
         ok = ok and all(isinstance(each, str) for each in [*data["adopt"], *data["only"]])
-        ok = ok and all(isinstance(each["fingerprint"], str) and isinstance(each["address"], str) for each in places)
+        ok = ok and all(isinstance(each[key], str) for each in places for key in ("sync", "address", "fingerprint"))
         if not ok:
             raise ValueError
     except OSError as error:
@@ -226,8 +228,20 @@ def _read_plan(path: str) -> Mapping[str, Any]:
     return data
 
 
+def _must_be_wanted(names: Sequence[str], planned: Planned) -> None:
+    wanted = {each.slot.name for place in planned.places for each in place.wanted}
+    unknown = [name for name in names if name not in wanted]
+    if unknown and not planned.problems:
+        raise UsageError(
+            f"sync adopt: no sync of the file wants {', '.join(map(ascii, unknown))}",
+            cause="names are as they are at the target, with their case",
+            change="`keylease sync plan` shows them; nothing has been written",
+            docs="sync-target",
+        )
+
+
 def _must_hold(old: Mapping[str, Any], now: Report) -> None:
-    then = {(each.get("sync"), each["address"]): each["fingerprint"] for each in old["places"]}
+    then = {(each["sync"], each["address"]): each["fingerprint"] for each in old["places"]}
     found = {(section.sync, section.address): section.fingerprint for section in now.sections}
     changed = sorted(str(key[1]) for key in then.keys() | found.keys() if then.get(key) != found.get(key))
     if changed:

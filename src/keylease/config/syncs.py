@@ -1,7 +1,7 @@
 """``sync:``, ``targets:`` and ``ledger:`` of keylease.yml."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from keylease.config import reference
@@ -169,9 +169,9 @@ class Syncs:
         given = children["target"].value if "target" in children else None
         if given is not None and not isinstance(given, str):
             raise self._fail(node, f"{path}.target", "must be the name of a target")
-        name = self._target_named(given, None, origin)
-        target = TARGETS.load(self._targets[name].type)
         rest = {k: v for k, v in children.items() if k not in _NAMING and k != "target"}
+        name = self._target_named(given, None, origin, rest)
+        target = TARGETS.load(self._targets[name].type)
         own = Node(rest, node.line, node.lines)
         unknown(own, fields_of(target.To) | dict.fromkeys(_NAMING), self._source, path)
         try:
@@ -181,7 +181,7 @@ class Syncs:
         keys = struct(naming, NamingKeys, self._source, path)
         return Destination(name, to, self._naming(keys, node, path, "keep") if naming.value else None, origin)
 
-    def _target_named(self, name: str | None, kind: str | None, origin: Origin) -> str:
+    def _target_named(self, name: str | None, kind: str | None, origin: Origin, keys: Collection[str] = ()) -> str:
         if name is not None:
             if name in self._targets:
                 return name
@@ -193,8 +193,13 @@ class Syncs:
             change = f"use one of: {', '.join(f'{known}://' for known in TARGETS)}"
             raise UsageError(f"{origin}: {kind!a} is no type of target", change=change, docs="sync-target")
         able = [name for name, target in self._targets.items() if kind in (None, target.type)]
-        if len(able) == 1:
-            return able[0]
+        # Keys that only one platform knows say which one is meant.
+        knowing = [
+            each for each in able if keys and set(keys) <= set(fields_of(TARGETS.load(self._targets[each].type).To))
+        ]
+        for found in (able, knowing):
+            if len(found) == 1:
+                return found[0]
         if not able:
             change = f"targets:\n  {kind or 'github'}: {{type: {kind or 'github'}, token_env: NAME_OF_A_VARIABLE}}"
             what = f"there is no target of type {kind}" if kind else "there are no targets"

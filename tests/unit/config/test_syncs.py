@@ -116,6 +116,9 @@ def test_the_target_that_is_meant() -> None:
     assert load(named).syncs[0].destinations[0].target == "other"
     gitlab = WHOLE.replace("ledger:", "  gitlab: {type: gitlab, token_env: OTHER_TOKEN}\nledger:")
     assert load(gitlab).syncs[0].destinations[0].target == "github", "the only one of its type"
+    for keys, name in (("{repository: a/b, prefix: X}", "github"), ("{project: a/b}", "gitlab")):
+        text = gitlab.replace("github://acme/trainer", keys)
+        assert load(text).syncs[0].destinations[0].target == name, "the only one that knows these keys"
 
 
 @pytest.mark.parametrize("path", ["secret/ml/[a-c]*", "secret/[!x]y/**", "secret/ml/*/db"])
@@ -216,7 +219,8 @@ def test_several_targets_could_be_meant() -> None:
     assert "github, other" in error.summary
     assert "target: github" in error.change
     gitlab = WHOLE.replace("ledger:", "  lab: {type: gitlab, token_env: OTHER_TOKEN}\nledger:")
-    assert "several targets" in refused(gitlab.replace("github://acme/trainer", "{repository: a/b}")).summary
+    assert "several targets" in refused(gitlab.replace("github://acme/trainer", "{host: x}")).summary
+    assert "several targets" in refused(gitlab.replace("github://acme/trainer", "{zzz: x}")).summary
 
 
 def test_a_variable_that_is_not_set_is_told_with_its_place() -> None:
