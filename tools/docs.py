@@ -16,7 +16,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -59,10 +59,8 @@ def help_texts(_: str) -> str:
     """
     from keylease.cli import parser
 
-    root = parser()
-    commands = next(a for a in root._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001
     parts = []
-    for name, command in commands.choices.items():
+    for name, command in _commands(parser(), ""):
         rows = ["| option | meaning |", "| --- | --- |"]
         for action in command._actions:  # noqa: SLF001
             if isinstance(action, argparse._HelpAction):  # noqa: SLF001
@@ -72,6 +70,16 @@ def help_texts(_: str) -> str:
         usage = command.usage or f"keylease {name} [options]"
         parts.append(f"## keylease {name}\n\n```text\n{usage}\n```\n\n{command.description}\n\n{table}".rstrip() + "\n")
     return "\n".join(parts)
+
+
+def _commands(root: argparse.ArgumentParser, before: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """(name, grammar) of each command; those that only have commands of their own are replaced by these."""
+    parts = next((a for a in root._actions if isinstance(a, argparse._SubParsersAction)), None)  # noqa: SLF001
+    if parts is None:
+        yield before.strip(), root
+        return
+    for name, command in parts.choices.items():
+        yield from _commands(command, f"{before} {name}")
 
 
 def _option(action: argparse.Action) -> str:
@@ -99,12 +107,13 @@ def exit_codes(_: str) -> str:
 
     meanings = {
         ExitCode.OK: "done",
-        ExitCode.FINDINGS: "reserved, not used yet (findings of an audit, or drift)",
+        ExitCode.FINDINGS: "`sync plan --check`: something differs",
         ExitCode.USAGE: "the command line or the configuration is wrong; nothing was handed over",
         ExitCode.IDENTITY: "no usable identity token",
         ExitCode.REFUSED: "the server refused, or there is no such secret; never retried",
         ExitCode.UNREACHABLE: "no usable answer, within the retries and the deadline",
         ExitCode.PARTIAL: "some items failed, each named",
+        ExitCode.OUTDATED: "the plan to apply is out of date; nothing was written",
         ExitCode.INTERNAL: "a defect of Keylease; please report it",
     }
     rows = [f"| {code.value} | {meanings[code]} |" for code in ExitCode]

@@ -156,7 +156,7 @@ def nothing_local() -> list[str]:
 def checks() -> dict[str, Check]:
     """Every check by name; the slow ones first."""
     workflows = tracked(".github/workflows/*.yml")
-    examples = tracked("examples/github/*.yml")
+    examples = tracked("examples/github/*.yml", "examples/sync/github.yml", "examples/train/github.yml")
     schema = ["check-jsonschema", "--builtin-schema"]
     zizmor = ["--offline", "--no-progress", "--quiet", "--config", ".github/zizmor.yml"]
     return {
@@ -169,7 +169,8 @@ def checks() -> dict[str, Check]:
         "timeouts": tool(*schema, "custom.github-workflows-require-timeout", *workflows),
         "action schema": tool(*schema, "vendor.github-actions", ROOT / "action.yml"),
         "GitLab schema": tool(
-            *schema, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", *tracked("examples/gitlab/*.yml")
+            *(*schema, "vendor.gitlab-ci", "--data-transform", "gitlab-ci"),
+            *tracked("examples/gitlab/*.yml", "examples/sync/.gitlab-ci.yml", "examples/train/.gitlab-ci.yml"),
         ),
         "GitLab template": gitlab_template,
         "generated docs": [sys.executable, "tools/docs.py", "--check"],

@@ -125,8 +125,10 @@ def test_action_inputs_are_those_the_code_reads(tmp_path: Path) -> None:
     file["VAULT_ADDR"] = "https://vault.example.com"
     for env in (single, file):
         inputs.plan_from_inputs(env)
+    sync = Recorder({"sync": "plan", "config": str(tmp_path / "keylease.yml")})
+    inputs.sync_from_inputs(sync)
     # Read by the identity source, from the environment as it is.
-    read = single.asked | file.asked | {"JOB-WORKFLOW-REF"}
+    read = single.asked | file.asked | sync.asked | {"JOB-WORKFLOW-REF"}
     assert "JOB-WORKFLOW-REF" in (ROOT / "src/keylease/identity/github.py").read_text(encoding="utf-8")
     refused = {"PKI", "GITHUBTOKEN", "USERNAME", "PASSWORD", "AUTHPAYLOAD", "EXTRAHEADERS"}
     refused |= {"JWTPRIVATEKEY", "JWTKEYPASSWORD", "JWTTTL"}

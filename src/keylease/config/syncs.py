@@ -120,8 +120,10 @@ class Syncs:
         rest = Node({k: v for k, v in node.value.items() if k not in ("from", "to")}, node.line, node.lines)
         settings = struct(rest, SyncSettings, self._source, path)
         if not SYNC_NAME.fullmatch(settings.name):
-            raise self._fail(
-                node, f"{path}.name", "can't be a sync's name", "like ml-prod: a-z, 0-9, - in between, 48 at most"
+            raise UsageError(
+                f"{Origin(self._source, node.lines.get('name', node.line), f'{path}.name')}: can't be a sync's name",
+                change="like ml-prod: a-z, 0-9, - in between, 48 characters at most",
+                docs="sync-name",
             )
         sources = [self._from(child, at) for child, at in self._items(children["from"], f"{path}.from")]
         destinations = [self._to(child, at) for child, at in self._items(children["to"], f"{path}.to")]

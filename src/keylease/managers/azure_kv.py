@@ -72,7 +72,7 @@ class AzureKeyVaultManager(Manager):
             raise UsageError(
                 f"{VENDOR}: {read}: a pattern is of the secrets of one vault",
                 change="azure-kv://VAULT/ml-*",
-                docs=DOCS_REFERENCE,
+                docs="azure-kv-reference",
             )
         vault = target_of(Read(read.provider, read.scheme, f"{parent}/x")).vault
 
