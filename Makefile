@@ -37,6 +37,7 @@ test: $(STAMP) ## everything: lint, then every test against the real components
 bench: $(STAMP) ## measure beside peers (PEER_CMD='node …/dist/index.js' adds one)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.masking
+	$(BIN)/python -m bench.sync
 
 image: $(STAMP) ## build the action's container image and report its size
 	$(BIN)/python tools/image.py

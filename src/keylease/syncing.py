@@ -13,7 +13,7 @@ from msgspec.json import format as format_json
 from msgspec.structs import replace
 
 from keylease.context import Context
-from keylease.errors import ExitCode, OutdatedError, PartialError, UsageError
+from keylease.errors import DeadlineError, ExitCode, OutdatedError, PartialError, UsageError
 from keylease.identity.source import IdentitySource
 from keylease.model import Env
 from keylease.outputs import console
@@ -174,8 +174,11 @@ def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: b
     for failed in applied.failed if applied else ():
         what = f"{failed.place.address}: {failed.change.slot}: " if failed.change else f"{failed.place.address}: "
         log.error("%s%s", what, failed.error.diagnostics(debug=debug))
-    for error in planned.problems:
+    late = [error for error in planned.problems if isinstance(error, DeadlineError)]
+    for error in [*(each for each in planned.problems if not isinstance(each, DeadlineError)), *late[:1]]:
         log.error("%s", error.diagnostics(debug=debug))
+    if len(late) > 1:
+        log.error("%s more could not be asked for in time", len(late) - 1)
     for name, least in planned.permissions.items():
         log.error("target %s: the least that its credential needs for what is declared: %s", name, "; ".join(least))
     blocked = [(place, each) for place in planned.places for each in place.changes if each.action == "blocked"]
@@ -188,8 +191,17 @@ def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: b
     done = len(applied.done)
     log.info("%s change%s carried out", done, "" if done == 1 else "s")
     number = len(applied.failed) + len(blocked) + len(planned.problems)
+    left = len(applied.left)
     if number:
-        raise _partial(number, "failed, each named above; the rest is done")
+        rest = f"{left} more were not begun: the deadline came first" if left else "the rest is done"
+        raise _partial(number, f"failed, each named above; {rest}")
+    if left:
+        raise PartialError(
+            f"sync: {left} of {left + done} changes are left: the deadline came first",
+            cause="platforms take about one write a second",
+            change="run it again: it carries on where this one ended; or give it more time (`deadline` of `settings`)",
+            docs="sync-partial",
+        )
     return ExitCode.OK
 
 

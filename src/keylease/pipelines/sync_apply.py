@@ -12,7 +12,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UsageError
+from keylease.deadline import Deadline
+from keylease.errors import DeadlineError, KeyleaseError, NotFoundError, RefusedError, UsageError
 from keylease.parallel import parallel
 from keylease.pipelines.sync import PlacePlan, Planned, Progress
 from keylease.sync.ledger import Keys
@@ -20,7 +21,7 @@ from keylease.sync.model import Change, Entry, Slot, Wanted
 from keylease.targets.base import Place, Target
 
 LAST_WRITES = 5.0
-"""Seconds that a run which is stopped waits for the write under way and the ledger."""
+"""Seconds that a run which is stopped waits for the write under way and the ledger; kept of the deadline for that."""
 
 
 class Failed(Struct, frozen=True):
@@ -32,10 +33,26 @@ class Failed(Struct, frozen=True):
 
 
 class Applied(Struct):
-    """What was done. done: of each place, the changes that were carried out."""
+    """What was done. done: of each place, the changes that were carried out.
+
+    left: those that were not begun, since the deadline came first: the next run carries on there.
+    """
 
     done: list[tuple[PlacePlan, Change]] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    left: list[tuple[PlacePlan, Change]] = field(default_factory=list)
+
+
+class _Stop(threading.Event):
+    """Set by a signal; and when the deadline is so near that what has been written must be noted now."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+        self._spare = min(LAST_WRITES, deadline.seconds / 10)
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._deadline.remaining < self._spare
 
 
 def apply(
@@ -56,13 +73,13 @@ def apply(
     by_target: dict[str, list[PlacePlan]] = {}
     for place in todo:
         by_target.setdefault(place.target, []).append(place)
-    applied, stop = Applied(), threading.Event()
+    applied, stops = Applied(), {name: _Stop(context.deadline) for name in by_target}
     ended = {name: threading.Event() for name in by_target}
 
     def one(name: str) -> None:
         try:
             for place in by_target[name]:
-                apply_place(place, targets[name], keys, applied, replace_unknown(place), stop)
+                apply_place(place, targets[name], keys, applied, replace_unknown(place), stops[name])
                 progress("writing", len(applied.done) + len(applied.failed), total)
         finally:
             ended[name].set()
@@ -71,7 +88,8 @@ def apply(
         results = parallel(one, list(by_target), context.deadline, "writing")
     except BaseException:
         # A signal, or the deadline: what is being written is finished and noted, nothing new is begun.
-        stop.set()
+        for stop in stops.values():
+            stop.set()
         until = time.monotonic() + LAST_WRITES
         for event in ended.values():
             event.wait(max(0.0, until - time.monotonic()))
@@ -92,7 +110,9 @@ def apply_place(
 ) -> None:
     """The changes of one place. stop: once it is set, nothing more is begun."""
     stop = stop or threading.Event()
-    if not stop.is_set():
+    if stop.is_set():
+        applied.left += [(place, change) for change in place.changes if change.effect != "none"]
+    else:
         _Place(place, target, keys, applied, replace_unknown, stop).apply()
 
 
@@ -137,10 +157,10 @@ class _Place:
             # Nothing has been written: without a ledger it would not be ours.
             self._fail(None, error)
             return
-        written = [change for change in writes if not self._stop.is_set() and self._write(change)]
+        written = [change for change in writes if self._goes_on(change) and self._write(change)]
         for change in changes:
-            if self._stop.is_set():
-                break
+            if change.effect == "write" or not self._goes_on(change):
+                continue
             if change.effect == "delete":
                 self._delete(change)
             elif change.effect == "forget":
@@ -150,6 +170,12 @@ class _Place:
                 self._ledger.put(self._entry(change))
                 self._done(change)
         self._finish(written)
+
+    def _goes_on(self, change: Change) -> bool:
+        if self._stop.is_set():
+            self._applied.left.append((self._place, change))
+            return False
+        return True
 
     def _write(self, change: Change) -> bool:
         slot, before = change.slot, self._before.get(change.slot)
@@ -211,6 +237,9 @@ class _Place:
         self._records = {number: text for number, text in texts.items() if text}
 
     def _fail(self, change: Change | None, error: KeyleaseError) -> None:
+        if isinstance(error, DeadlineError):
+            # It would be the same for all that follows.
+            self._stop.set()
         self._applied.failed.append(Failed(self._place, change, error))
 
     def _done(self, change: Change) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from keylease.context import Context
-from keylease.errors import UnreachableError
+from keylease.errors import DeadlineError
 
 READ, WRITE = 1, 5
 """Points of a request, towards the secondary limit."""
@@ -73,7 +73,7 @@ class Pace:
     def turn(self, who: str, *, write: bool) -> Iterator[None]:
         """Wait until one request may be sent, and send it within. who: the credential's fingerprint.
 
-        Raises :class:`UnreachableError` when that would be after the deadline.
+        Raises :class:`DeadlineError` when that would be after the deadline.
         """
         if not write:
             yield from self._counted(who, READ)
@@ -145,7 +145,7 @@ class Pace:
             return
         if seconds >= self._deadline.remaining:
             at = email.utils.formatdate(time.time() + seconds, usegmt=True)
-            raise UnreachableError(
+            raise DeadlineError(
                 f"GitHub: {why}: the next request may be sent in {seconds:.0f} s, at {at}; the deadline comes first",
                 cause="too much is asked for in too short a time",
                 change="give the run more time (`deadline: 30m`), split it with --shard, keep answers from one run to "
