@@ -60,6 +60,7 @@ IDENTITIES: "Registry[Identity]" = Registry(
         "bitbucket": "keylease.identity.env:BitbucketIdentity",
         "buildkite": "keylease.identity.buildkite:BuildkiteIdentity",
         "azure-devops": "keylease.identity.azure_devops:AzureDevOpsIdentity",
+        "eks": "keylease.identity.env:EksIdentity",  # last: the runner's own, where the job has none
     },
 )
 

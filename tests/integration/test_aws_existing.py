@@ -83,7 +83,7 @@ def test_what_wins_over_a_profile_is_told_or_taken_out(
     assert "assumed-role/reader" in arn
 
 
-def test_on_github_they_become_empty(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+def test_in_other_formats_they_become_empty(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
     provider = {"type": "aws", "role_arn": ROLE, "region": "eu-central-1", "url": aws.server.url}
     config = tmp_path / "keylease.yml"
     provider |= {"unset_existing": True}  # type: ignore[dict-item]
@@ -111,6 +111,22 @@ def test_on_github_they_become_empty(aws: AwsHarness, keylease: RunKeylease, tmp
         "AWS_ROLE_ARN",
     }
     assert found["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+
+
+def test_githubs_environment_gets_them_empty(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+    provider = {"type": "aws", "role_arn": ROLE, "region": "eu-central-1", "url": aws.server.url}
+    provider |= {"unset_existing": True}  # type: ignore[dict-item]
+    config = tmp_path / "keylease.yml"
+    config.write_text(json.dumps({"version": 1, "providers": {"aws": provider}, "leases": [{"use": "aws"}]}))
+    (tmp_path / "env").touch()
+    env = {**aws.issuer.github_env(), **OLD, "GITHUB_ENV": str(tmp_path / "env"), "RUNNER_TEMP": str(tmp_path)}
+    done = keylease("lease", "--config", str(config), "--format", "github", env=env)
+    assert done.returncode == 0, done.stderr + done.stdout
+    lines = (tmp_path / "env").read_text().splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("AWS_CREDENTIAL_EXPIRATION<<"))
+    assert lines[at + 1] == ""
+    assert lines[at + 2] == lines[at].partition("<<")[2]
+    assert "AWS_CREDENTIAL_EXPIRATION" not in done.stdout, "not told as leased"
 
 
 def test_empty_variables_are_none_to_boto3_but_for_a_profiles_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +162,22 @@ def test_ours_are_not_existing_ones() -> None:
         "AWS_ROLE_ARN",
     ]
     assert warnings(["AWS_WEB_IDENTITY_TOKEN_FILE"], ours, unset=False) == []
+
+
+def test_a_job_without_a_token_takes_the_pods_on_eks(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(aws.issuer.mint(AUDIENCE))
+    provider = {"type": "aws", "region": "eu-central-1", "url": aws.server.url}
+    config = tmp_path / "keylease.yml"
+    config.write_text(json.dumps({"version": 1, "providers": {"aws": provider}, "leases": [{"use": "aws"}]}))
+    env = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(file), "AWS_ROLE_ARN": ROLE, "WORKSPACE": str(tmp_path)}
+    command = ("exec", "--config", str(config), "--", "sh", "-c", "test $AWS_ACCESS_KEY_ID && echo whole")
+    done = keylease(*command, env=env)
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+    # The job's own token wins, and the pod's is not looked at.
+    file.write_text("no token")
+    done = keylease(*command, env={**env, **aws.issuer.github_env()})
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
 
 
 def test_the_token_in_a_file_is_sent_and_no_other_asked_for(

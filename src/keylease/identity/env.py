@@ -1,4 +1,4 @@
-"""Tokens that lie in a variable or a file: set by hand (Jenkins, Kubernetes, anything), CircleCI, Bitbucket."""
+"""Tokens that lie in a variable or a file: set by hand (Jenkins, Kubernetes, anything), CircleCI, Bitbucket, EKS."""
 
 import json
 import shlex
@@ -44,29 +44,12 @@ class ExplicitIdentity(Identity):
         if not path:
             return None
         return self.checked(
-            self._read(path),
+            _read(self.title, FILE, path),
             audience,
             f"{FILE} ({path})",
             audience_change=_other(FILE, audience),
             renew_change=f"have {path} written anew before it expires (it is read again at each use); "
             "for a projected Kubernetes token: is the kubelet alive, and the volume mounted here?",
-        )
-
-    def _read(self, path: str) -> str:
-        try:
-            content = read_small(path, MAX_TOKEN + 1)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-        except ValueError:
-            reason = "not a path: it has a NUL in it"
-        else:
-            return content.decode("ascii", "replace")
-        raise IdentityError(
-            f"Identity: can't read the file that {FILE} names, {path!r}: {reason}",
-            cause="it is not there (yet), not readable for this user, or not mounted into this container",
-            change=f"name a file that holds nothing but the token: {FILE}=/var/run/secrets/tokens/vault\n"
-            "for a container: mount it at the same path",
-            docs="identity-file",
         )
 
 
@@ -161,9 +144,58 @@ class BitbucketIdentity(Identity):
         )
 
 
+class EksIdentity(Identity):
+    """EKS: a pod's own token for AWS (IRSA), in the file of ``AWS_WEB_IDENTITY_TOKEN_FILE``.
+
+    It is the runner's identity, not the job's: asked last, so that only a job that has no other one gets it.
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-configuration.html
+    """
+
+    name = "eks"
+    title = "EKS"
+    _variable = "AWS_WEB_IDENTITY_TOKEN_FILE"
+
+    def detect(self) -> bool:
+        """Whether the variable is set: the pod's service account has a role."""
+        return bool(self.value(self._variable))
+
+    def token(self, audience: str) -> IdentityToken | None:
+        """See :meth:`Identity.token`."""
+        path = self.value(self._variable)
+        if not path:
+            return None
+        own = f"it is the pod's own, for AWS; give the job a token of its own: {TOKEN}, or {FILE}"
+        return self.checked(
+            _read(self.title, self._variable, path),
+            audience,
+            f"{self._variable} ({path})",
+            audience_change=f"{own}, made for {audience!r}\n"
+            "or set the service account's annotation eks.amazonaws.com/audience to it",
+            renew_change=f"have {path} mounted from the pod's own volume: the kubelet writes it anew before it expires",
+        )
+
+
 def _other(variable: str, audience: str) -> str:
     return (
         f"have the token in {variable} made for {audience!r}: Jenkins: the credential's Audience; "
         "Kubernetes: `audience` of the projected serviceAccountToken\n"
         "or set `audience` of the provider to what the token is for, if its role accepts that"
+    )
+
+
+def _read(title: str, variable: str, path: str) -> str:
+    try:
+        content = read_small(path, MAX_TOKEN + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except ValueError:
+        reason = "not a path: it has a NUL in it"
+    else:
+        return content.decode("ascii", "replace")
+    raise IdentityError(
+        f"{title}: can't read the file that {variable} names, {path!r}: {reason}",
+        cause="it is not there (yet), not readable for this user, or not mounted into this container",
+        change=f"name a file that holds nothing but the token: {variable}=/var/run/secrets/tokens/vault\n"
+        "for a container: mount it at the same path",
+        docs="identity-file",
     )
