@@ -352,6 +352,6 @@ def _rewriting(kept: Kept, exports: Sequence[Export], files: "SecretFiles", toke
     def renew() -> float:
         token = tokens.token(kept.audience, fresh=True)
         files.rewrite(path, kept.content(token).reveal_bytes())
-        return (token.expires_at or kept.expires_at) - time.time()
+        return kept.until(token) - time.time()
 
     return Renewal(f"{kept.name} (identity token)", kept.expires_at - time.time(), kept.expires_at, renew)

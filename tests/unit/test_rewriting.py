@@ -39,3 +39,14 @@ def test_the_file_gets_the_new_token_and_keeps_its_name_and_mode(tmp_path: Path)
     assert tokens.asked == [("cloud", True)] * 2
     assert files.discard() == []
     assert not path.exists()
+
+
+def test_content_that_ends_before_the_token_is_renewed_by_its_own_lifetime(tmp_path: Path) -> None:
+    files = SecretFiles(Places({"WORKSPACE": str(tmp_path), "TMPDIR": str(tmp_path)}))
+    exports = place([Export("TOKEN_FILE", Secret("token 0"), "cloud", file="cloud-token")], files)
+    tokens: Any = Tokens()
+    kept = Kept("TOKEN_FILE", "cloud", lambda token: token.jwt, time.time() + 60, lifetime=100)
+    assert 99 < _rewriting(kept, exports, files, tokens).renew() <= 100
+    longer = Kept("TOKEN_FILE", "cloud", lambda token: token.jwt, time.time() + 60, lifetime=1000)
+    assert 299 < _rewriting(longer, exports, files, tokens).renew() <= 300
+    files.discard()

@@ -301,7 +301,8 @@ class LeaseRun:
             main = replace(main, render=lambda paths: make({original.get(k, k): path for k, path in paths.items()}))
         token = lease.token
         if file.fresh and token and token.expires_at is not None:
-            self._taken.kept.append(Kept(name, token.audience, file.fresh, token.expires_at))
+            kept = Kept(name, token.audience, file.fresh, token.expires_at, file.lifetime)
+            self._taken.kept.append(replace(kept, expires_at=kept.until(token)))
         also = [Export(use.names.get(n, n), Secret(""), source=use.provider, path_of=name) for n in file.also]
         return [main, *also]
 
