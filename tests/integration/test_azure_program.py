@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import RunKeylease
 from tests.fakes.azure_entra import AUDIENCE, CLIENT, SUBSCRIPTION, TENANT, AzureEntra
-from tests.fakes.azure_keyvault import OBJECT, SCOPE, VAULT, AzureKeyVault
+from tests.fakes.azure_keyvault import SCOPE, VAULT, AzureKeyVault
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.verifier import Verifier
 from tests.leaks import Seeded
@@ -107,8 +107,7 @@ def test_secrets_are_read_by_the_whole_program(
     azure.store.closed.add("db")
     done = keylease("exec", "--config", str(config), "--", "true", env=env)
     assert done.returncode == 4
-    assert f"--assignee-object-id {OBJECT}" in done.stderr
-    assert f"--scope {SCOPE}db" in done.stderr
+    assert f"--assignee {CLIENT} --scope {SCOPE}db" in done.stderr
 
 
 def test_a_later_step_on_github_logs_in_with_azure_identity(

@@ -59,7 +59,7 @@ class AzureExchanger(Exchanger):
             session=session,
             account=f"{s.client_id} in {s.tenant_id}",
             expires_at=min(each.expires_at for each in issued.values()),
-            fingerprint=fingerprint(next(iter(fields.values()))) if fields else None,
+            fingerprint=fingerprint(issued[scopes[0]].token),
             plain=self._plain(),
             files=[
                 LeaseFile(

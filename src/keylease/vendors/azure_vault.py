@@ -75,29 +75,22 @@ def target_of(read: Read) -> VaultSecret:
     return VaultSecret(vault, rest[0], version)
 
 
-def grant_command(settings: AzureSettings, secret: VaultSecret, *, scope: str = "", object_id: str = "") -> str:
+def grant_command(settings: AzureSettings, secret: VaultSecret, *, scope: str = "") -> str:
     """The command that lets this identity read this one secret, in a vault with Azure RBAC.
 
-    scope, object_id: as Key Vault told them; else `az` looks them up.
-    https://learn.microsoft.com/azure/key-vault/general/rbac-guide
+    scope: as Key Vault told it; else `az` looks it up. https://learn.microsoft.com/azure/key-vault/general/rbac-guide
     """
-    who = (
-        f"--assignee-object-id {object_id} --assignee-principal-type ServicePrincipal"
-        if object_id
-        else f"--assignee {settings.client_id}"
-    )
     of_vault = f"$(az keyvault show --name {secret.vault} --query id --output tsv)"
     where = shlex.quote(scope) if scope else f'"{of_vault}/secrets/{secret.name}"'
-    return f"az role assignment create --role '{ROLE}' {who} --scope {where}"
+    return f"az role assignment create --role '{ROLE}' --assignee {settings.client_id} --scope {where}"
 
 
-def policy_command(settings: AzureSettings, secret: VaultSecret, *, object_id: str = "") -> str:
+def policy_command(settings: AzureSettings, secret: VaultSecret) -> str:
     """The same for a vault with access policies, which can't be narrower than the vault.
 
     https://learn.microsoft.com/azure/key-vault/general/assign-access-policy
     """
-    who = f"--object-id {object_id}" if object_id else f"--spn {settings.client_id}"
-    return f"az keyvault set-policy --name {secret.vault} {who} --secret-permissions get"
+    return f"az keyvault set-policy --name {secret.vault} --spn {settings.client_id} --secret-permissions get"
 
 
 def refused_read(answer: Answer, challenge: str, read: Read, settings: AzureSettings) -> KeyleaseError:
@@ -173,8 +166,8 @@ def _forbidden(answer: Answer, read: Read, settings: AzureSettings) -> KeyleaseE
     code = answer.text("error", "innererror", "code") or answer.text("error", "innerError", "code")
     message = str(answer.at("error", "message") or "")[:4000]
     caller, address = _CALLER.search(message), _ADDRESS.search(message)
-    object_id = caller[1] if caller else ""
-    who = f"application {settings.client_id}" + (f" (object {object_id})" if object_id else "")
+    # Its object id is shown, but no command has it: who gets a role is never an answer's to say.
+    who = f"application {settings.client_id}" + (f" (object {caller[1]})" if caller else "")
     if code in _FORBIDDEN:
         values = {"vault": secret.vault, "name": secret.name, "client": settings.client_id}
         values["address"] = address[1] if address else "ADDRESS"
@@ -183,11 +176,11 @@ def _forbidden(answer: Answer, read: Read, settings: AzureSettings) -> KeyleaseE
         cause = f"the vault uses access policies, not Azure RBAC, and none gives {who} `get` for secrets"
         change = (
             "an access policy opens all secrets of the vault; for this one alone, the vault would have to use Azure "
-            f"RBAC\n\n{policy_command(settings, secret, object_id=object_id)}"
+            f"RBAC\n\n{policy_command(settings, secret)}"
         )
     else:
         cause = f"{who} has no role that lets it read this secret, or was given one less than ten minutes ago"
-        change = f"assign the role for this secret alone\n\n{_grant(message, secret, settings, object_id)}"
+        change = f"assign the role for this secret alone\n\n{_grant(message, secret, settings)}"
     return RefusedError(
         f"{VENDOR}: {read}: {_said(answer)}",
         cause=cause,
@@ -197,11 +190,11 @@ def _forbidden(answer: Answer, read: Read, settings: AzureSettings) -> KeyleaseE
     )
 
 
-def _grant(message: str, secret: VaultSecret, settings: AzureSettings, object_id: str) -> str:
+def _grant(message: str, secret: VaultSecret, settings: AzureSettings) -> str:
     told = _RESOURCE.search(message)
     # What Key Vault says is taken only if it is this very secret: the scope of a role is no place for surprises.
     same = told and (told[2].lower(), told[3].lower()) == (secret.vault.lower(), secret.name.lower())
-    return grant_command(settings, secret, scope=told[1] if told and same else "", object_id=object_id)
+    return grant_command(settings, secret, scope=told[1] if told and same else "")
 
 
 _RUNNER = "run the job on a runner in"
