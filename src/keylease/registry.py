@@ -85,5 +85,6 @@ MANAGERS: "Registry[Manager]" = Registry(
         "vault": "keylease.managers.vault:VaultManager",
         "azure-kv": "keylease.managers.azure_kv:AzureKeyVaultManager",
         "gcp-sm": "keylease.managers.gcp_sm:GcpSecretManager",
+        "conjur": "keylease.managers.conjur:ConjurManager",
     },
 )
