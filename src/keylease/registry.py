@@ -73,6 +73,8 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
         "databricks": "keylease.exchange.databricks:DatabricksExchanger",
         "conjur": "keylease.exchange.conjur:ConjurExchanger",
         "huggingface": "keylease.exchange.huggingface:HuggingFaceExchanger",
+        "openrouter": "keylease.exchange.openrouter:OpenRouterExchanger",
+        "wandb": "keylease.exchange.wandb:WandbExchanger",
         "gcp": "keylease.exchange.gcp:GcpExchanger",
         "azure": "keylease.exchange.azure:AzureExchanger",
         "aws": "keylease.exchange.aws:AwsExchanger",
