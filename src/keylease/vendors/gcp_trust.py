@@ -21,6 +21,8 @@ SUBJECT_BYTES = 127
 """https://cloud.google.com/iam/docs/workload-identity-federation (attribute mappings: google.subject)"""
 
 _USER = "roles/iam.workloadIdentityUser"
+_SIGNER = "roles/iam.serviceAccountTokenCreator"
+"""What signJwt and chains of accounts take. https://cloud.google.com/iam/docs/roles-permissions/iam"""
 
 ACCESSOR = "roles/secretmanager.secretAccessor"
 """https://cloud.google.com/secret-manager/docs/access-control"""
@@ -64,7 +66,7 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
     first = [*s.delegates, s.service_account][0]
     if first:
         bind = f"gcloud iam service-accounts add-iam-policy-binding {first}"
-        commands.append(command(bind, role=_USER, member=who))
+        commands.append(command(bind, role=_role(s), member=who))
     elif not reads:
         bind = f"gcloud projects add-iam-policy-binding {s.project_id or 'PROJECT_ID'}"
         commands.append(command(bind, role="ROLE", member=who))
@@ -77,6 +79,10 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
     if platform is GITHUB and "sub" in bound:
         notes.append("bound by sub, whose form GitHub changed in July 2026: it must be the one above")
     return Trust(title, "\n".join(commands), notes)
+
+
+def _role(settings: GcpSettings) -> str:
+    return _SIGNER if settings.access_token_subject or settings.delegates else _USER
 
 
 def principal(claims: Mapping[str, Any], settings: GcpSettings) -> str:
@@ -229,7 +235,7 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
     kind = NotFoundError if answer.status == 404 else RefusedError
     return kind(
         summary,
-        cause=f"the job got in, but has no {_USER} on the service account, or there is no such account"
+        cause=f"the job got in, but has no {_role(s)} on the service account, or there is no such account"
         + (f"; check too that{chain}" if chain else "")
         + "; a new binding takes up to some minutes",
         change="\n".join(["grant it by the second command below", "", trust.text, *notes]),

@@ -8,6 +8,8 @@ from keylease.errors import UsageError
 from keylease.exchange.gcp import GcpExchanger
 from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER
 
+SUBJECT = {"access_token_subject": "somebody@acme.example", "service_account": ACCOUNT}
+
 
 def complete(env: dict[str, str] | None = None, **given: Any) -> Any:
     return GcpExchanger.complete(GcpExchanger.Settings(workload_identity_provider=PROVIDER, **given), env or {})
@@ -54,6 +56,16 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
         ({"delegates": [DELEGATE]}, "delegates"),
         ({"service_account": ACCOUNT, "delegates": [DELEGATE], "credentials_file": True}, "credentials_file"),
         ({"id_token_audience": "https://run.example"}, "id_token_audience"),
+        ({"access_token_subject": "somebody@acme.example"}, "access_token_subject"),
+        ({"access_token_subject": "somebody", "service_account": ACCOUNT}, "access_token_subject"),
+        ({**SUBJECT, "lifetime": "2h"}, "access_token_subject"),
+        ({**SUBJECT, "access_token": False}, "access_token_subject"),
+        ({**SUBJECT, "service_account": "1" * 20}, "access_token_subject"),
+        ({"oauth_url": "https://evil.example"}, "oauth_url"),
+        ({"secret_manager_url": "https://evil.example"}, "secret_manager_url"),
+        ({"quota_project": "$(id)"}, "quota_project"),
+        ({"request_reason": "a\nb"}, "request_reason"),
+        ({"request_reason": "\u00e9"}, "request_reason"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["a b"]}, "scopes"),
         ({"lifetime": "13h"}, "lifetime"),
