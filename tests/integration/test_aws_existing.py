@@ -113,6 +113,25 @@ def test_in_other_formats_they_become_empty(aws: AwsHarness, keylease: RunKeylea
     assert found["AWS_ACCESS_KEY_ID"].startswith("ASIA")
 
 
+def test_what_one_provider_sets_the_other_leaves(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+    shared = {"type": "aws", "region": "eu-central-1", "url": aws.server.url, "unset_existing": True}
+    providers = {"one": {**shared, "role_arn": ROLE}, "two": {**shared, "profiles": {"a": {"role_arn": READER}}}}
+    names = {"AWS_REGION": "REGION_2", "AWS_DEFAULT_REGION": "REGION_3"}
+    leases = [{"use": "one"}, {"use": "two", "rename": names}]
+    config = tmp_path / "keylease.yml"
+    config.write_text(json.dumps({"version": 1, "providers": providers, "leases": leases}))
+    out = ("--format", "json", "--output", str(tmp_path / "out"))
+    done = keylease("lease", "--config", str(config), *out, env={**aws.issuer.github_env(), **OLD})
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out").read_text())
+    assert found["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+    assert found["AWS_CREDENTIAL_EXPIRATION"] == ""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = ("exec", "--config", str(config), "--", sys.executable, str(tmp_path / "program.py"))
+    done = keylease(*command, env={**aws.issuer.github_env(), **OLD, "STS": aws.server.url})
+    assert "assumed-role/ci" in done.stdout, done.stderr
+
+
 def test_githubs_environment_gets_them_empty(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
     provider = {"type": "aws", "role_arn": ROLE, "region": "eu-central-1", "url": aws.server.url}
     provider |= {"unset_existing": True}  # type: ignore[dict-item]

@@ -111,6 +111,9 @@ class LeaseRun:
                 self._each(self._log_in, level, "logging in")
             documents = self._read_all([d.read for d in self._plan.deliveries])
             self._taken.exports = [*self._used(), *self._delivered(documents)]
+            given = {export.name for export in self._taken.exports}
+            emptied = {export.name: export for export in self._taken.emptied if export.name not in given}
+            self._taken.emptied = list(emptied.values())
         except BaseException:
             self.abandon()
             raise
