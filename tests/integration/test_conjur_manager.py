@@ -1,5 +1,6 @@
 """Conjur's variables: one request for many, the culprit of a batch that fails, versions, bytes; the whole program."""
 
+import base64
 import hashlib
 import json
 import re
@@ -7,9 +8,11 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError, UsageError
+from keylease.managers.conjur import ConjurManager
 from keylease.model import Document
 from tests.conftest import RunKeylease
 from tests.contract.harness_conjur import AUDIENCE
@@ -174,6 +177,20 @@ def test_a_token_that_has_expired(conjur: ConjurManagerHarness) -> None:
     with pytest.raises(RefusedError) as caught:
         manager.read(read)
     assert "not accepted any more" in caught.value.cause
+
+
+def test_a_token_that_was_tampered_with(conjur: ConjurManagerHarness) -> None:
+    read = conjur.put_text("a", "1")
+    token = json.loads(conjur.conjur.exchanger().exchange(conjur.conjur.token()).fields["CONJUR_AUTHN_TOKEN"].reveal())
+    lease = conjur.conjur.exchanger().exchange(conjur.conjur.token())
+    forged = json.dumps({**token, "signature": "0" * 128}).encode()
+    session = msgspec.structs.replace(
+        lease.session.token,  # type: ignore[attr-defined]
+        encoded=conjur.seal(base64.b64encode(forged).decode(), "forged"),
+    )
+    lease.session = msgspec.structs.replace(lease.session, token=session)  # type: ignore[type-var]
+    with pytest.raises(RefusedError, match="HTTP 401"):
+        ConjurManager(lease, conjur.conjur.context).read(read)
 
 
 CONFIG = """
