@@ -85,6 +85,8 @@ MANAGERS: "Registry[Manager]" = Registry(
     "secrets manager",
     {
         "vault": "keylease.managers.vault:VaultManager",
+        "aws-sm": "keylease.managers.aws_sm:AwsSecretsManager",
+        "aws-ssm": "keylease.managers.aws_ssm:AwsParameterStore",
         "azure-kv": "keylease.managers.azure_kv:AzureKeyVaultManager",
         "gcp-sm": "keylease.managers.gcp_sm:GcpSecretManager",
         "conjur": "keylease.managers.conjur:ConjurManager",

@@ -1,7 +1,7 @@
 """What AWS does before a service sees a request: Signature Version 4, the session's token, its end, IAM's policies.
 
-It stands before moto's server, which verifies none of that, and shares no code with botocore, which signs. Written after
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for the answers,
+It stands before the server of moto, which verifies none of that, and shares no code with botocore, which signs. Written
+after https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for the answers,
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html and
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 
@@ -95,6 +95,10 @@ class AwsFront(Proxy):
     def admit(self, session: Admitted) -> None:
         """Know this session from now on."""
         self._sessions[session.key_id] = session
+
+    def admitted(self, key_id: str) -> Admitted:
+        """The session that has this key."""
+        return self._sessions[key_id]
 
     def handle(self, exchange: Exchange) -> None:
         """See LoopbackServer."""
@@ -229,8 +233,7 @@ class AwsFront(Proxy):
         with urllib.request.urlopen(request, timeout=10) as answer:
             body = answer.read()
         leaves = {each.tag.rpartition("}")[2]: each.text or "" for each in ET.fromstring(body).iter()}
-        values = (leaves[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Arn"))
-        self.admit(Admitted(*values))
+        self.admit(Admitted(leaves["AccessKeyId"], leaves["SecretAccessKey"], leaves["SessionToken"], leaves["Arn"]))
         exchange.answer(200, body, {"Content-Type": "text/xml"})
 
 

@@ -125,6 +125,7 @@ class AwsExchanger(Exchanger):
             s.region,
             s.timeout,
             s.retries,
+            {"secretsmanager": s.secretsmanager_url, "ssm": s.ssm_url},
         )
 
     def _assume_all(
