@@ -291,6 +291,30 @@ def test_a_reader_that_goes_away_does_not_keep_the_leases(start: Start, site: Si
     assert site.nothing_alive()
 
 
+@pytest.mark.parametrize(("command", "code"), [("echo more", os.EX_IOERR), ("echo more; exit 5", 5), ("true", 0)])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_that_a_full_disk_loses_is_told_and_fails(
+    site: Site, env: dict[str, str], tmp_path: Path, stream: str, command: str, code: int
+) -> None:
+    """A log redirected to a file on a full disk must not look whole. /dev/full answers ENOSPC (full(4))."""
+    redirected = command.replace("echo more", "echo more >&2") if stream == "stderr" else command
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keylease", "exec", *site.flags(BOTH), "--", "sh", "-c", f"{redirected}"],
+            env=environment.clean_environment(**env),
+            cwd=tmp_path,
+            stdout=full if stream == "stdout" else subprocess.PIPE,
+            stderr=full if stream == "stderr" else subprocess.PIPE,
+        )
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == code, (out, err)
+    if stream == "stdout":
+        said = b"error: exec: the command's output can't be written: No space left on device"
+        assert err.count(said) == bool(code)
+        assert b"Traceback" not in err
+    assert site.nothing_alive()
+
+
 # Renewing.
 
 
