@@ -16,20 +16,19 @@ ENDPOINT = "https://huggingface.co"
 PATH = "/oauth/token"
 """https://huggingface.co/docs/hub/trusted-publishers ("API reference")"""
 
-FORMS = "acme/model, datasets/acme/corpus, spaces/acme/demo, kernels/acme/kernel, or a user's name"
+FORMS = "acme/model, datasets/acme/corpus, spaces/acme/demo, kernels/acme/kernel, buckets/acme/runs, or a user's name"
 
 # Names: validate_repo_id of huggingface_hub/utils/_validators.py.
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_RESOURCE = re.compile(
-    rf"(?:(?:datasets|spaces|kernels)/)?(?!(?:models|datasets|spaces|kernels)/){_NAME}/{_NAME}|{_NAME}"
-)
+_KINDS = "datasets|spaces|kernels|buckets"
+_RESOURCE = re.compile(rf"(?:(?:{_KINDS})/)?(?!(?:models|{_KINDS})/){_NAME}/{_NAME}|{_NAME}")
 
 
 class HuggingFaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hugging Face's trusted publishers.
 
     resource: what the token is for: a repository (``acme/model``, ``datasets/acme/corpus``, ``spaces/…``,
-        ``kernels/…``) or a user's name. Falls back to ``HF_OIDC_RESOURCE``.
+        ``kernels/…``, ``buckets/…``) or a user's name. Falls back to ``HF_OIDC_RESOURCE``.
     endpoint: the Hub. Falls back to ``HF_ENDPOINT``, then ``https://huggingface.co``.
     audience: the `aud` of the identity token; by default `endpoint`, the only one that the Hub takes.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.

@@ -28,9 +28,11 @@ def trust_for(claims: Mapping[str, Any], settings: HuggingFaceSettings) -> Trust
     if s.is_user:
         page = f"{s.endpoint}/settings/authentication#ci-cd-access"
         notes.append("such a token reads gated repositories: it writes nothing and sees no private one")
+        notes.append("allow calls of Inference Providers only where the job makes them: they are billed to the account")
     else:
         page = f"{s.endpoint}/{s.resource}/settings"
         notes.append("needs the Write role on the repository; the token may write to it, and to nothing else")
+        notes.append("tick Read-only where the job does not publish")
     notes.insert(0, f"enter these by hand at {page}, Trusted Publishers: there is no command for it")
     if "sub" not in bound and bindable(claims.get("sub")):
         notes.append(

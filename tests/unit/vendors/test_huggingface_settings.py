@@ -39,7 +39,16 @@ def test_the_environment_comes_last() -> None:
 
 @pytest.mark.parametrize(
     "resource",
-    ["acme/model", "datasets/acme/corpus", "spaces/acme/demo", "kernels/acme/k", "acme-bot", "A1/b.c_d-e", "_a/_b"],
+    [
+        "acme/model",
+        "datasets/acme/corpus",
+        "spaces/acme/demo",
+        "kernels/acme/k",
+        "buckets/acme/runs",
+        "acme-bot",
+        "A1/b.c_d-e",
+        "_a/_b",
+    ],
 )
 def test_what_the_hub_takes(resource: str) -> None:
     assert done(resource=resource).resource == resource
