@@ -146,6 +146,7 @@ def test_secrets_are_read_as_the_account_not_as_the_user(cloud: GcpHarness) -> N
     lease = made.exchange(cloud.token())
     found = GcpSecretManager(lease, cloud.context).read(READ)
     assert found.value(None, cloud.context.seal).reveal() == "value-1"
+    assert cloud.sts.requests[-1].header("Authorization").startswith("Bearer ya29.c.")
     assert lease.fields[ACCESS_TOKEN].reveal().startswith("ya29.a0")
 
 
