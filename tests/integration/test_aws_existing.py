@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3  # type: ignore[import-untyped]
 import pytest
+from botocore.exceptions import ProfileNotFound  # type: ignore[import-untyped]
 
 from keylease.errors import IdentityError
 from keylease.vendors.aws_existing import can_be_empty, existing, warnings
@@ -49,17 +51,25 @@ def run(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path, env: dict[str, s
     return done
 
 
-def test_a_former_sessions_end_breaks_boto3_and_is_told_or_taken_out(
-    aws: AwsHarness, keylease: RunKeylease, tmp_path: Path
-) -> None:
-    done = run(aws, keylease, tmp_path, OLD, role_arn=ROLE)
-    assert "AWS_CREDENTIAL_EXPIRATION is set in this job" in done.stderr
-    assert "assumed-role" not in done.stdout, "what is warned of is so"
-    done = run(aws, keylease, tmp_path, OLD, role_arn=ROLE, unset_existing=True)
-    assert "is set in this job" not in done.stderr
+def test_all_of_the_kind_is_taken_out(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+    done = run(aws, keylease, tmp_path, {**OLD, "AWS_PROFILE": "mine"}, role_arn=ROLE, unset_existing=True)
     names, arn = done.stdout.splitlines()
     assert names == "AWS_ACCESS_KEY_ID,AWS_DEFAULT_REGION,AWS_REGION,AWS_SECRET_ACCESS_KEY,AWS_SESSION_TOKEN"
     assert "assumed-role/ci" in arn
+
+
+def test_the_end_of_the_keys_that_are_replaced_goes_unasked(
+    aws: AwsHarness, keylease: RunKeylease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run(aws, keylease, tmp_path, OLD, role_arn=ROLE)
+    names, arn = done.stdout.splitlines()
+    assert "AWS_CREDENTIAL_EXPIRATION" not in names
+    assert "AWS_WEB_IDENTITY_TOKEN_FILE" in names
+    assert "assumed-role/ci" in arn
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CREDENTIAL_EXPIRATION"):
+        monkeypatch.setenv(name, OLD[name])
+    with pytest.raises(RuntimeError, match="still expired"):  # left there, it would have broken boto3
+        boto3.Session().get_credentials().get_frozen_credentials()
 
 
 @pytest.mark.parametrize(
@@ -149,9 +159,6 @@ def test_githubs_environment_gets_them_empty(aws: AwsHarness, keylease: RunKeyle
 
 
 def test_empty_variables_are_none_to_boto3_but_for_a_profiles_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    import boto3  # type: ignore[import-untyped]
-    from botocore.exceptions import ProfileNotFound  # type: ignore[import-untyped]
-
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     known = existing(dict.fromkeys(OLD, "x") | {"AWS_PROFILE": "x", "AWS_SHARED_CREDENTIALS_FILE": "x"}, [])
@@ -169,8 +176,9 @@ def test_a_lease_to_read_with_says_nothing_of_them(aws: AwsHarness) -> None:
     exchanger.used = False
     lease = exchanger.exchange(aws.token())
     assert (lease.warnings, dict(lease.unset)) == ([], {})
-    exchanger = aws.exchanger()
-    assert exchanger.exchange(aws.token()).warnings
+    aws.context.env = {**OLD, "AWS_PROFILE": "mine"}
+    (warning,) = aws.exchanger().exchange(aws.token()).warnings
+    assert "AWS_PROFILE is set in this job: the SDK for JavaScript takes that profile" in warning
 
 
 def test_ours_are_not_existing_ones() -> None:
@@ -180,7 +188,10 @@ def test_ours_are_not_existing_ones() -> None:
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         "AWS_ROLE_ARN",
     ]
-    assert warnings(["AWS_WEB_IDENTITY_TOKEN_FILE"], ours, unset=False) == []
+    assert warnings({"AWS_WEB_IDENTITY_TOKEN_FILE": "x"}, ours, unset=False) == []
+    assert existing(OLD, ["AWS_PROFILE"]) == list(OLD)
+    (warning,) = warnings({"AWS_SHARED_CREDENTIALS_FILE": "x"}, ["AWS_SHARED_CREDENTIALS_FILE"], unset=True)
+    assert "out of reach" in warning
 
 
 def test_a_job_without_a_token_takes_the_pods_on_eks(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from keylease.parallel import parallel
 from keylease.secret import Secret
 from keylease.vendors.answers import server_trouble
 from keylease.vendors.aws_answers import Credentials, answer_of, is_transient, issued, login_refused
-from keylease.vendors.aws_existing import can_be_empty, existing, warnings
+from keylease.vendors.aws_existing import can_be_empty, existing, replaced, warnings
 from keylease.vendors.aws_session import AwsSession
 from keylease.vendors.aws_settings import VENDOR, AwsProfile, AwsSettings, complete
 from keylease.vendors.aws_token import MAX_TOKEN, token_in
@@ -81,7 +81,8 @@ class AwsExchanger(Exchanger):
             plain["AWS_PROFILE"] = next(iter(found))
         files = [LeaseFile("AWS_SHARED_CREDENTIALS_FILE", "credentials", _credentials_file(found))] if found else []
         ours = {*variables, *plain, *(file.variable for file in files)}
-        there = existing(self.context.env, ours) if self.used else []
+        env = self.context.env if self.used else {}
+        unset = existing(env, ours) if s.unset_existing else replaced(env, ours)
         ends = [first.expires_at, *(each.expires_at for each in found.values())]
         return Lease(
             self.name,
@@ -92,9 +93,9 @@ class AwsExchanger(Exchanger):
             expires_at=min(ends),
             fingerprint=fingerprint(first.session_token),
             plain=plain,
-            unset={name: can_be_empty(name) for name in there} if s.unset_existing else {},
+            unset={name: can_be_empty(name) for name in unset},
             files=files,
-            warnings=warnings(there, ours, unset=s.unset_existing),
+            warnings=warnings(env, ours, unset=s.unset_existing),
         )
 
     def _roles(self) -> dict[str, AwsProfile]:
