@@ -10,7 +10,15 @@ from keylease.model import Env
 ALLOWED = "KEYLEASE_ALLOW_HOSTS"
 """The job's own variable with further hosts, separated by blanks or commas: a proxy or private endpoint."""
 
-_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1", re.ASCII)
+
+# Only what all parsers read alike: urlsplit takes a backslash for a part of the host's name, and urllib3, which
+# connects, for its end, so https://evil.example\.vendor.example is below vendor.example for the one alone.
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+    r"""(/[!"$->@-\[\]-~]*)?""",  # no # ? or backslash
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def checked(url: str, key: str, vendor: str, domains: Sequence[str], env: Env) -> str:
@@ -19,21 +27,26 @@ def checked(url: str, key: str, vendor: str, domains: Sequence[str], env: Env) -
     Where a vendor has one audience for everybody, whoever gets the token can use it there. keylease.yml may come from a
     pull request, so only the vendor's own `domains` (and what is below them), this machine, and hosts that the job
     itself allows by KEYLEASE_ALLOW_HOSTS will do. Raises :class:`UsageError` naming `key`.
+
+    domains: none below which customers have hosts of their own.
     """
     text = url.strip().rstrip("/")
     try:
         parts = urlsplit(text)
-        host = (parts.hostname or "").lower()
-        usable = bool(host) and (parts.port is None or parts.port > 0)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        usable, parts, host = False, urlsplit(""), ""
-    if not usable or parts.scheme not in ("https", "http") or not text.isprintable() or " " in text:
+        usable, parts = False, urlsplit("")
+    if not usable or parts.scheme not in ("https", "http"):
         raise _wrong(vendor, key, "is not an https address", "write it with https:// in front")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+    if parts.username is not None or parts.password is not None or "?" in text or "#" in text:
         raise _wrong(vendor, key, "holds a user, a query or a fragment", "leave them out")
+    found = _ADDRESS.fullmatch(text)
+    if not found:
+        raise _wrong(vendor, key, "is not an https address", "letters, digits, - and . in the host's name, no blanks")
+    host = found["host"].strip("[]").lower()
     if _LOOPBACK.fullmatch(host):
         return text
-    if parts.scheme != "https":
+    if found["scheme"].lower() != "https":
         raise _wrong(vendor, key, "is plain http: the identity token could be read on the way", "write https://")
     further = re.split(r"[\s,]+", env.get(ALLOWED, "").strip().lower())
     if host in further or any(host == domain or host.endswith("." + domain) for domain in domains):
