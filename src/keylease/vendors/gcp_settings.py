@@ -174,9 +174,9 @@ def complete(settings: GcpSettings, env: Env) -> GcpSettings:
         sts_url=service_url("sts_url", s.sts_url, "sts", universe, env),
         iam_url=service_url("iam_url", s.iam_url, "iamcredentials", universe, env),
         oauth_url=service_url("oauth_url", s.oauth_url, "oauth2", UNIVERSE, env),
-        secret_manager_url=(
-            checked(s.secret_manager_url, "secret_manager_url", VENDOR, [UNIVERSE], env) if s.secret_manager_url else ""
-        ),
+        secret_manager_url=service_url("secret_manager_url", s.secret_manager_url, "secretmanager", universe, env)
+        if s.secret_manager_url
+        else "",
         timeout=timeout,
         retries=retries,
     )
@@ -212,9 +212,11 @@ def _provider(text: str) -> str:
 
 def service_url(key: str, given: str, service: str, universe: str, env: Env) -> str:
     """`given`, or the address of `service` in `universe`. Raises :class:`UsageError` naming the key."""
-    # A universe names the host that gets the identity token: only Google's own may come from the file alone.
-    url = given or f"https://{service}.{universe}"
-    return checked(url, key if given else "universe_domain", VENDOR, [UNIVERSE], env)
+    # The service's own host alone: others below googleapis.com keep what is sent to them for a customer of theirs.
+    # The universe is looked at also where addresses are given: Google's libraries make further ones of it.
+    hosts = [f"{service}.{UNIVERSE}"]
+    default = checked(f"https://{service}.{universe}", "universe_domain", VENDOR, hosts, env)
+    return checked(given, key, VENDOR, hosts, env) if given else default
 
 
 def _project_of(account: str) -> str:

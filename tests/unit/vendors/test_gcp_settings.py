@@ -43,6 +43,14 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
         complete(universe_domain="apis-example.goog")
 
 
+def test_a_universe_must_be_allowed_also_where_both_addresses_are_google_s() -> None:
+    # It goes into the credentials file, of which Google's libraries make the addresses that get the access token.
+    own = {"sts_url": "https://sts.googleapis.com", "iam_url": "https://iamcredentials.googleapis.com"}
+    assert complete(**own).universe_domain == "googleapis.com"
+    with pytest.raises(UsageError, match="`universe_domain` is not one of Google Cloud's own hosts"):
+        complete(**own, universe_domain="evil.example")
+
+
 @pytest.mark.parametrize(
     ("given", "key"),
     [
@@ -75,7 +83,12 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
         ({"audience": "a\nb"}, "audience"),
         ({"sts_url": "https://evil.example"}, "sts_url"),
         ({"iam_url": "http://iamcredentials.googleapis.com"}, "iam_url"),
+        ({"sts_url": "https://firebasestorage.googleapis.com/v0/b/evil.appspot.com/o"}, "sts_url"),
+        ({"sts_url": "https://iamcredentials.googleapis.com"}, "sts_url"),
+        ({"secret_manager_url": "https://evil.storage.googleapis.com"}, "secret_manager_url"),
+        ({"iam_url": "https://evil.storage.googleapis.com"}, "iam_url"),
         ({"universe_domain": "evil.example"}, "universe_domain"),
+        ({"universe_domain": "storage.googleapis.com"}, "universe_domain"),
         ({"universe_domain": "evil.example/x"}, "universe_domain"),
         ({"timeout": "never"}, "timeout"),
     ],
