@@ -14,7 +14,7 @@ from keylease.vendors.aws_policy import SUFFIX_NOTE, attach, read_policy
 from keylease.vendors.aws_session import Place
 from keylease.vendors.aws_settings import AwsChain
 from keylease.vendors.github_claims import ISSUER
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of, subject_lets_in
 from keylease.vendors.token_exchange import audience_of
 
 
@@ -29,10 +29,17 @@ def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
     bound = {"aud": audience_of(claims, aud), "sub": str(subject)}
     notes: list[str] = []
     if platform_of(claims) is GITHUB and issuer == ISSUER and bindable(claims.get("repository_id")):
-        # Known to IAM since January 2026, for github.com's own issuer only. repository_owner_id is not.
-        bound["repository_id"] = str(claims["repository_id"])
+        # Known to IAM since January 2026, for github.com's own issuer only. repository_owner_id is not. The place as
+        # well, for sub may have another form than GitHub's own, and of pull requests it names none.
+        place = "environment" if bindable(claims.get("environment")) else "ref"
+        bound |= {name: str(claims[name]) for name in ("repository_id", place) if bindable(claims.get(name))}
         notes.append("bound by the repository's id as well, so that nobody who takes its name over gets in")
-    elif not provider.endswith(ISSUER.partition("://")[2]):
+        if len(bound) < 4:
+            notes += subject_lets_in(claims)[1]
+    else:
+        alone, notes = subject_lets_in(claims)
+        if not alone:
+            return Trust(title, "", notes)
         notes.append("IAM knows aud and sub of this issuer, and no other claim")
     if any(sign in value for value in bound.values() for sign in ("*", "?", "${")):
         return Trust(

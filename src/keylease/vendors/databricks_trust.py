@@ -12,7 +12,7 @@ from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
 from keylease.vendors.databricks_settings import VENDOR, DatabricksSettings
 from keylease.vendors.github_claims import parse_subject
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, subject_lets_in
 from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
 
 
@@ -26,11 +26,13 @@ def trust_for(claims: Mapping[str, Any], settings: DatabricksSettings) -> Trust:
     subject, issuer = claims.get("sub"), claims.get("iss")
     if not bindable(subject) or not bindable(issuer):
         return Trust(title, "", ["the token has no `sub` or no `iss` that could be bound"])
+    alone, notes = subject_lets_in(claims)
+    if not alone:
+        return Trust(title, "", notes)
     expected = audience_of(claims, s.audience)
     policy = {"oidc_policy": {"issuer": issuer, "audiences": [expected], "subject": subject}}
     principal = s.service_principal_id or "SERVICE_PRINCIPAL_ID"
     command = f"databricks account service-principal-federation-policy create {principal} --json @/dev/stdin"
-    notes = []
     if not s.service_principal_id:
         notes.append(
             "SERVICE_PRINCIPAL_ID is the numeric id, not the application id (in keylease.yml: service_principal_id)"

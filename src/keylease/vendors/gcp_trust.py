@@ -73,8 +73,9 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
         notes.append("ROLE is the narrowest role that the job needs; better on the one bucket or secret it uses")
     commands += [access_command(secret, member(claims, s)) for secret in _secrets(reads, s)]
     notes.append(
-        "a provider has one mapping and one condition for all jobs that use it: where others do, join the two by || "
-        "or create a provider of its own (create-oidc with --issuer-uri)"
+        "a provider has one mapping and one condition for all jobs that use it, and the binding is for whatever the "
+        "conditions of its pool let in of this repository: give jobs that may do less than this one another pool; for "
+        "equal ones, join the two conditions by ||"
     )
     if platform is GITHUB and "sub" in bound:
         notes.append("bound by sub, whose form GitHub changed in July 2026: it must be the one above")

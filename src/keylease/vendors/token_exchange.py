@@ -15,7 +15,7 @@ from keylease.model import IdentityToken, Seal, Trust
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, one_line
 from keylease.vendors.github_claims import both_forms
-from keylease.vendors.job_claims import GITHUB, bindable, platform_of, shown_claims, subject_hint
+from keylease.vendors.job_claims import GITHUB, bindable, platform_of, shown_claims, subject_hint, subject_lets_in
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
@@ -210,6 +210,9 @@ def refused(
 # The trust.
 
 
+_PLACES = ("ref", "environment", "branchName", "build_branch", "oidc.circleci.com/vcs-ref")
+
+
 def exact_claims(claims: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
     """({claim: exact value} that only this job has, notes). Empty when nothing can be bound safely.
 
@@ -227,13 +230,18 @@ def exact_claims(claims: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[
         found = {n: claims[n] for n in (*platform.ids, *names, *place) if bindable(claims.get(n))}
         if all(name in found for name in platform.ids):
             bound = found
+            if not any(name in found for name in _PLACES):
+                notes.append("the token names no branch and no environment: every job of the repository gets in")
             forms = both_forms(claims) if platform is GITHUB else None
             if forms and claims.get("sub") in forms:
                 notes.append(
                     "bound by ids, not by sub: it holds when GitHub changes the subject form of this repository"
                 )
     if not bound and bindable(claims.get("sub")):
-        bound = {"sub": claims["sub"]}
+        alone, more = subject_lets_in(claims)
+        if not alone:
+            return {}, more
+        bound, notes = {"sub": claims["sub"]}, [*notes, *more]
     if not bound:
         return {}, ["the token has no claim that could be bound safely"]
     if any("*" in value for value in bound.values()):
