@@ -93,6 +93,11 @@ class TextStore(Store):
         text = shell.render(shell.variables(place(exports, self._files)), self._form)
         if self._form == "gitlab-dotenv":
             self._log.warning("%s", shell.GITLAB_WARNING)
+        if not self._state and self._files.written:
+            left = ", ".join(file.host_path for file in self._files.written)
+            self._log.warning(
+                "nothing is kept for `keylease revoke`, so nobody deletes %s: do it at the job's end", left
+            )
         if self._output:
             write_private(self._output, text.encode("utf-8"))
             if self._form != "gitlab-dotenv":  # that one is an artifact: it is there to outlive the job
