@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from keylease.context import Context
+from keylease.defects import defect
 from keylease.errors import KeyleaseError
 from keylease.model import Renewal
 from keylease.pipelines.signals import start_beside
@@ -52,7 +53,8 @@ class Renewer:
         self._context.deadline.restart()
         try:
             granted = renewal.renew()
-        except KeyleaseError as error:
+        except Exception as problem:  # noqa: BLE001  # a traceback would print what it holds; others must be renewed
+            error = problem if isinstance(problem, KeyleaseError) else defect(problem)
             left = renewal.expires_at - now
             if left <= SHORTEST:
                 self._context.log.warning("%s", error.summary)

@@ -82,3 +82,15 @@ def test_nothing_to_renew_starts_no_thread(context: Context) -> None:
     before = threading.active_count()
     with Renewer([], context):
         assert threading.active_count() == before
+
+
+def test_a_defect_in_one_renewal_shows_no_value_and_stops_no_other(
+    context: Context, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken, _ = renewal(0.2, ValueError("holds a value"))
+    good, times = renewal(0.6, 0.6)
+    with caplog.at_level(logging.WARNING, "keylease"), Renewer([broken, good], context):
+        time.sleep(1.0)
+    assert times
+    assert "a defect of ours: ValueError" in caplog.text
+    assert "holds a value" not in caplog.text + capfd.readouterr().err
