@@ -95,9 +95,7 @@ class TextStore(Store):
             self._log.warning("%s", shell.GITLAB_WARNING)
         if not self._state and self._files.written:
             left = ", ".join(file.host_path for file in self._files.written)
-            self._log.warning(
-                "nothing is kept for `keylease revoke`, so nobody deletes %s: do it at the job's end", left
-            )
+            self._log.warning("nothing is kept for `keylease revoke`, so nobody deletes %s: do it yourself", left)
         if self._output:
             write_private(self._output, text.encode("utf-8"))
             if self._form != "gitlab-dotenv":  # that one is an artifact: it is there to outlive the job
