@@ -181,9 +181,7 @@ class AwsFront(Proxy):
         if action == "secretsmanager:GetSecretValue":
             things = {asked["SecretId"]: self._secret_arn(request, asked["SecretId"], region, session)}
         elif action == "ssm:GetParameters":
-            start = f"arn:aws:ssm:{region}:{session.account}:parameter/"
-            bare = [name if name.startswith("arn:") else start + name.removeprefix("/") for name in asked["Names"]]
-            things = {name: ":".join(arn.split(":")[:6]) for name, arn in zip(asked["Names"], bare, strict=True)}
+            things = {name: _parameter_arn(name, region, session.account) for name in asked["Names"]}
         else:
             things = {"*": "*"}
         for arn in things.values():
@@ -243,6 +241,13 @@ _NO_KEY = {
     "region, or you are not allowed to access. (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException; "
     "Request ID: 5f642215-959a-11e8-bfd1-81a81941d54a; Proxy: null)",
 }
+
+
+def _parameter_arn(name: str, region: str, account: str) -> str:
+    if not name.startswith("arn:"):
+        owner = "" if name.startswith("/aws/service/") else account
+        name = f"arn:aws:ssm:{region}:{owner}:parameter/{name.removeprefix('/')}"
+    return ":".join(name.split(":")[:6])  # without version or label
 
 
 def _matches(pattern: str, arn: str) -> bool:

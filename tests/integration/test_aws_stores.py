@@ -15,6 +15,7 @@ from keylease.managers.aws_ssm import AwsParameterStore
 from keylease.model import Document, Read
 from tests.contract.aws_stores import REGION, Stores, parameter, parameters, refused, secret, secrets, stores, value
 from tests.fakes.misbehaving import reply
+from tests.leaks import Seeded
 from tests.servers.moto import ACCOUNT
 
 
@@ -215,3 +216,24 @@ def test_json_in_a_parameter_has_fields(aws: Stores) -> None:
     document = parameters(aws).read(parameter(aws, "json", '{"user": "u-1", "n": 3}'))
     assert value(aws, document, "user") == "u-1"
     assert value(aws, document, "n") == "3"
+
+
+def test_parameters_that_aws_publishes(aws: Stores) -> None:
+    read = Read("aws", "aws-ssm", "/aws/service/global-infrastructure/regions/eu-central-1/longName")
+    error = refused(parameters(aws), read)
+    (resource,) = pasted(error)["Statement"][0]["Resource"]
+    assert resource == f"arn:aws:ssm:{REGION}::parameter{read.path}", "they belong to no account"
+    aws.front.policies.append(pasted(error))
+    assert value(aws, parameters(aws).read(read)) == "Europe (Frankfurt)"
+
+
+def test_a_parameter_that_stands_for_a_secret(aws: Stores, seeded: Seeded) -> None:
+    text = seeded.new("behind")
+    behind, _ = secret(aws, "behind+it@x", text)
+    read = Read("aws", "aws-ssm", f"/aws/reference/secretsmanager/{behind.path}")
+    aws.allow("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{read.path}")
+    assert value(aws, parameters(aws).read(read)) == text
+    # Moto answers with the secret's name, which is not the one asked for: among others, each is then asked for alone.
+    plain = parameter(aws, "p", "plain-1")
+    found = parameters(aws).read_many([plain, read])
+    assert [value(aws, d) for d in found if isinstance(d, Document)] == ["plain-1", text]

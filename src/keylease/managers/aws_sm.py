@@ -112,7 +112,7 @@ def _document(read: Read, answer: Answer) -> Document:
         raise UnreachableError(
             f"{VENDOR}: {read}: the answer holds no secret",
             cause="something else than AWS's Secrets Manager answered",
-            change="check AWS_ENDPOINT_URL_SECRETS_MANAGER; without one, report it",
+            change="check `secretsmanager_url` and AWS_ENDPOINT_URL_SECRETS_MANAGER; without one, report it",
             docs="garbage",
             detail=answer.detail,
         )

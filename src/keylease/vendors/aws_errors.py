@@ -42,7 +42,7 @@ def session_refused(session: AwsSession, reply: Reply, label: str) -> KeyleaseEr
         return UnreachableError(
             f"{VENDOR}: {label}: a refusal (HTTP {answer.status}) that is not AWS's own",
             cause="a firewall or a proxy in between, or the address is not the service's",
-            change="let this runner through, or correct the service's address (AWS_ENDPOINT_URL_…)",
+            change="let this runner through, or correct the service's address (`secretsmanager_url`, `ssm_url`)",
             docs="garbage",
             detail=answer.detail,
         )
@@ -65,7 +65,7 @@ def session_refused(session: AwsSession, reply: Reply, label: str) -> KeyleaseEr
         change = "set the clock by an NTP server: AWS takes requests that are at most five minutes off"
     elif code in _SIGNATURE:
         cause = "something in between changed the request: its signature covers host, headers and body"
-        change = "take the proxy out of the way; AWS_ENDPOINT_URL_… must be an address of the region's own"
+        change = "take the proxy out of the way; `secretsmanager_url` and `ssm_url` must be the region's own"
     elif code in _UNKNOWN:
         cause = "the region is not enabled for this account, or the service's address is another partition's"
         change = f"enable {session.region} in the account's settings, or take another `region`"
