@@ -346,12 +346,25 @@ def _format(options: argparse.Namespace, env: Env) -> str:
 
 
 def _rewriting(kept: Kept, exports: Sequence[Export], files: "SecretFiles", tokens: "IdentitySource") -> Renewal:
-    """Renew a file as leases are: with a new identity token in it before the old one expires."""
+    """Renew a file as leases are: with a new identity token in it before the old one expires.
+
+    GitLab makes a job's tokens when it starts, and no more: then there is none to be had.
+    """
+    from keylease.pipelines.renew import NothingNewerError
+
     path = next(export.value.reveal() for export in exports if export.name == kept.name)
+    ends = kept.expires_at
 
     def renew() -> float:
+        nonlocal ends
         token = tokens.token(kept.audience, fresh=True)
+        following = kept.until(token)
+        if following <= ends:
+            raise NothingNewerError(
+                f"{token.source} holds no newer identity token; what reads the file then is refused"
+            )
         files.rewrite(path, kept.content(token).reveal_bytes())
-        return kept.until(token) - time.time()
+        ends = following
+        return ends - time.time()
 
     return Renewal(f"{kept.name} (identity token)", kept.expires_at - time.time(), kept.expires_at, renew)

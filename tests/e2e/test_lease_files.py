@@ -175,7 +175,7 @@ def test_a_step_stopped_while_it_writes_leaves_no_file_after_post(
     seen: list[int] = []
 
     def interrupt() -> None:
-        wait_until(lambda: written(job.temp), 20, "a file")
+        wait_until(lambda: bool(written(job.temp)), 20, "a file")
         engine.podman("kill", "--signal", str(int(number)), name)
         seen.append(len(written(job.temp)))
 
@@ -217,7 +217,7 @@ def test_a_lease_stopped_while_it_writes_leaves_no_file_after_revoke(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    wait_until(lambda: written(place), 20, "a file")
+    wait_until(lambda: bool(written(place)), 20, "a file")
     os.kill(process.pid, number)
     out, err = process.communicate(timeout=30)
     site.seeded.saw("stdout", out)

@@ -10,7 +10,7 @@ from keylease.context import Context
 from keylease.errors import RefusedError
 from keylease.model import Renewal
 from keylease.pipelines import renew
-from keylease.pipelines.renew import Renewer
+from keylease.pipelines.renew import NothingNewerError, Renewer
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,32 @@ def test_nothing_to_renew_starts_no_thread(context: Context) -> None:
     before = threading.active_count()
     with Renewer([], context):
         assert threading.active_count() == before
+
+
+def test_a_token_that_is_replaced_late_is_waited_for_in_silence(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kubelet replaces a projected token after four fifths of its life."""
+    lease, calls = renewal(1.2, NothingNewerError("file: no newer token"), 60.0)
+    with caplog.at_level(logging.WARNING, "keylease"), Renewer([lease], context):
+        time.sleep(1.2)
+    assert len(calls) == 2
+    assert caplog.records == []
+    assert lease.expires_at > time.time() + 50
+
+
+def test_a_token_that_is_never_replaced_is_told_once_and_given_up(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    lease, calls = renewal(1.2, NothingNewerError("VARIABLE holds no newer token"))
+    with caplog.at_level(logging.WARNING, "keylease"), Renewer([lease], context):
+        time.sleep(1.6)
+    assert 2 <= len(calls) <= 6
+    (record,) = caplog.records
+    assert record.getMessage() == "database/creds/x ends in 0 s: VARIABLE holds no newer token"
+    count = len(calls)
+    time.sleep(0.2)
+    assert len(calls) == count
 
 
 def test_a_defect_in_one_renewal_shows_no_value_and_stops_no_other(
