@@ -62,11 +62,11 @@ class Renewer:
         self._context.deadline.restart()
         try:
             granted = renewal.renew()
-        except NothingNewerError as error:
+        except NothingNewerError as none:
             left = renewal.expires_at - now
             if left <= max(SHORTEST, renewal.ttl * LATE) and renewal.label not in self._told:
                 self._told.add(renewal.label)
-                self._context.log.warning("%s ends in %.0f s: %s", renewal.label, max(0.0, left), error.summary)
+                self._context.log.warning("%s ends in %.0f s: %s", renewal.label, max(0.0, left), none.summary)
             return now + max(SHORTEST, left / 2) if left > SHORTEST else None
         except Exception as problem:  # noqa: BLE001  # a traceback would print what it holds; others must be renewed
             error = problem if isinstance(problem, KeyleaseError) else defect(problem)
