@@ -17,6 +17,7 @@ from keylease.errors import UsageError
 from keylease.model import Env, Origin, Plan, Provider
 from keylease.registry import EXCHANGERS
 from keylease.secret import Secret
+from keylease.vendors.endpoints import check_audience
 
 _KEYS = ("version", "settings", "providers", "leases")
 _LATER = ("sync", "audit")
@@ -166,6 +167,8 @@ class _File:
         settings = struct(own, wanted, self._source, path, given)
         try:
             settings = exchanger.complete(settings, self._env)
+            if exchanger.any_host:
+                check_audience(settings.audience, settings.url, kind, self._env)
         except UsageError as error:
             raise located(error, Origin(self._source, node.line, path)) from None
         return Provider(name, kind, settings, origin=Origin(self._source, node.line, path)), needs

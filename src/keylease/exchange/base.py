@@ -21,6 +21,8 @@ class Exchanger(ABC):
 
     kind: ClassVar[str]
     Settings: ClassVar[Any]
+    any_host: ClassVar[bool] = False
+    """Whether `url` of the settings may be any host: customers run this vendor's servers themselves."""
 
     def __init__(self, name: str, settings: Any, context: Context, reads: Sequence[Read] = ()) -> None:
         self.name = name

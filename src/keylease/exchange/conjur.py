@@ -22,6 +22,7 @@ class ConjurExchanger(Exchanger):
     """One POST; handed over as conjur-api-go reads it, and so the CLI, Summon and Terraform: variables and a file."""
 
     kind = "conjur"
+    any_host = True
     Settings = ConjurSettings
 
     settings: ConjurSettings

@@ -48,8 +48,7 @@ def checked(url: str, key: str, vendor: str, domains: Sequence[str], env: Env) -
         return text
     if found["scheme"].lower() != "https":
         raise _wrong(vendor, key, "is plain http: the identity token could be read on the way", "write https://")
-    further = re.split(r"[\s,]+", env.get(ALLOWED, "").strip().lower())
-    if host in further or any(host == domain or host.endswith("." + domain) for domain in domains):
+    if host in _allowed(env) or any(host == domain or host.endswith("." + domain) for domain in domains):
         return text
     raise _wrong(
         vendor,
@@ -59,6 +58,34 @@ def checked(url: str, key: str, vendor: str, domains: Sequence[str], env: Env) -
         f"{ALLOWED}={host} in the job",
         "this file may come from a pull request, and the job's identity token would go to a stranger's host",
     )
+
+
+# What vendors expect of everybody, and a part of what they expect of one customer.
+_SHARED = re.compile(
+    r"sts\.amazonaws\.com|api://AzureADTokenExchange\w*|(https:)?//iam\.googleapis\.com/.*|https://api\.openai\.com/v1"
+    r"|https://api\.anthropic\.com|https://huggingface\.co|https://[^/]*databricks[^/]*/oidc/.*"
+)
+
+
+def check_audience(audience: str, url: str, vendor: str, env: Env) -> None:
+    """Refuse to send a token that another vendor takes (`audience`) to a server of the file's choice.
+
+    Else all that :func:`checked` keeps from strangers could be had by naming a Vault at their host. Hosts that the job
+    allows by KEYLEASE_ALLOW_HOSTS may have any. Raises :class:`UsageError`.
+    """
+    host = (urlsplit(url).hostname or "").lower()
+    if _SHARED.fullmatch(audience) and not _LOOPBACK.fullmatch(host) and host not in _allowed(env):
+        raise _wrong(
+            vendor,
+            "audience",
+            "is another vendor's",
+            f"leave it out, and have {vendor} expect its own address; or set {ALLOWED}={host} in the job",
+            "this file may come from a pull request, and its server could use the identity token there",
+        )
+
+
+def _allowed(env: Env) -> list[str]:
+    return re.split(r"[\s,]+", env.get(ALLOWED, "").strip().lower())
 
 
 def _wrong(vendor: str, key: str, what: str, change: str, cause: str = "") -> UsageError:
