@@ -218,6 +218,7 @@ def test_for_a_secret_that_aws_does_not_name_the_policy_is_the_narrowest_there_i
         ("because no permissions boundary allows the {action} action", "no permissions boundary", "administers"),
         ("because no service control policy allows the {action} action", "no service control policy", "administers"),
         ("because no VPC endpoint policy allows the {action} action", "no VPC endpoint policy", "administers"),
+        ("because no resource-based policy allows the {action} action", "policy of the resource", ":role/ci"),
         ("with an explicit deny in a service control policy", "service control", "can allow what it denies"),
         ("with an explicit deny in a resource-based policy: arn:x", "resource-based", "can allow what it denies"),
         ("", "no policy of the role ci", "give the role this policy"),

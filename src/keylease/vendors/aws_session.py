@@ -32,7 +32,7 @@ class AwsSession(Struct, frozen=True):
     """A role's session, and how its requests are made.
 
     role: ARN of the assumed role's session. region: of requests that name none.
-    endpoints: service → address, where it is not the region's own. timeout: of one attempt, in seconds.
+    endpoints: service → address (or ""), where it is not the region's own. timeout: of one attempt, in seconds.
     """
 
     key_id: Secret
@@ -61,8 +61,11 @@ class AwsSession(Struct, frozen=True):
         return f"{service}.{region}.{_SUFFIXES[self.place.partition][0]}"
 
     def url(self, service: str, region: str) -> str:
-        """Its address."""
-        return self.endpoints.get(service) or f"https://{self.host(service, region)}"
+        """Its address: the one that is given, where it serves that region; there is FIPS and dual-stack in each."""
+        given = self.endpoints.get(service, "")
+        if region != self.region and given.endswith(_SUFFIXES[self.place.partition]):
+            given = "" if ".vpce." in given else given.replace(f".{self.region}.", f".{region}.")
+        return given or f"https://{self.host(service, region)}"
 
 
 def endpoints(given: Mapping[str, str], partition: str, region: str, env: Env) -> dict[str, str]:

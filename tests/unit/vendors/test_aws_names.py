@@ -147,6 +147,22 @@ def test_signed_requests_go_to_nobody_else(url: str) -> None:
         endpoints({"ssm": url}, "aws", "eu-central-1", {})
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("https://ssm-fips.eu-central-1.amazonaws.com", "https://ssm-fips.us-west-2.amazonaws.com"),
+        ("https://ssm.eu-central-1.api.aws", "https://ssm.us-west-2.api.aws"),
+        ("https://vpce-1.ssm.eu-central-1.vpce.amazonaws.com", "https://ssm.us-west-2.amazonaws.com"),
+        ("https://proxy.eu-central-1.example.com", "https://proxy.eu-central-1.example.com"),
+        ("", "https://ssm.us-west-2.amazonaws.com"),
+    ],
+)
+def test_another_region_has_another_address(given: str, asked: str) -> None:
+    ours = session("arn:aws:sts::111122223333:assumed-role/ci/x", ssm=given)
+    assert ours.url("ssm", "eu-central-1") == (given or "https://ssm.eu-central-1.amazonaws.com")
+    assert ours.url("ssm", "us-west-2") == asked
+
+
 # What is to be allowed.
 
 
