@@ -235,6 +235,25 @@ def test_a_command_that_dies_of_the_signal_is_128_more(start: Start, site: Site,
     assert site.nothing_alive()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_file(start: Start, site: Site, tmp_path: Path, number: signal.Signals) -> None:
+    """Of SIGKILL nothing can be told: see docs/cli.md."""
+    (tmp_path / "keylease.yml").write_text(
+        f"version: 1\nproviders: {{vault: {{type: vault, url: '{site.bao.url}', role: deploy}}}}\n"
+        "leases: [{secret: 'vault://secret/ci#token', file: token, env: TOKEN_FILE}]\n"
+    )
+    process = start("sh", "-c", f'echo "$TOKEN_FILE" > place; {WAIT}', flags=["--config", "keylease.yml"])
+    ready(process)
+    path = Path((tmp_path / "place").read_text().strip())
+    assert path.read_text() == site.token
+    process.send_signal(number)
+    code, _, err = ended(process, site)
+    assert code == 128 + number, err
+    assert not path.exists()
+    assert not path.parent.exists()
+    assert site.nothing_alive()
+
+
 def test_ctrl_c_twice_does_not_stop_the_revocation(start: Start, site: Site) -> None:
     with Proxy(site.bao.url) as slow:
         flags = [slow.url if word == site.bao.url else word for word in site.flags(BOTH)]
