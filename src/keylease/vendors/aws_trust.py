@@ -14,7 +14,7 @@ from keylease.vendors.aws_policy import SUFFIX_NOTE, attach, read_policy
 from keylease.vendors.aws_session import Place
 from keylease.vendors.aws_settings import AwsChain
 from keylease.vendors.github_claims import ISSUER
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of, subject_lets_in
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of, subject_lets_in, unbindable
 from keylease.vendors.token_exchange import audience_of
 
 
@@ -26,6 +26,8 @@ def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
     provider = _provider(issuer)
     if not bindable(subject) or not provider:
         return Trust(title, "", ["the token has no iss and sub that could be bound safely"])
+    if bad := unbindable(claims, ("environment", "ref")):
+        return Trust(title, "", bad)
     bound = {"aud": audience_of(claims, aud), "sub": str(subject)}
     notes: list[str] = []
     if platform_of(claims) is GITHUB and issuer == ISSUER and bindable(claims.get("repository_id")):

@@ -47,7 +47,7 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
     if platform and platform.user in bound:
         user = _claim(platform.user)
         mapping[f"attribute.{_attribute(platform.user)}"] = user
-        if len(str(claims.get("sub")).encode()) > SUBJECT_BYTES:
+        if len(str(claims.get("sub")).encode("utf-8", "replace")) > SUBJECT_BYTES:
             mapping["google.subject"] = user
             notes.append(
                 f"google.subject holds {SUBJECT_BYTES} bytes, and the sub of this job is longer: the id is taken"

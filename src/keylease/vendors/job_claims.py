@@ -103,7 +103,8 @@ def subject_hint(claims: Mapping[str, Any]) -> str:
 def bindable(value: object) -> bool:
     """Whether a trust can be bound to this value."""
     # A very long claim is not an identity; an empty one binds nothing (GitHub: head_ref of a push).
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CLAIM
+    # Half a surrogate pair is no text that anything could be compared with.
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CLAIM and not re.search("[\ud800-\udfff]", value)
 
 
 def subject_lets_in(claims: Mapping[str, Any]) -> tuple[bool, list[str]]:
@@ -135,6 +136,12 @@ def subject_lets_in(claims: Mapping[str, Any]) -> tuple[bool, list[str]]:
     if not named(place):
         return True, ["this sub names no branch and no environment: every job of the repository gets in"]
     return True, []
+
+
+def unbindable(claims: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """A note on the first of these claims that is there and can't be bound: left out, other jobs would get in."""
+    bad = [name for name in names if isinstance(claims.get(name), str) and claims[name] and not bindable(claims[name])]
+    return [f"the claim {bad[0]} is too long or no text: bind it by hand"] if bad else []
 
 
 def json_block(value: Mapping[str, Any]) -> str:

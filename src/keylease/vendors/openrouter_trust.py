@@ -10,7 +10,7 @@ from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
 from keylease.vendors.github_claims import parse_subject
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, subject_lets_in
 from keylease.vendors.openrouter_settings import VENDOR, OpenRouterSettings
 from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
 
@@ -29,9 +29,13 @@ def trust_for(claims: Mapping[str, Any], settings: OpenRouterSettings) -> Trust:
     subject, issuer = claims.get("sub"), claims.get("iss")
     if not bindable(subject) or not bindable(issuer):
         return Trust(title, "", ["the token has no `sub` or no `iss` that could be bound"])
+    alone, more = subject_lets_in(claims)
+    if not alone:
+        return Trust(title, "", more)
     expected = audience_of(claims, settings.audience)
     policy = {"issuer": issuer, "subject": subject, "audience": expected}
     notes = [
+        *more,
         f"enter these by hand at {_PAGE}: there is no command for it",
         "acts as API key: one of its own, with a limit; a policy sees `sub` and `aud` of the token only",
     ]

@@ -15,7 +15,15 @@ from keylease.model import IdentityToken, Seal, Trust
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, one_line
 from keylease.vendors.github_claims import both_forms
-from keylease.vendors.job_claims import GITHUB, bindable, platform_of, shown_claims, subject_hint, subject_lets_in
+from keylease.vendors.job_claims import (
+    GITHUB,
+    bindable,
+    platform_of,
+    shown_claims,
+    subject_hint,
+    subject_lets_in,
+    unbindable,
+)
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
@@ -227,6 +235,8 @@ def exact_claims(claims: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[
         if platform is GITHUB and bindable(claims.get("environment")):
             place = ("environment",)
             notes.append("any ref that the rules of the environment admit gets in; add ref to narrow it")
+        if bad := unbindable(claims, (*platform.ids, *names, *place)):
+            return {}, bad
         found = {n: claims[n] for n in (*platform.ids, *names, *place) if bindable(claims.get(n))}
         if all(name in found for name in platform.ids):
             bound = found

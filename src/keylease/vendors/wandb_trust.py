@@ -10,7 +10,7 @@ from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
 from keylease.vendors.github_claims import parse_subject
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, subject_lets_in
 from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
 from keylease.vendors.wandb_settings import VENDOR, WandbSettings
 
@@ -25,8 +25,12 @@ def trust_for(claims: Mapping[str, Any], settings: WandbSettings) -> Trust:
     subject, issuer = claims.get("sub"), claims.get("iss")
     if not bindable(subject) or not bindable(issuer):
         return Trust(title, "", ["the token has no `sub` or no `iss` that could be bound"])
+    alone, more = subject_lets_in(claims)
+    if not alone:
+        return Trust(title, "", more)
     expected = audience_of(claims, s.audience)
     notes = [
+        *more,
         "enter these by hand: issuer at the organization's Settings, Authentication (Set up JWT Issuer)",
         "subject at the team's Service Accounts, New service account, Authentication Method: Federated Identity",
         "a service account may do in its team what any may: give the job a team of its own if that is too much",

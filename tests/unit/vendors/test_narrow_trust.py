@@ -10,6 +10,9 @@ from keylease.exchange.azure import AzureExchanger
 from keylease.exchange.base import Exchanger
 from keylease.exchange.databricks import DatabricksExchanger
 from keylease.exchange.gcp import GcpExchanger
+from keylease.exchange.openrouter import OpenRouterExchanger
+from keylease.exchange.vault import VaultExchanger
+from keylease.exchange.wandb import WandbExchanger
 from keylease.model import Trust
 from keylease.vendors.job_claims import subject_lets_in
 from keylease.vendors.token_exchange import exact_claims
@@ -19,11 +22,15 @@ SETTINGS: dict[type[Exchanger], dict[str, Any]] = {
     AwsExchanger: {"role_arn": "arn:aws:iam::111122223333:role/ci", "region": "eu-central-1"},
     AzureExchanger: {"tenant_id": UUID, "client_id": UUID},
     DatabricksExchanger: {"host": "https://dbc-1.cloud.databricks.com", "client_id": UUID},
+    WandbExchanger: {"audience": "acme"},
+    OpenRouterExchanger: {"federation_policy_id": UUID},
+    VaultExchanger: {"url": "https://vault.example", "role": "ci"},
     GcpExchanger: {
         "workload_identity_provider": "projects/1/locations/global/workloadIdentityPools/pool/providers/github",
         "service_account": "ci@acme-ml.iam.gserviceaccount.com",
     },
 }
+SUBJECT_ONLY = [AzureExchanger, DatabricksExchanger, WandbExchanger, OpenRouterExchanger]
 GITHUB = {
     "iss": "https://token.actions.githubusercontent.com",
     "sub": "repo:acme/trainer:ref:refs/heads/main",
@@ -52,7 +59,7 @@ def trust(kind: type[Exchanger], claims: dict[str, Any]) -> Trust:
     return kind.trust(kind("job", settings, None), claims)  # type: ignore[arg-type]  # no request is made
 
 
-@pytest.mark.parametrize("kind", [AzureExchanger, DatabricksExchanger])
+@pytest.mark.parametrize("kind", SUBJECT_ONLY)
 @pytest.mark.parametrize(
     "sub",
     [
@@ -93,7 +100,7 @@ def test_aws_binds_the_place_beside_the_subject(more: dict[str, str], place: dic
     assert condition == {"StringEquals": {f"{issuer}:{name}": value for name, value in bound.items()}}
 
 
-@pytest.mark.parametrize("kind", [AzureExchanger, DatabricksExchanger])
+@pytest.mark.parametrize("kind", SUBJECT_ONLY)
 def test_the_subject_of_all_pull_requests_is_called_so(kind: type[Exchanger]) -> None:
     made = trust(kind, {**GITHUB, "sub": "repo:acme/trainer:pull_request", "ref": "refs/pull/7/merge"})
     assert "every pull request of the repository" in made.notes[0]
@@ -123,6 +130,20 @@ def test_claims_without_a_branch_are_called_so() -> None:
     assert bound == {"oidc.circleci.com/project-id": UUID}
     assert "every job of the repository gets in" in notes[0]
     assert not exact_claims({**circle, "oidc.circleci.com/vcs-ref": "refs/heads/main"})[1]
+
+
+@pytest.mark.parametrize("kind", list(SETTINGS))
+@pytest.mark.parametrize("name", ["sub", "iss", "ref", "aud", "repository_id"])
+def test_half_a_character_is_bound_by_nobody(kind: type[Exchanger], name: str) -> None:
+    assert "ud800" not in trust(kind, {**GITHUB, name: "repo:acme/trainer:\ud800"}).text
+
+
+@pytest.mark.parametrize("kind", [AwsExchanger, GcpExchanger, VaultExchanger])
+@pytest.mark.parametrize("more", [{"ref": "refs/heads/" + "x" * 1024}, {"environment": "x" * 1025}, {"ref": "\ud800"}])
+def test_a_place_that_cannot_be_bound_is_not_left_out(kind: type[Exchanger], more: dict[str, str]) -> None:
+    made = trust(kind, {**GITHUB, **more})
+    assert made.text == ""
+    assert "bind it by hand" in made.notes[0]
 
 
 def test_google_s_binding_is_said_to_be_the_pool_s() -> None:
