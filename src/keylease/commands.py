@@ -206,7 +206,8 @@ class _Command:
         if sys.stdout.isatty():
             raise UsageError(
                 "credential-process: its output is for an SDK, and would show the credentials on this terminal",
-                change="in ~/.aws/config: credential_process = keylease credential-process --provider NAME",
+                change="in ~/.aws/config: credential_process = keylease credential-process --config /PATH/keylease.yml "
+                "--provider NAME",
                 docs="credential-process",
             )
         path, name = self.options.config or self.env.get("KEYLEASE_CONFIG") or FILE_NAME, self.options.provider
