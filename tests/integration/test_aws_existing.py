@@ -39,6 +39,10 @@ def aws(request: pytest.FixtureRequest) -> AwsHarness:
     return make(request)
 
 
+OF_A_JOB = ("repository_owner_id", "job_workflow_ref", "repository", "repository_id")
+"""Claims that a pod's token has not."""
+
+
 def run(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path, env: dict[str, str], **settings: Any) -> Any:
     provider = {"type": "aws", "region": "eu-central-1", "url": aws.server.url, **settings}
     config = tmp_path / "keylease.yml"
@@ -223,11 +227,27 @@ def test_the_token_in_a_file_is_sent_and_no_other_asked_for(
 
 def test_the_token_files_own_claims_make_the_trust(aws: AwsHarness, tmp_path: Path) -> None:
     file = tmp_path / "token"
-    file.write_text(aws.issuer.mint(AUDIENCE, sub="system:serviceaccount:ci:runner"))
+    file.write_text(aws.issuer.mint(AUDIENCE, sub="system:serviceaccount:ci:runner", without=OF_A_JOB))
     text = aws.exchanger(token_file=str(file)).trust({"iss": "https://x.example", "sub": "another"}).text
     assert ':sub": "system:serviceaccount:ci:runner"' in text
     chained = aws.exchanger(profiles={"a": AwsProfile(role_arn=ROLE)}).trust(aws.token().claims)
     assert chained.text.count("update-assume-role-policy") == 1, "one role, one trust"
+
+
+def test_whoami_shows_the_trust_of_the_token_in_a_file(aws: AwsHarness, keylease: RunKeylease, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(aws.issuer.mint(AUDIENCE, sub="system:serviceaccount:ci:runner", without=OF_A_JOB))
+    config = tmp_path / "keylease.yml"
+    config.write_text(
+        f"version: 1\nproviders:\n  a: {{type: aws, role_arn: '{ROLE}', region: eu-central-1, token_file: token}}\n"
+    )
+    done = keylease("whoami", "--config", str(config), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ':sub": "system:serviceaccount:ci:runner"' in done.stdout
+    file.unlink()
+    done = keylease("whoami", "--config", str(config), cwd=tmp_path)
+    assert done.returncode == 3
+    assert "token_file" in done.stdout
 
 
 @pytest.mark.parametrize("content", [None, "", "a.b", "a.b.c", "x" * 30000, "a.WzFd.c"])

@@ -52,11 +52,15 @@ class AwsExchanger(Exchanger):
         """See the base class."""
         return None if self.settings.token_file else self.settings.audience
 
+    def own_token(self) -> IdentityToken | None:
+        """See the base class: that of `token_file`."""
+        s = self.settings
+        return token_in(s.token_file, s.audience, self.context.seal) if s.token_file else None
+
     def exchange(self, token: IdentityToken | None) -> Lease:
         """See the base class. All roles or none; there is nothing to give back, for sessions can't be revoked."""
         s = self.settings
-        if s.token_file:
-            token = token_in(s.token_file, s.audience, self.context.seal)
+        token = self.own_token() or token
         if token is None:
             raise UsageError(f"{VENDOR}: an identity token is needed", docs="aws-settings")
         assert isinstance(s.timeout, float)

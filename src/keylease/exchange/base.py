@@ -50,6 +50,13 @@ class Exchanger(ABC):
     def audience(self) -> str | None:
         """The `aud` the provider wants; None when these settings need no identity token."""
 
+    def own_token(self) -> IdentityToken | None:
+        """Where `audience` is None: the identity token that is sent all the same, from a place that the settings name.
+
+        Raises :class:`keylease.errors.IdentityError` where there should be one and is none.
+        """
+        return None
+
     @abstractmethod
     def exchange(self, token: IdentityToken | None) -> Lease:
         """Log in. Raises RefusedError (with the claims that were sent and the trust to create), UnreachableError.
