@@ -1,6 +1,7 @@
 """How Hugging Face's token endpoint is reached, as the user writes it."""
 
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -69,6 +70,9 @@ def complete(settings: HuggingFaceSettings, env: Env) -> HuggingFaceSettings:
     endpoint = checked(
         s.endpoint or env.get("HF_ENDPOINT", "").strip() or ENDPOINT, "endpoint", VENDOR, ["huggingface.co"], env
     )
+    if urlsplit(endpoint).path and (urlsplit(endpoint).hostname or "").endswith("huggingface.co"):
+        # Below the Hub's paths lie files of anybody's, and the endpoint becomes a variable of the job.
+        raise UsageError("Hugging Face: `endpoint` has a path", change=f"endpoint: {ENDPOINT}", docs=DOCS)
     return msgspec.structs.replace(
         s,
         resource=resource,

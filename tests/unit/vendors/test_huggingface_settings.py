@@ -81,6 +81,7 @@ def test_what_it_does_not(resource: str) -> None:
     [
         ("endpoint", {"endpoint": "https://hf-mirror.example"}),
         ("endpoint", {"endpoint": "https://nothuggingface.co"}),
+        ("endpoint", {"endpoint": "https://huggingface.co/evil/repo/resolve/main"}),
         ("endpoint", {"endpoint": "http://huggingface.co"}),
         ("audience", {"audience": "a" * 301}),
         ("timeout", {"timeout": 0}),
