@@ -185,7 +185,10 @@ class _Command:
             self.log.warning("%s lives until %s", item.revocation.label, until(item.revocation))
         file.finish([item.revocation for item in failed])  # what could not be revoked can be tried again
         done, number = len(state.revocations) - len(failed), len(state.revocations)
-        self.log.info("revoked %s of %s %s", done, number, "lease" if number == 1 else "leases")
+        if number:
+            self.log.info("revoked %s of %s %s", done, number, "lease" if number == 1 else "leases")
+        else:
+            self.log.info("deleted the leases' files; there was nothing to revoke")
         strict = self.options.strict or any(item.revocation.strict for item in failed)
         return ExitCode.PARTIAL if failed and strict else ExitCode.OK
 
