@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 import types
 import warnings
 from collections.abc import Iterator, Sequence
@@ -58,8 +59,7 @@ def later(*names: str) -> Iterator[None]:
         yield
     finally:
         for name, module in put.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
+            _take_out(name, module)
 
 
 class _Later(types.ModuleType):
@@ -71,7 +71,18 @@ class _Later(types.ModuleType):
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
+        # Another thread may use it while it still is where the real one will be.
+        _take_out(self.__name__, self)
         return getattr(importlib.import_module(self.__name__), name)
+
+
+_lock = threading.Lock()
+
+
+def _take_out(name: str, module: types.ModuleType) -> None:
+    with _lock:
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
 
 
 @contextmanager

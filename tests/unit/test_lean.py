@@ -49,3 +49,14 @@ def test_is_not_loaded_by_hvac() -> None:
 )
 def test_is_there_when_it_is_used(code: str, printed: str) -> None:
     assert python(f"{HVAC}\n{code}") == printed
+
+
+def test_other_threads_can_use_what_is_left_out_meanwhile() -> None:
+    """A provider that imports hvac beside one whose libraries make dataclasses, which look into `inspect`."""
+    code = (
+        "import threading\nfrom keylease.lean import later\nfound = []\n"
+        "def other():\n    import colorsys\n    found.append(colorsys.rgb_to_hls(1, 1, 1))\n"
+        "with later('colorsys'):\n    t = threading.Thread(target=other)\n    t.start()\n    t.join()\n"
+        "import colorsys, types\nprint(found, type(colorsys) is types.ModuleType)"
+    )
+    assert python(code) == "[(0.0, 1.0, 0.0)] True"
