@@ -139,7 +139,7 @@ class _Command:
             for warning in taken.warnings:
                 self.log.warning("%s", warning)
             self._report(taken.exports, "")
-            environment = child_environment(self.env, exports, [*OURS, *taken.unset])
+            environment = child_environment(self.env, exports, [*_ours(self.env), *taken.unset])
             streams = Streams(
                 out=sys.stdout.buffer,
                 err=sys.stderr.buffer,
@@ -337,8 +337,10 @@ FLAGS = ("url", "role", "method", "mount", "audience", "namespace", "ca_certific
 BESIDE_A_FILE = {"lease": {"deadline"}, "exec": {"deadline"}, "whoami": {"deadline", "audience"}}
 """Flags that may stand beside a keylease.yml: they say nothing about a provider."""
 
-OURS = ("KEYLEASE_ID_TOKEN",)
-"""Variables that a command run by `exec` has no use for: the job's identity is ours to exchange."""
+
+def _ours(env: Env) -> list[str]:
+    """Variables that a command run by `exec` has no use for: the job's identity is ours to exchange."""
+    return [name for name in env if name.startswith("KEYLEASE_ID_TOKEN") and not name.endswith("_FILE")]
 
 
 def _format(options: argparse.Namespace, env: Env) -> str:

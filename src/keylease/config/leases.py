@@ -15,7 +15,7 @@ from keylease.model import Deliver, Env, Origin, Read, Use, Wildcard
 
 _PLATFORM_VARIABLE = re.compile(
     r"(?:ACTIONS|GITHUB|RUNNER|INPUT|STATE|CI|GITLAB|SYSTEM|BUILDKITE|CIRCLE|BITBUCKET)_.*"
-    r"|GH_TOKEN|GH_ENTERPRISE_TOKEN|KEYLEASE_ID_TOKEN",
+    r"|GH_TOKEN|GH_ENTERPRISE_TOKEN|KEYLEASE_ID_TOKEN(?:_.*)?",
     re.DOTALL,
 )
 

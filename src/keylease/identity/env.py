@@ -1,6 +1,7 @@
 """Tokens that lie in a variable or a file: set by hand (Jenkins, Kubernetes, anything), CircleCI, Bitbucket, EKS."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import ClassVar
@@ -13,24 +14,44 @@ from keylease.model import IdentityToken
 
 TOKEN = "KEYLEASE_ID_TOKEN"  # noqa: S105  # a variable's name
 FILE = "KEYLEASE_ID_TOKEN_FILE"
+NAMED = re.compile(r"KEYLEASE_ID_TOKEN_(?!FILE$)[A-Z0-9_]+")
 
 
 class ExplicitIdentity(Identity):
     """A token handed over by name: ``KEYLEASE_ID_TOKEN``, else ``KEYLEASE_ID_TOKEN_FILE``.
 
-    Wins over what the platform offers. The file is read at each use: Kubernetes replaces projected tokens well
-    before they expire (https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken).
+    A job that has one per service puts them into ``KEYLEASE_ID_TOKEN_AWS``, ``KEYLEASE_ID_TOKEN_VAULT_FILE`` and so
+    on: the one whose `aud` is wanted is taken, before those without a name. Wins over what the platform offers. A file
+    is read at each use: Kubernetes replaces projected tokens well before they expire
+    (https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken).
     """
 
     name = "explicit"
     title = "Identity"
 
     def detect(self) -> bool:
-        """Whether one of the two is set to something."""
-        return bool(self.value(TOKEN) or self.value(FILE))
+        """Whether one of them is set to something."""
+        return bool(self.value(TOKEN) or self.value(FILE) or self._named())
+
+    def _named(self) -> list[str]:
+        return sorted(name for name in self.env if NAMED.fullmatch(name) and self.value(name))
 
     def token(self, audience: str) -> IdentityToken | None:
         """See :meth:`Identity.token`."""
+        named = self._named()
+        several = [(name, self._text(name)) for name in named]
+        found = matching(several, audience)
+        if not found and several and not self.value(TOKEN) and not self.value(FILE):
+            found = several
+        if found:
+            name, text = found[0]
+            return self.checked(
+                text,
+                audience,
+                name,
+                audience_change=_other(f"{TOKEN}_NAME (here: {', '.join(named)})", audience),
+                renew_change=f"have the step that sets {name} run right before this one",
+            )
         if self.value(TOKEN):
             return self.checked(
                 self.value(TOKEN),
@@ -51,6 +72,9 @@ class ExplicitIdentity(Identity):
             renew_change=f"have {path} written anew before it expires (it is read again at each use); "
             "for a projected Kubernetes token: is the kubelet alive, and the volume mounted here?",
         )
+
+    def _text(self, name: str) -> str:
+        return _read(self.title, name, self.value(name)) if name.endswith("_FILE") else self.value(name)
 
 
 class CircleCIIdentity(Identity):
