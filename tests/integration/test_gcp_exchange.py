@@ -1,5 +1,7 @@
 """Google Cloud: what is sent, what is handed over, and what google-auth makes of the file."""
 
+# long file: one harness, and the file is read from top to bottom: the request, the answer, the credentials file.
+
 import json
 import re
 import subprocess

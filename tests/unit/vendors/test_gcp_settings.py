@@ -45,7 +45,7 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
 
 def test_a_universe_must_be_allowed_also_where_both_addresses_are_google_s() -> None:
     # It goes into the credentials file, of which Google's libraries make the addresses that get the access token.
-    own = {"sts_url": "https://sts.googleapis.com", "iam_url": "https://iamcredentials.googleapis.com"}
+    own: dict[str, Any] = {"sts_url": "https://sts.googleapis.com", "iam_url": "https://iamcredentials.googleapis.com"}
     assert complete(**own).universe_domain == "googleapis.com"
     with pytest.raises(UsageError, match="`universe_domain` is not one of Google Cloud's own hosts"):
         complete(**own, universe_domain="evil.example")
