@@ -22,6 +22,7 @@ from keylease.vendors.aws_answers import Credentials, answer_of, is_transient, i
 from keylease.vendors.aws_existing import can_be_empty, existing, replaced, warnings
 from keylease.vendors.aws_session import AwsSession
 from keylease.vendors.aws_settings import VENDOR, AwsProfile, AwsSettings, complete
+from keylease.vendors.aws_signing import needed_soon
 from keylease.vendors.aws_token import MAX_TOKEN, token_in
 from keylease.vendors.aws_trust import chain_trust, reading, trust_for
 from keylease.vendors.job_claims import platform_of
@@ -76,6 +77,8 @@ class AwsExchanger(Exchanger):
             HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY, transient=is_transient),
             connections=min(8, len(roles)),
         )
+        if s.allowed_account_ids or self.reads or any(role.chain for role in roles.values()):
+            needed_soon()
         found = self._assume_all(http, roles, token)
         first = next(iter(found.values()))
         session = self._session(roles, found)

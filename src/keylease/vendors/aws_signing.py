@@ -3,11 +3,24 @@
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 """
 
+import importlib
 import logging
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 
 from keylease.secret import Secret
+
+
+def needed_soon() -> None:
+    """Start loading what signs, while this thread waits for the answer that has the keys to sign with."""
+
+    def load() -> None:
+        with suppress(ImportError):  # told by who needs it
+            importlib.import_module("botocore.auth")
+
+    threading.Thread(target=load, name="keylease-import", daemon=True).start()
 
 
 def signed(
@@ -25,7 +38,7 @@ def signed(
 
     A signature holds for five minutes: each attempt of a request may use it, a later request not.
     """
-    # Costs 40 ms: only for whoever must sign.
+    # Costs 40 ms: only for whoever must sign. See needed_soon().
     from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
     from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 
