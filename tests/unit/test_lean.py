@@ -22,7 +22,7 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", ["charset_normalizer", "zipfile", "idna", "dataclasses"])
+@pytest.mark.parametrize("name", ["charset_normalizer", "zipfile", "idna", "dataclasses", "typing_extensions"])
 def test_is_not_loaded_by_requests(name: str) -> None:
     assert python(f"{REQUESTS}\nprint({name!r} in sys.modules)") == "False"
 
@@ -43,6 +43,7 @@ def test_is_not_loaded_by_hvac() -> None:
             "http://xn--bcher-kva.example/",
         ),
         ("import charset_normalizer; print(charset_normalizer.from_bytes(b'x').best() is not None)", "True"),
+        ("import typing_extensions; print(typing_extensions.TypedDict.__name__)", "TypedDict"),
         ("import hvac; print(hvac.Client.__name__)", "Client"),
         ("u = sys.modules['hvac.utils']; print(u.inspect.getmodule(u.raise_for_error).__name__)", "hvac.utils"),
     ],
