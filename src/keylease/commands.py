@@ -104,7 +104,7 @@ class _Command:
             raise
         for warning in taken.warnings:
             self.log.warning("%s", warning)
-        self._report(taken.exports, store.note)
+        self._report(taken.exports, store.note())
         context.http.close()
         return ExitCode.OK
 
@@ -279,6 +279,13 @@ class _Command:
             plan = plan_from_flags(env=self.env, secrets=secrets, **flags)
         else:
             plan = Plan({})
+        if needed and not plan.uses and not plan.deliveries and path:
+            raise UsageError(
+                f"{path}: there is nothing to do: it has no `leases:`",
+                cause="a provider alone hands over nothing",
+                change="leases:\n  - use: NAME   # a provider's own variables; or `secret:` and `env:`",
+                docs="configuration",
+            )
         if needed and not plan.uses and not plan.deliveries:
             raise UsageError(
                 "there is nothing to do: no secret and no provider's own credential is asked for",

@@ -23,3 +23,5 @@ def test_files_that_nobody_will_delete_are_named(
     told = f"nothing is kept for `keylease revoke`, so nobody deletes {made}: do it yourself"
     assert [record.getMessage() for record in caplog.records] == ([] if keep else [told])
     assert (tmp_path / "state").exists() == keep
+    command = f"`keylease revoke --state {tmp_path / 'state'}`"
+    assert store.note() == (f"delete {made} with {command}; nothing else can be revoked" if keep else "")
