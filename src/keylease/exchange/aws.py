@@ -241,7 +241,12 @@ class AwsExchanger(Exchanger):
             with suppress(KeyleaseError):
                 claims = token_in(s.token_file, s.audience, self.context.seal).claims
         roles = self._roles()
-        made = [trust_for(claims, arn, s.audience) for arn in dict.fromkeys(each.role_arn for each in roles.values())]
+        made: list[Trust] = []
+        accounts: set[str] = set()
+        for arn in dict.fromkeys(each.role_arn for each in roles.values()):
+            account = arn.split(":")[4]
+            made.append(trust_for(claims, arn, s.audience, with_provider=account not in accounts))
+            accounts.add(account)
         made += [chain_trust(each.role_arn, each.chain) for each in roles.values() if each.chain]
         reader = roles.get("") or (next(iter(roles.values())) if len(roles) == 1 else None)
         if reader and (may := reading(self.reads, _last(reader), s.region)):

@@ -253,7 +253,10 @@ def _chain(chain: AwsChain | None, key: str, partition: str, allowed: list[str],
     if len(names) > MOST_TAGS:
         raise _wrong(f"`{key}.tags` has more than {MOST_TAGS} tags", "take some out")
     if strange := [name for name in chain.transitive_tags if name not in names]:
-        raise _wrong(f"`{key}.transitive_tags` names {strange[0]!a}, which is no tag here", "name keys of `tags`")
+        raise _wrong(
+            f"`{key}.transitive_tags` names {strange[0]!a}, which is no tag here",
+            "name keys of `tags`" + (f", or {', '.join(JOB_TAGS)}" if chain.job_tags else ""),
+        )
     return msgspec.structs.replace(chain, role_arn=role)
 
 

@@ -18,8 +18,8 @@ from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of, 
 from keylease.vendors.token_exchange import audience_of
 
 
-def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
-    """The commands that make the identity provider and the trust policy for exactly this job."""
+def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str, *, with_provider: bool = True) -> Trust:
+    """The commands that make the account's identity provider and the trust policy for exactly this job."""
     role = role_arn.rpartition("/")[2]
     title = f"IAM trust policy of role {role_arn}"
     issuer, subject = claims.get("iss"), claims.get("sub")
@@ -66,7 +66,21 @@ def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
         f"--client-id-list {shlex.quote(bound['aud'])}\n"
     )
     notes.append("this replaces the role's whole trust policy: add the statement to it where others use the role")
-    return Trust(title, create + heredoc(command, _body(policy)), notes)
+    return Trust(title, (create if with_provider else "") + heredoc(command, _body(policy)), notes)
+
+
+def add_audience(claims: Mapping[str, Any], role_arn: str, aud: str) -> str:
+    """What to do where the account's identity provider does not name this audience among its client ids."""
+    provider = _provider(claims.get("iss"))
+    if not provider:
+        return "add the audience to the identity provider's client ids, or correct `audience`"
+    partition, account = role_arn.split(":")[1], role_arn.split(":")[4]
+    arn = f"arn:{partition}:iam::{account}:oidc-provider/{provider}"
+    return (
+        "correct `audience`, or add it to the identity provider, and to the trust policy as below:\n"
+        f"aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn {shlex.quote(arn)} "
+        f"--client-id {shlex.quote(aud)}"
+    )
 
 
 def chain_trust(role_arn: str, chain: AwsChain) -> Trust:

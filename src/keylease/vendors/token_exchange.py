@@ -187,6 +187,11 @@ def has_expired(token: IdentityToken) -> bool:
     return token.expires_at is not None and token.expires_at <= time.time()
 
 
+def unusual_audience(asked: str, *usual: str) -> str:
+    """What to add to a cause where keylease.yml asks for another `aud` than the vendor's usual one (the first)."""
+    return "" if asked in usual else f"; `audience` is set to {asked!a}, and the usual one is {usual[0]}"
+
+
 def refused(
     summary: str, answer: Answer, token: IdentityToken, *, cause: str, words: str, trust: Trust | None, docs: str
 ) -> KeyleaseError:
