@@ -13,7 +13,7 @@ from keylease.vendors.answers import Answer
 from keylease.vendors.databricks_settings import VENDOR, DatabricksSettings
 from keylease.vendors.github_claims import parse_subject
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, subject_lets_in
-from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
+from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused, unusual_audience
 
 
 def trust_for(claims: Mapping[str, Any], settings: DatabricksSettings) -> Trust:
@@ -67,7 +67,8 @@ def login_refused(answer: Answer, settings: DatabricksSettings, token: IdentityT
         answer,
         token,
         cause=f"no federation policy of {s.client_id} has this issuer, audience and subject; or the "
-        f"{'account' if s.level == 'account' else 'workspace'} has no such service principal",
+        f"{'account' if s.level == 'account' else 'workspace'} has no such service principal"
+        + unusual_audience(s.audience, *filter(None, [s.account_id, s.token_url])),
         words="compare `iss`, `aud` and `sub` above with the policies (`databricks account "
         "service-principal-federation-policy list ID`), or create one for this job by the command below",
         trust=trust_for(token.claims, s),

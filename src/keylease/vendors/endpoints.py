@@ -50,10 +50,11 @@ def checked(url: str, key: str, vendor: str, domains: Sequence[str], env: Env) -
         raise _wrong(vendor, key, "is plain http: the identity token could be read on the way", "write https://")
     if host in _allowed(env) or any(host == domain or host.endswith("." + domain) for domain in domains):
         return text
+    whose = f"{vendor}'" if vendor.endswith("s") else f"{vendor}'s"
     raise _wrong(
         vendor,
         key,
-        f"is not one of {vendor}'s own hosts",
+        f"is not one of {whose} own hosts",
         f"use one below {', '.join(domains) or 'a host that the job allows'}; or, for a proxy or private endpoint, set "
         f"{ALLOWED}={host} in the job",
         "this file may come from a pull request, and the job's identity token would go to a stranger's host",

@@ -67,9 +67,16 @@ def complete(settings: HuggingFaceSettings, env: Env) -> HuggingFaceSettings:
             change=f"resource: {FORMS}",
             docs=DOCS,
         )
-    endpoint = checked(
-        s.endpoint or env.get("HF_ENDPOINT", "").strip() or ENDPOINT, "endpoint", VENDOR, ["huggingface.co"], env
-    )
+    mirror = "" if s.endpoint else env.get("HF_ENDPOINT", "").strip()
+    try:
+        endpoint = checked(s.endpoint or mirror or ENDPOINT, "endpoint", VENDOR, ["huggingface.co"], env)
+    except UsageError as error:
+        if mirror:
+            error.cause = (
+                "it comes from HF_ENDPOINT of the job: a mirror, it seems, and a mirror gets no identity token"
+            )
+            error.change = f"endpoint: {ENDPOINT}   # HF_ENDPOINT is set to it for the later steps, too"
+        raise
     if urlsplit(endpoint).path and (urlsplit(endpoint).hostname or "").endswith("huggingface.co"):
         # Below the Hub's paths lie files of anybody's, and the endpoint becomes a variable of the job.
         raise UsageError("Hugging Face: `endpoint` has a path", change=f"endpoint: {ENDPOINT}", docs=DOCS)

@@ -9,9 +9,9 @@ from typing import Any
 from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.huggingface_settings import FORMS, VENDOR, HuggingFaceSettings
+from keylease.vendors.huggingface_settings import ENDPOINT, FORMS, VENDOR, HuggingFaceSettings
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, exact_claims, not_the_endpoint, refused
+from keylease.vendors.token_exchange import Refusal, exact_claims, not_the_endpoint, refused, unusual_audience
 
 
 def trust_for(claims: Mapping[str, Any], settings: HuggingFaceSettings) -> Trust:
@@ -57,7 +57,7 @@ def login_refused(answer: Answer, settings: HuggingFaceSettings, token: Identity
     cause = (
         f"no trusted publisher of this {whose} has this issuer and these claims; or there is no such {whose} "
         "(the Hub does not tell which)"
-    )
+    ) + unusual_audience(s.audience, ENDPOINT, s.endpoint)
     words = f"compare the publisher with the claims above (all must match, exactly), or add one for this {whose}:"
     if said.code == "invalid_request":
         cause, words, trust = "`resource` has a form that the Hub does not take", f"resource: {FORMS}", None

@@ -11,8 +11,8 @@ from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
 from keylease.vendors.github_claims import parse_subject
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, subject_lets_in
-from keylease.vendors.openrouter_settings import VENDOR, OpenRouterSettings
-from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
+from keylease.vendors.openrouter_settings import AUDIENCE, VENDOR, OpenRouterSettings
+from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused, unusual_audience
 
 _PAGE = "https://openrouter.ai (Settings, Workload identity)"
 
@@ -62,7 +62,7 @@ def login_refused(answer: Answer, settings: OpenRouterSettings, token: IdentityT
     else:
         cause = (
             "there is no such policy, or it is paused; or its issuer, subject, audience or condition does not fit "
-            "(OpenRouter does not tell which)"
+            "(OpenRouter does not tell which)" + unusual_audience(settings.audience, AUDIENCE)
         )
         words = "compare the policy with the claims above (letter for letter), or make it this:"
     return refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="openrouter-login")
