@@ -362,7 +362,9 @@ class Document:
                 raise NotFoundError(
                     f"{self.label}: no field {'.'.join(selector)!r}",
                     cause=f"the fields {'under ' + repr(parent) if parent else 'there'} are: {_listed(node)}",
-                    change=f"use {self._any_field()} with one of these names as FIELD",
+                    change=f"use {self._any_field()} with one of these names as FIELD"
+                    if depth or isinstance(node, Mapping | list)
+                    else "leave the field out: then the value is taken as it is",
                     docs="field",
                 )
         return seal(text_of(node), f"{self.label}{' ' if self.raw else '#'}{'.'.join(selector)}")

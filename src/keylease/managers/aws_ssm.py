@@ -132,12 +132,20 @@ class AwsParameterStore(Manager):
         target = self._target(read)
         version = dict(read.options).get("version")
         where = f"account {target.account or 'of AWS'}, region {target.region}"
+        if version:
+            show = f"get-parameter-history --name {shlex.quote(target.id)} --query 'Parameters[].[Version,Labels]'"
+        else:
+            last = shlex.quote(f"Key=Name,Option=Contains,Values={target.id.rpartition('/')[2]}")
+            show = f"describe-parameters --parameter-filters {last} --query 'Parameters[].Name'"
+        change = f"`aws ssm {show} --region {target.region}`, as somebody who may, shows what there is"
+        if "/" in target.id and not target.id.startswith(("/", "arn:")):
+            # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html (Name)
+            change = f"aws-ssm:///{target.id}: a name with slashes begins with one; or {change}"
         return NotFoundError(
             f"{VENDOR}: {read}: there is no such parameter{f' (version {version})' if version else ''} in {where}",
             cause="a typing error (a slash in front is part of the name), or it is in another region or account"
             + (", or has no such version or label" if version else ""),
-            change=f"`aws ssm get-parameter-history --region {target.region} --name {shlex.quote(target.id)} --query "
-            "'Parameters[].[Version,Labels]'`, as somebody who may, shows its versions",
+            change=change,
             docs="aws-missing",
             detail=answer.detail,
         )

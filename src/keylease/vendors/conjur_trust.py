@@ -218,7 +218,7 @@ def login_refused(
         words = f"grant it conjur/authn-jwt/{s.service_id}/apps (or whatever that group is called there), as below"
     else:
         cause = (
-            "Conjur tells its log alone: no such host, annotations that do not fit the claims above, another issuer or "
+            "Conjur tells its log alone: no such host, annotations that do not fit the claims below, another issuer or "
             "audience, keys it can't fetch, an authenticator that is not enabled, or "
             + (
                 "one that has a token-app-property besides `host_id`"

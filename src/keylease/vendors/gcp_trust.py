@@ -234,12 +234,14 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
     notes = [f"# {note}" for note in trust.notes]
     chain = "each of `delegates` may act as the next one (roles/iam.serviceAccountTokenCreator)" if s.delegates else ""
     kind = NotFoundError if answer.status == 404 else RefusedError
+    words = "grant it by the second command below; the first one replaces the provider's mapping and condition, and is "
+    words += "needed only where the provider does not map the attribute that the binding names"
     return kind(
         summary,
         cause=f"the job got in, but has no {_role(s)} on the service account, or there is no such account"
-        + (f"; check too that{chain}" if chain else "")
+        + (f"; check too that {chain}" if chain else "")
         + "; a new binding takes up to some minutes",
-        change="\n".join(["grant it by the second command below", "", trust.text, *notes]),
+        change="\n".join([words, "", trust.text, *notes]),
         claims=claims,
         docs="gcp-account",
         detail=detail,
