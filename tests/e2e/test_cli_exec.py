@@ -307,7 +307,7 @@ def test_a_reader_that_goes_away_does_not_keep_the_leases(start: Start, site: Si
     code, _, err = ended(process, site)
     assert code == 5, err
     assert "Traceback" not in err
-    assert site.nothing_alive()
+    assert site.nothing_alive(), err
 
 
 @pytest.mark.parametrize(("command", "code"), [("echo more", os.EX_IOERR), ("echo more; exit 5", 5), ("true", 0)])
