@@ -19,8 +19,8 @@ organisation's settings, and that GitLab or GitHub fill a claim as documented.
 import argparse
 import json
 import secrets
-import ssl
 import signal
+import ssl
 import sys
 import threading
 import time
