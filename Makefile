@@ -34,7 +34,7 @@ test: $(STAMP) ## everything: lint, then every test against the real components
 	$(BIN)/python tools/lint.py
 	$(BIN)/pytest -n auto
 
-bench: $(STAMP) ## measure beside peers (PEER_CMD='node …/dist/index.js' adds one)
+bench: $(STAMP) ## measure beside peers (PEER_CMD, PEER_AWS_CMD='node …/dist/index.js' add some)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.masking
 	$(BIN)/python -m bench.sync

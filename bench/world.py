@@ -1,17 +1,19 @@
 """The servers of the benchmark, one job's environment, and the proof that a measured run did the job."""
 
+import functools
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bench.clouds import KEYS, Clouds, Provider, keylease_yml
 from bench.layout import ROOT
 from bench.measure import BenchError
 from tests.e2e.runner import FILE_PREFIXES, read_pairs
@@ -65,7 +67,7 @@ class World:
         self.issuer = OIDCIssuer()
         self.values = {f"SECRET_{number:02}": secrets.token_urlsafe(24) for number in range(MOST_SECRETS)}
         self.faulty = Proxy("", record_requests=False)
-        self._slow: dict[float, str] = {}
+        self._ways: dict[tuple[str, float, str], str] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -89,11 +91,14 @@ class World:
 
     def url(self, latency: float = 0.0) -> str:
         """OpenBao's address with so many seconds added to each call (0: OpenBao itself)."""
-        if not latency:
-            return self.bao.url
-        if latency not in self._slow:
+        return self.way(self.bao.url, latency) if latency else self.bao.url
+
+    def way(self, upstream: str, latency: float, kind: str = "") -> str:
+        """The address of a proxy in a process of its own: see latency.py."""
+        key = (upstream, latency, kind)
+        if key not in self._ways:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.latency", self.bao.url, str(latency)],
+                [sys.executable, "-m", "bench.latency", upstream, str(latency), *filter(None, [kind])],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -103,8 +108,13 @@ class World:
             self._stack.enter_context(process)
             self._stack.callback(process.terminate)
             assert process.stdout is not None
-            self._slow[latency] = process.stdout.readline().strip()
-        return self._slow[latency]
+            self._ways[key] = process.stdout.readline().strip()
+        return self._ways[key]
+
+    @functools.cached_property
+    def clouds(self) -> Clouds:
+        """Started for the first case that needs them."""
+        return Clouds(self.issuer, self._stack, self.way)
 
     def references(self, count: int) -> list[str]:
         """The first `count` secrets, as lines of the input `secrets`."""
@@ -121,8 +131,8 @@ class World:
             "secrets": " ;\n".join(references) + " ;",
         }
 
-    def job(self, inputs: Mapping[str, str], *, id_token: bool = True) -> Job:
-        """A fresh job. id_token: whether it has the permission to ask for one."""
+    def job(self, inputs: Mapping[str, str], *, defaults: Mapping[str, str] = DEFAULTS, id_token: bool = True) -> Job:
+        """A fresh job. defaults: of the peer's inputs. id_token: whether it has the permission to ask for one."""
         directory = Path(tempfile.mkdtemp(dir=self.directory))
         env = {"PATH": os.environ.get("PATH", os.defpath), **self.issuer.github_env()}
         if not id_token:
@@ -137,7 +147,7 @@ class World:
             path = directory / f"{prefix}0"
             path.touch()
             env[f"GITHUB_{name.upper()}"] = str(path)
-        given = {**DEFAULTS, **inputs}
+        given = {**defaults, **inputs}
         env |= {f"INPUT_{name.replace(' ', '_').upper()}": value for name, value in given.items()}
         return Job(directory, env)
 
@@ -145,9 +155,27 @@ class World:
         """The end of what a run printed, for the error: no mask commands, no values."""
         lines = f"{job.out.read_text()}\n{job.err.read_text()}".splitlines()
         text = "\n".join(line for line in lines if not line.startswith("::add-mask::"))[-3000:]
-        for value in self.values.values():
+        for value in [*self.values.values(), *(job.delivered().get(name) or "***" for name in KEYS)]:
             text = text.replace(value, "***")
         return text
+
+    def cloud_job(self, files: Mapping[str, Mapping[str, Provider]], inputs: Mapping[str, str]) -> Job:
+        """A fresh job with files in its workspace: name → the providers that it leases from."""
+        job = self.job(inputs, defaults={})
+        for name, providers in files.items():
+            Path(job.env["GITHUB_WORKSPACE"], name).write_text(keylease_yml(providers))
+        return job
+
+    def verify_credentials(self, job: Job, names: Iterable[str]) -> None:
+        """Raises BenchError unless these credentials were delivered and masked, and work."""
+        delivered = job.delivered()
+        lines = set(job.out.read_text().splitlines())
+        for name in names:
+            if not delivered.get(name):
+                raise BenchError(f"{name} was not delivered")
+            if f"::add-mask::{delivered[name]}" not in lines:
+                raise BenchError(f"{name} was delivered without being masked")
+        self.clouds.verify(delivered)
 
     def verify(self, job: Job, count: int) -> None:
         """Raises BenchError unless the run delivered and masked the first `count` values: else it is no lease."""

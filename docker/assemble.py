@@ -53,6 +53,8 @@ DROPPED_EXTENSIONS = re.compile(
     r"$|xx\w*$|readline$|nis$|ossaudiodev$|spwd$"
 )  # the East Asian codecs are 1 MB and no credential service answers in them
 DROPPED_DIRS = {"__pycache__", "test", "tests", "idle_test", "_testing"}
+# Of dependencies: what botocore makes clients of (28 MB that describe all AWS services). Here it signs, no more.
+DROPPED_PARTS = {"botocore/data", "botocore/docs", "botocore/cacert.pem"}
 # Type stubs, C and Cython sources, build leftovers.
 DROPPED_SUFFIXES = {".pyi", ".c", ".h", ".pyx", ".pxd", ".exe", ".a", ".bat", ".sh"}
 # Bytecode without docstrings reads a fifth faster; these read their own docstrings at import or run time.
@@ -100,10 +102,13 @@ def compile_file(source: Path, target: Path, shown: str, *, optimize: int) -> No
 def copy_tree(source: Path, root: Path, inside: str, *, keep_source: bool = False) -> None:
     """Copy a directory of Python code to *inside* (a path of the final image) below *root*, compiled."""
     for directory, names, files in os.walk(source):
-        names[:] = sorted(name for name in names if name not in DROPPED_DIRS)
+        here = Path(directory).relative_to(source)
+        names[:] = sorted(n for n in names if n not in DROPPED_DIRS and str(here / n) not in DROPPED_PARTS)
         for name in sorted(files):
             path = Path(directory, name)
-            relative = path.relative_to(source)
+            relative = here / name
+            if str(relative) in DROPPED_PARTS:
+                continue
             target = Path(f"{root}{inside}", relative)
             if path.suffix in DROPPED_SUFFIXES or path.suffix == ".pyc":
                 continue

@@ -7,7 +7,7 @@ instead of a lease.
 import importlib
 import sys
 
-DEPENDENCIES = "requests urllib3 hvac yaml msgspec.json jwt certifi charset_normalizer idna"
+DEPENDENCIES = "requests urllib3 hvac yaml msgspec.json jwt certifi charset_normalizer idna botocore.auth"
 STDLIB = (
     "argparse asyncio ctypes concurrent.futures datetime decimal encodings.idna hashlib hmac json logging"
     " secrets signal socket ssl subprocess tempfile threading zoneinfo"
@@ -24,4 +24,10 @@ if not modules["yaml"].__with_libyaml__:
 context = modules["ssl"].create_default_context(cafile=modules["certifi"].where())
 if len(context.get_ca_certs()) < 50:
     raise SystemExit("selfcheck: certifi's bundle is missing")
+# Signed as AWS's SDKs sign, without the descriptions of services that are left out.
+request = importlib.import_module("botocore.awsrequest").AWSRequest("POST", "https://sts.eu-central-1.amazonaws.com/")
+keys = importlib.import_module("botocore.credentials").Credentials("AKIDEXAMPLE", "secret", "token")
+modules["botocore.auth"].SigV4Auth(keys, "sts", "eu-central-1").add_auth(request)
+if "x-amz-security-token" not in request.headers["Authorization"]:
+    raise SystemExit("selfcheck: botocore does not sign")
 print(f"selfcheck: Python {sys.version.split()[0]}, {modules['ssl'].OPENSSL_VERSION}")

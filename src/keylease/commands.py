@@ -105,7 +105,7 @@ class _Command:
             raise
         for warning in taken.warnings:
             self.log.warning("%s", warning)
-        self._report(taken.exports, store.note)
+        self._report(taken.exports, store.note())
         context.http.close()
         return ExitCode.OK
 
@@ -140,7 +140,7 @@ class _Command:
             for warning in taken.warnings:
                 self.log.warning("%s", warning)
             self._report(taken.exports, "")
-            environment = child_environment(self.env, exports, [*OURS, *taken.unset])
+            environment = child_environment(self.env, exports, [*_ours(self.env), *taken.unset])
             streams = Streams(
                 out=sys.stdout.buffer,
                 err=sys.stderr.buffer,
@@ -186,7 +186,10 @@ class _Command:
             self.log.warning("%s lives until %s", item.revocation.label, until(item.revocation))
         file.finish([item.revocation for item in failed])  # what could not be revoked can be tried again
         done, number = len(state.revocations) - len(failed), len(state.revocations)
-        self.log.info("revoked %s of %s %s", done, number, "lease" if number == 1 else "leases")
+        if number:
+            self.log.info("revoked %s of %s %s", done, number, "lease" if number == 1 else "leases")
+        else:
+            self.log.info("deleted the leases' files; there was nothing to revoke")
         strict = self.options.strict or any(item.revocation.strict for item in failed)
         return ExitCode.PARTIAL if failed and strict else ExitCode.OK
 
@@ -207,7 +210,8 @@ class _Command:
         if sys.stdout.isatty():
             raise UsageError(
                 "credential-process: its output is for an SDK, and would show the credentials on this terminal",
-                change="in ~/.aws/config: credential_process = keylease credential-process --provider NAME",
+                change="in ~/.aws/config: credential_process = keylease credential-process --config /PATH/keylease.yml "
+                "--provider NAME",
                 docs="credential-process",
             )
         path, name = self.options.config or self.env.get("KEYLEASE_CONFIG") or FILE_NAME, self.options.provider
@@ -287,6 +291,13 @@ class _Command:
             plan = plan_from_flags(env=self.env, secrets=secrets, **flags)
         else:
             plan = Plan({})
+        if needed and not plan.uses and not plan.deliveries and path:
+            raise UsageError(
+                f"{path}: there is nothing to do: it has no `leases:`",
+                cause="a provider alone hands over nothing",
+                change="leases:\n  - use: NAME   # a provider's own variables; or `secret:` and `env:`",
+                docs="configuration",
+            )
         if needed and not plan.uses and not plan.deliveries:
             raise UsageError(
                 "there is nothing to do: no secret and no provider's own credential is asked for",
@@ -345,8 +356,10 @@ FLAGS = ("url", "role", "method", "mount", "audience", "namespace", "ca_certific
 BESIDE_A_FILE = {"lease": {"deadline"}, "exec": {"deadline"}, "whoami": {"deadline", "audience"}}
 """Flags that may stand beside a keylease.yml: they say nothing about a provider."""
 
-OURS = ("KEYLEASE_ID_TOKEN",)
-"""Variables that a command run by `exec` has no use for: the job's identity is ours to exchange."""
+
+def _ours(env: Env) -> list[str]:
+    """Variables that a command run by `exec` has no use for: the job's identity is ours to exchange."""
+    return [name for name in env if name.startswith("KEYLEASE_ID_TOKEN") and not name.endswith("_FILE")]
 
 
 def _format(options: argparse.Namespace, env: Env) -> str:
@@ -358,12 +371,25 @@ def _format(options: argparse.Namespace, env: Env) -> str:
 
 
 def _rewriting(kept: Kept, exports: Sequence[Export], files: "SecretFiles", tokens: "IdentitySource") -> Renewal:
-    """Renew a file as leases are: with a new identity token in it before the old one expires."""
+    """Renew a file as leases are: with a new identity token in it before the old one expires.
+
+    GitLab makes a job's tokens when it starts, and no more: then there is none to be had.
+    """
+    from keylease.pipelines.renew import NothingNewerError
+
     path = next(export.value.reveal() for export in exports if export.name == kept.name)
+    ends = kept.expires_at
 
     def renew() -> float:
+        nonlocal ends
         token = tokens.token(kept.audience, fresh=True)
+        following = kept.until(token)
+        if following <= ends:
+            raise NothingNewerError(
+                f"{token.source} holds no newer identity token; what reads the file then is refused"
+            )
         files.rewrite(path, kept.content(token).reveal_bytes())
-        return (token.expires_at or kept.expires_at) - time.time()
+        ends = following
+        return ends - time.time()
 
     return Renewal(f"{kept.name} (identity token)", kept.expires_at - time.time(), kept.expires_at, renew)

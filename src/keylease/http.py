@@ -265,9 +265,10 @@ def _is_cut(response: requests.Response) -> bool:
     return not framed and response.status_code not in (204, 205, 304) and response.request.method != "HEAD"
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
+    # As urllib3 reads it, which connects: urlsplit sees another host behind a backslash or an @.
+    parts = urllib3.util.parse_url(url)
+    return parts.scheme, parts.host, parts.port or {"http": 80, "https": 443}.get(parts.scheme or "")
 
 
 def _is_loopback(host: str) -> bool:

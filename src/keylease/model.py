@@ -7,6 +7,7 @@ msgspec's Struct, not dataclasses: thirty of those cost 20 ms to define, a sixth
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -114,6 +115,7 @@ class LeaseFile(Struct, frozen=True):
     file: its name. content: what is in it; or `render`, which makes it of {variable: path} of the lease's files
         listed before this one.
     fresh: the content for a new identity token: while `exec` runs, the file is rewritten before the old one expires.
+    lifetime: seconds that the content is good for, where that may be less than the identity token's.
     """
 
     variable: str
@@ -122,6 +124,7 @@ class LeaseFile(Struct, frozen=True):
     render: Callable[[Mapping[str, str]], Secret] | None = None
     also: Sequence[str] = ()
     fresh: Callable[[IdentityToken], Secret] | None = None
+    lifetime: float | None = None
 
 
 class Lease(Struct):
@@ -364,7 +367,9 @@ class Document:
                 raise NotFoundError(
                     f"{self.label}: no field {'.'.join(selector)!r}",
                     cause=f"the fields {'under ' + repr(parent) if parent else 'there'} are: {_listed(node)}",
-                    change=f"use {self._any_field()} with one of these names as FIELD",
+                    change=f"use {self._any_field()} with one of these names as FIELD"
+                    if depth or isinstance(node, Mapping | list)
+                    else "leave the field out: then the value is taken as it is",
                     docs="field",
                 )
         label = f"{self.label}{' ' if self.raw else '#'}{'.'.join(selector)}"
@@ -437,13 +442,19 @@ class Kept(Struct, frozen=True):
     """A file whose content follows the job's identity token while `exec` runs.
 
     name: of its export. audience: of the token. content: makes it of a new token. expires_at: Unix time, of what is in
-    it now.
+    it now. lifetime: seconds that new content is good for, where that may be less than the token's.
     """
 
     name: str
     audience: str
     content: Callable[[IdentityToken], Secret]
     expires_at: float
+    lifetime: float | None = None
+
+    def until(self, token: IdentityToken) -> float:
+        """When content made of `token` just now is over: Unix time."""
+        ends = token.expires_at or self.expires_at
+        return ends if self.lifetime is None else min(ends, time.time() + self.lifetime)
 
 
 class Trust(Struct, frozen=True):

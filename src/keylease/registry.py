@@ -61,6 +61,7 @@ IDENTITIES: "Registry[Identity]" = Registry(
         "bitbucket": "keylease.identity.env:BitbucketIdentity",
         "buildkite": "keylease.identity.buildkite:BuildkiteIdentity",
         "azure-devops": "keylease.identity.azure_devops:AzureDevOpsIdentity",
+        "eks": "keylease.identity.env:EksIdentity",  # last: the runner's own, where the job has none
     },
 )
 
@@ -73,6 +74,8 @@ EXCHANGERS: "Registry[Exchanger]" = Registry(
         "databricks": "keylease.exchange.databricks:DatabricksExchanger",
         "conjur": "keylease.exchange.conjur:ConjurExchanger",
         "huggingface": "keylease.exchange.huggingface:HuggingFaceExchanger",
+        "openrouter": "keylease.exchange.openrouter:OpenRouterExchanger",
+        "wandb": "keylease.exchange.wandb:WandbExchanger",
         "gcp": "keylease.exchange.gcp:GcpExchanger",
         "azure": "keylease.exchange.azure:AzureExchanger",
         "aws": "keylease.exchange.aws:AwsExchanger",
@@ -83,8 +86,11 @@ MANAGERS: "Registry[Manager]" = Registry(
     "secrets manager",
     {
         "vault": "keylease.managers.vault:VaultManager",
+        "aws-sm": "keylease.managers.aws_sm:AwsSecretsManager",
+        "aws-ssm": "keylease.managers.aws_ssm:AwsParameterStore",
         "azure-kv": "keylease.managers.azure_kv:AzureKeyVaultManager",
         "gcp-sm": "keylease.managers.gcp_sm:GcpSecretManager",
+        "conjur": "keylease.managers.conjur:ConjurManager",
     },
 )
 

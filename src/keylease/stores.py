@@ -17,9 +17,11 @@ from keylease.outputs.state import StateFile, default_path
 
 
 class Store(ABC):
-    """note: what a person should know about where things went."""
+    """Where values go, and what must be ended goes beside them."""
 
-    note: str = ""
+    def note(self) -> str:
+        """What a person should know about the end of what was delivered."""
+        return ""
 
     @abstractmethod
     def remember(self, revocations: Sequence[Revocation]) -> None:
@@ -41,11 +43,19 @@ class GitHubStore(Store):
     """
 
     def __init__(self, env: Env, masker: Masker, stream: TextIO) -> None:
-        self._outputs = GitHubOutputs(env, stream, remember=lambda files: self._state.save(self._revocations, files))
+        self._outputs = GitHubOutputs(env, stream, remember=self._wrote)
         self._outputs.scrub = masker.scrub
         self._state = StateFile(default_path(env))
         self._revocations: Sequence[Revocation] = ()
-        self.note = "end them with `keylease revoke` in a step with `if: always()`"
+        self._written: Sequence[Written] = ()
+
+    def note(self) -> str:
+        """See the base class."""
+        return _end(self._revocations, self._written, "`keylease revoke` in a step with `if: always()`")
+
+    def _wrote(self, files: Sequence[Written]) -> None:
+        self._written = files
+        self._state.save(self._revocations, files)
 
     def remember(self, revocations: Sequence[Revocation]) -> None:
         """See the base class."""
@@ -74,9 +84,11 @@ class TextStore(Store):
         self._state = StateFile(state or default_path(env)) if keep else None
         self._revocations: Sequence[Revocation] = ()
         self._files = SecretFiles(Places(env), lambda _: self._save(), lambda text: log.warning("%s", text))
-        if self._state:
-            also = f", which deletes {output} too" if output and form != "gitlab-dotenv" else ""
-            self.note = "end them with `keylease revoke" + (f" --state {state}`" if state else "`") + also
+        self._command = "`keylease revoke" + (f" --state {state}`" if state else "`")
+
+    def note(self) -> str:
+        """See the base class."""
+        return _end(self._revocations, self._files.written, self._command) if self._state else ""
 
     def remember(self, revocations: Sequence[Revocation]) -> None:
         """See the base class."""
@@ -93,6 +105,9 @@ class TextStore(Store):
         text = shell.render(shell.variables(place(exports, self._files)), self._form)
         if self._form == "gitlab-dotenv":
             self._log.warning("%s", shell.GITLAB_WARNING)
+        if not self._state and self._files.written:
+            left = ", ".join(file.host_path for file in self._files.written)
+            self._log.warning("nothing is kept for `keylease revoke`, so nobody deletes %s: do it yourself", left)
         if self._output:
             write_private(self._output, text.encode("utf-8"))
             if self._form != "gitlab-dotenv":  # that one is an artifact: it is there to outlive the job
@@ -109,3 +124,15 @@ class TextStore(Store):
         self._files.discard()
         if self._state and known:
             self._state.finish(left)
+
+
+def _end(revocations: Sequence[Revocation], files: Sequence[Written], command: str) -> str:
+    if revocations and files:
+        return f"end them with {command}, which deletes {_paths(files)} too"
+    if revocations:
+        return f"end them with {command}"
+    return f"delete {_paths(files)} with {command}; nothing else can be revoked" if files else ""
+
+
+def _paths(files: Sequence[Written]) -> str:
+    return files[0].host_path if len(files) == 1 else f"the {len(files)} files"

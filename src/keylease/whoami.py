@@ -17,7 +17,7 @@ from keylease.pipelines.whoami import Advice, advise, token_or_other
 def show_whoami(plan: Plan, context: Context, tokens: IdentitySource, options: argparse.Namespace) -> int:
     """Print it all; the exit code is that of the first provider without a token, or 0."""
     advices = list(advise(plan, context, tokens, options.audience))
-    if not any(advice.audience for advice in advices):
+    if not any(advice.audience or advice.token or advice.error for advice in advices):
         token, error = token_or_other(tokens, options.audience or "")
         audience = options.audience or (token.audience if token else None)
         advices.insert(0, Advice("", "", audience, token, None, error))

@@ -14,7 +14,7 @@ from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.fakes.azure_entra import AUDIENCE, CLIENT, TENANT, AzureEntra
 from tests.fakes.github_oidc import OIDCIssuer
-from tests.fakes.misbehaving import Proxy
+from tests.fakes.misbehaving import Proxy, reply
 from tests.fakes.verifier import Verifier
 
 
@@ -31,6 +31,9 @@ class AzureHarness(Harness):
         {"access_token": "eyJxyz-4", "token_type": "Bearer", "expires_in": -60},
         {"access_token": "eyJxyz-5", "token_type": "Bearer", "expires_in": 1e300},
     )
+    # https://learn.microsoft.com/entra/identity-platform/reference-error-codes (90033; 90024 with 429)
+    throttled = staticmethod(reply(429, json={"error": "temporarily_unavailable", "error_codes": [90024]}))
+    unavailable = staticmethod(reply(400, json={"error": "temporarily_unavailable", "error_codes": [90033]}))
     other = {"sub": "repo:evil/fork:ref:refs/heads/main", "repository": "evil/fork"}  # noqa: RUF012
 
     def __init__(self, issuer: OIDCIssuer, entra: AzureEntra, proxy: Proxy) -> None:

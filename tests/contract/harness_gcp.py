@@ -46,7 +46,7 @@ class GcpHarness(Harness):
     def exchanger(self, url: str | None = None, reads: Sequence[Read] = (), **settings: Any) -> GcpExchanger:
         where = url or self.proxy.url
         given: dict[str, Any] = {"workload_identity_provider": PROVIDER, "retries": 2, "timeout": 5.0}
-        urls = dict.fromkeys(("sts_url", "iam_url", "secret_manager_url"), where)
+        urls = dict.fromkeys(("sts_url", "iam_url", "oauth_url", "secret_manager_url"), where)
         made = GcpExchanger.Settings(**{**given, **urls, **settings})
         return GcpExchanger("cloud", GcpExchanger.complete(made, self.context.env), self.context, reads)
 

@@ -1,4 +1,7 @@
-"""What every exchanger keeps to. One harness per implementation; the battery runs on each."""
+"""What every exchanger keeps to. One harness per implementation; the battery runs on each.
+
+Faults of the network and the vendor: test_exchange_faults.py.
+"""
 
 import importlib
 import json
@@ -17,7 +20,6 @@ from keylease.model import Revocation, fingerprint
 from keylease.registry import EXCHANGERS
 from keylease.secret import Secret
 from tests.contract.harness import Harness
-from tests.fakes.misbehaving import drop, reply, status
 
 DOCS = Path(__file__).parents[2] / "docs" / "providers"
 
@@ -106,13 +108,6 @@ def test_an_expired_token_asks_for_a_new_one(harness: Harness) -> None:
     assert caught.value.retry_with_new_token
 
 
-@pytest.mark.parametrize("fault", [status(503), drop(), status(429)], ids=["503", "drop", "429"])
-def test_one_fault_of_the_login_is_survived(harness: Harness, fault: Any) -> None:
-    harness.proxy.fail(harness.login_pattern, fault)
-    assert harness.is_alive(harness.exchanger().exchange(harness.token()))
-    assert len(harness.proxy.requests) == 2
-
-
 @pytest.mark.parametrize("claims", [{"audience": "https://elsewhere.example"}, {"iss": "https://evil.example"}])
 def test_a_wrong_audience_or_issuer_is_refused(harness: Harness, claims: dict[str, Any]) -> None:
     with pytest.raises(RefusedError) as caught:
@@ -125,21 +120,6 @@ def test_a_wrong_audience_or_issuer_is_refused(harness: Harness, claims: dict[st
 def test_a_forged_token_is_refused(harness: Harness) -> None:
     with pytest.raises(RefusedError):
         harness.exchanger().exchange(harness.token(forged=True))
-
-
-def test_garbage_is_no_lease(harness: Harness) -> None:
-    answers = [
-        *(reply(json=body) for body in harness.garbage),
-        reply(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
-        reply(json=[1, 2]),
-        reply(body=b"{" * 100_000),
-        reply(body=b"\xff\x00" * 100),
-    ]
-    for answer in answers:
-        harness.proxy.fail(harness.login_pattern, answer)
-        with pytest.raises((RefusedError, UnreachableError)) as caught:
-            harness.exchanger().exchange(harness.token())
-        assert "Sign in" not in caught.value.diagnostics(debug=True)
 
 
 def test_no_server_is_unreachable(harness: Harness) -> None:

@@ -1,6 +1,7 @@
 """What every exchanger does when the network or the vendor goes wrong. One harness each, as in test_exchange.
 
-Each identity token that is minted here is searched for in all that came out (`seeded`): errors, logs, output.
+Each identity token that is minted here, and each credential that is issued, is searched for in all that came out
+(`seeded`): errors, logs, output.
 """
 
 import time
@@ -12,7 +13,7 @@ import pytest
 from keylease.context import Context
 from keylease.errors import ExitCode, KeyleaseError, RefusedError, UnreachableError
 from keylease.http import Deadline
-from keylease.model import IdentityToken
+from keylease.model import IdentityToken, Lease
 from tests.contract.harness import Harness
 from tests.contract.test_exchange import harness as harness
 from tests.fakes.misbehaving import (
@@ -44,7 +45,7 @@ SERVER = 0.25
 
 @pytest.fixture(autouse=True)
 def _tokens_are_secret(harness: Harness, seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = harness.token
+    make, check = harness.token, harness.is_alive
 
     def token(**claims: Any) -> IdentityToken:
         made = make(**claims)
@@ -53,7 +54,12 @@ def _tokens_are_secret(harness: Harness, seeded: Seeded, monkeypatch: pytest.Mon
         seeded.add(made.jwt.reveal().rpartition(".")[2])
         return made
 
+    def is_alive(lease: Lease) -> bool:
+        seeded.add(*harness.secret_values(lease))
+        return check(lease)
+
     monkeypatch.setattr(harness, "token", token)
+    monkeypatch.setattr(harness, "is_alive", is_alive)
 
 
 def fails(harness: Harness, *kinds: type[KeyleaseError], **settings: Any) -> KeyleaseError:

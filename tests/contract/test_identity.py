@@ -123,6 +123,16 @@ class AzureDevOps(Platform):
         }
 
 
+class Eks(Platform):
+    name, broken = "eks", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent/token"}
+
+    def env(self, text: str) -> dict[str, str]:
+        path = self.directory / "token"
+        path.write_text(text)
+        self.seeded.allow_file(path)
+        return {"AWS_WEB_IDENTITY_TOKEN_FILE": str(path)}
+
+
 PLATFORMS: list[type[Platform]] = [
     ExplicitVariable,
     ExplicitFile,
@@ -132,6 +142,7 @@ PLATFORMS: list[type[Platform]] = [
     Bitbucket,
     Buildkite,
     AzureDevOps,
+    Eks,
 ]
 
 

@@ -235,6 +235,25 @@ def test_a_command_that_dies_of_the_signal_is_128_more(start: Start, site: Site,
     assert site.nothing_alive()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_file(start: Start, site: Site, tmp_path: Path, number: signal.Signals) -> None:
+    """Of SIGKILL nothing can be told: see docs/cli.md."""
+    (tmp_path / "keylease.yml").write_text(
+        f"version: 1\nproviders: {{vault: {{type: vault, url: '{site.bao.url}', role: deploy}}}}\n"
+        "leases: [{secret: 'vault://secret/ci#token', file: token, env: TOKEN_FILE}]\n"
+    )
+    process = start("sh", "-c", f'echo "$TOKEN_FILE" > place; {WAIT}', flags=["--config", "keylease.yml"])
+    ready(process)
+    path = Path((tmp_path / "place").read_text().strip())
+    assert path.read_text() == site.token
+    process.send_signal(number)
+    code, _, err = ended(process, site)
+    assert code == 128 + number, err
+    assert not path.exists()
+    assert not path.parent.exists()
+    assert site.nothing_alive()
+
+
 def test_ctrl_c_twice_does_not_stop_the_revocation(start: Start, site: Site) -> None:
     with Proxy(site.bao.url) as slow:
         flags = [slow.url if word == site.bao.url else word for word in site.flags(BOTH)]
@@ -288,6 +307,30 @@ def test_a_reader_that_goes_away_does_not_keep_the_leases(start: Start, site: Si
     code, _, err = ended(process, site)
     assert code == 5, err
     assert "Traceback" not in err
+    assert site.nothing_alive(), err
+
+
+@pytest.mark.parametrize(("command", "code"), [("echo more", os.EX_IOERR), ("echo more; exit 5", 5), ("true", 0)])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_that_a_full_disk_loses_is_told_and_fails(
+    site: Site, env: dict[str, str], tmp_path: Path, stream: str, command: str, code: int
+) -> None:
+    """A log redirected to a file on a full disk must not look whole. /dev/full answers ENOSPC (full(4))."""
+    redirected = command.replace("echo more", "echo more >&2") if stream == "stderr" else command
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keylease", "exec", *site.flags(BOTH), "--", "sh", "-c", f"{redirected}"],
+            env=environment.clean_environment(**env),
+            cwd=tmp_path,
+            stdout=full if stream == "stdout" else subprocess.PIPE,
+            stderr=full if stream == "stderr" else subprocess.PIPE,
+        )
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == code, (out, err)
+    if stream == "stdout":
+        said = b"error: exec: the command's output can't be written: No space left on device"
+        assert err.count(said) == bool(code)
+        assert b"Traceback" not in err
     assert site.nothing_alive()
 
 

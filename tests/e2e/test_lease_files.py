@@ -18,10 +18,13 @@ from tests.conftest import RunKeylease
 from tests.e2e.clouds import TRAIN, Clouds, Start
 from tests.e2e.engine import Engine
 from tests.e2e.runner import RunnerJob, StepResult
-from tests.e2e.site import Site, example, script, substituted
+from tests.e2e.site import Site, example, script, sha256, substituted
 from tests.e2e.test_act import USES
 from tests.e2e.test_gitlab import trained_on
+from tests.fakes.azure_entra import CLIENT, TENANT
+from tests.fakes.gcp_sts import PROVIDER
 from tests.servers.process import free_port, wait_until
+from tests.servers.seaweedfs import READER
 
 PLACES = ("GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE")
 
@@ -122,6 +125,68 @@ def test_later_steps_use_them_and_no_image_or_artifact_holds_them(
     assert tree(job.workspace) == before
 
 
+THREE = f"""\
+version: 1
+providers:
+  aws:
+    type: aws
+    region: eu-central-1
+    profiles: {{data: {{role_arn: {READER}}}}}
+  google:
+    type: gcp
+    workload_identity_provider: {PROVIDER}
+    credential_source: file
+    project_id: acme-ml
+  azure:
+    type: azure
+    tenant_id: {TENANT}
+    client_id: {CLIENT}
+leases:
+  - use: aws
+  - use: google
+  - use: azure
+"""
+
+# What a `run:` step finds: the files that variables name, and the one that a file names.
+INSIDE = """\
+inner=$(sed -n 's/^ *"file": "\\(.*\\)",$/\\1/p' "$GOOGLE_APPLICATION_CREDENTIALS")
+for path in "$GOOGLE_APPLICATION_CREDENTIALS" "$AWS_SHARED_CREDENTIALS_FILE" "$AZURE_FEDERATED_TOKEN_FILE" "$inner"; do
+    printf '%s %s %s\\n' "$(stat -c %a "$path")" "$(sha256sum < "$path" | cut -d' ' -f1)" "$path"
+done
+"""
+
+
+@pytest.mark.parametrize("container", ["", "5f0c2a"])
+def test_steps_on_the_machine_and_in_the_jobs_own_container_find_the_same_files(
+    engine: Engine, servers: Clouds, tmp_path: Path, container: str
+) -> None:
+    """`container:` in the job: the runner translates paths in variables, and none within a file."""
+    job = engine.runner_job(tmp_path / "job", env={**servers.issuer.actions_env(), **servers.env()})
+    job.job_container = container
+    (job.workspace / "keylease.yml").write_text(servers.addressed(THREE))
+    before = tree(job.workspace)
+    done = main(job, servers)
+    assert done.exit_code == 0, done.log
+    names = ("GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE", "AZURE_FEDERATED_TOKEN_FILE")
+    paths = {name: done.env[name] for name in names}
+    work = job.directory / "_work"
+    if container:  # ContainerStepHost (StepHost.cs): /__w is the work directory
+        inside = {name: path.replace(str(work), "/__w") for name, path in paths.items()}
+        mount = ("--volume", f"{work}:/__w")
+        log = engine.run("-c", INSIDE, image=engine.base, entrypoint="bash", options=mount, env=inside, check=True).log
+    else:
+        log = later_step(job, ["bash", "-c", INSIDE], {})
+    rows = [line.split() for line in log.splitlines()]
+    assert [row[0] for row in rows] == ["600"] * 4, log
+    here = [Path(path) for path in paths.values()]
+    here.append(Path(done.env["GOOGLE_IDENTITY_TOKEN_FILE"]))
+    assert [row[1] for row in rows] == [sha256(path.read_bytes()) for path in here]
+    assert rows[3][2].startswith("/__w/_temp/" if container else str(job.temp))
+    assert tree(job.workspace) == before
+    assert job.run("post").exit_code == 0
+    assert files_below(job.temp) == set()
+
+
 def test_a_refusal_at_one_service_leaves_no_file_of_the_others(engine: Engine, servers: Clouds, tmp_path: Path) -> None:
     job = trainer(engine, servers, tmp_path / "job")
     before = tree(job.workspace)
@@ -175,7 +240,7 @@ def test_a_step_stopped_while_it_writes_leaves_no_file_after_post(
     seen: list[int] = []
 
     def interrupt() -> None:
-        wait_until(lambda: written(job.temp), 20, "a file")
+        wait_until(lambda: bool(written(job.temp)), 20, "a file")
         engine.podman("kill", "--signal", str(int(number)), name)
         seen.append(len(written(job.temp)))
 
@@ -217,7 +282,7 @@ def test_a_lease_stopped_while_it_writes_leaves_no_file_after_revoke(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    wait_until(lambda: written(place), 20, "a file")
+    wait_until(lambda: bool(written(place)), 20, "a file")
     os.kill(process.pid, number)
     out, err = process.communicate(timeout=30)
     site.seeded.saw("stdout", out)

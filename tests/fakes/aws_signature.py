@@ -1,7 +1,7 @@
 """What AWS does before a service sees a request: Signature Version 4, the session's token, its end, IAM's policies.
 
-It stands before moto's server, which verifies none of that, and shares no code with botocore, which signs. Written after
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for the answers,
+It stands before the server of moto, which verifies none of that, and shares no code with botocore, which signs. Written
+after https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for the answers,
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html and
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 
@@ -96,6 +96,10 @@ class AwsFront(Proxy):
         """Know this session from now on."""
         self._sessions[session.key_id] = session
 
+    def admitted(self, key_id: str) -> Admitted:
+        """The session that has this key."""
+        return self._sessions[key_id]
+
     def handle(self, exchange: Exchange) -> None:
         """See LoopbackServer."""
         request = exchange.request
@@ -177,9 +181,7 @@ class AwsFront(Proxy):
         if action == "secretsmanager:GetSecretValue":
             things = {asked["SecretId"]: self._secret_arn(request, asked["SecretId"], region, session)}
         elif action == "ssm:GetParameters":
-            start = f"arn:aws:ssm:{region}:{session.account}:parameter/"
-            bare = [name if name.startswith("arn:") else start + name.removeprefix("/") for name in asked["Names"]]
-            things = {name: ":".join(arn.split(":")[:6]) for name, arn in zip(asked["Names"], bare, strict=True)}
+            things = {name: _parameter_arn(name, region, session.account) for name in asked["Names"]}
         else:
             things = {"*": "*"}
         for arn in things.values():
@@ -229,8 +231,7 @@ class AwsFront(Proxy):
         with urllib.request.urlopen(request, timeout=10) as answer:
             body = answer.read()
         leaves = {each.tag.rpartition("}")[2]: each.text or "" for each in ET.fromstring(body).iter()}
-        values = (leaves[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Arn"))
-        self.admit(Admitted(*values))
+        self.admit(Admitted(leaves["AccessKeyId"], leaves["SecretAccessKey"], leaves["SessionToken"], leaves["Arn"]))
         exchange.answer(200, body, {"Content-Type": "text/xml"})
 
 
@@ -240,6 +241,13 @@ _NO_KEY = {
     "region, or you are not allowed to access. (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException; "
     "Request ID: 5f642215-959a-11e8-bfd1-81a81941d54a; Proxy: null)",
 }
+
+
+def _parameter_arn(name: str, region: str, account: str) -> str:
+    if not name.startswith("arn:"):
+        owner = "" if name.startswith("/aws/service/") else account
+        name = f"arn:aws:ssm:{region}:{owner}:parameter/{name.removeprefix('/')}"
+    return ":".join(name.split(":")[:6])  # without version or label
 
 
 def _matches(pattern: str, arn: str) -> bool:

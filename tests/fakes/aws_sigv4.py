@@ -1,14 +1,13 @@
-"""Signature Version 4, written from its specification and with nothing of botocore, to check what is sent.
+"""Whether a request that arrived is signed by a session (Signature Version 4), of which nothing is botocore's.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 It checks a POST without a query, of one region and service; not how AWS normalises paths and queries.
 """
 
 import datetime as dt
-import hashlib
-import hmac
 import re
 
+from tests.fakes.aws_signature import signature as wanted
 from tests.fakes.loopback import Received
 
 _FORM = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/,]+)/([^,]+), ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})")
@@ -29,22 +28,6 @@ def check(request: Received, key_id: str, secret_key: str, session_token: str, r
     signed = names.split(";")
     assert signed == sorted(signed)
     assert set(signed) >= MUST_BE_SIGNED
-    values = {name: " ".join((request.header(name) or "").split()) for name in signed}
     assert request.method == "POST"
     assert request.target == request.path, "there is no query"
-    canonical = "\n".join(
-        [
-            request.method,
-            request.path,
-            "",
-            *(f"{name}:{value}" for name, value in values.items()),
-            "",
-            names,
-            hashlib.sha256(request.body).hexdigest(),
-        ]
-    )
-    key = f"AWS4{secret_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    text = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    assert hmac.digest(key, text.encode(), "sha256").hex() == signature
+    assert wanted(request, signed, scope, secret_key) == signature

@@ -189,7 +189,7 @@ class ConjurServer(LoopbackServer):
         if missing or len(known) != len(wanted):  # one asked for twice counts as missing, too
             return self._empty(missing[0] if missing else wanted[0])
         values = {each: self.variables[name][-1] for each, name in known.items()}
-        if request.header("Accept-Encoding").lower() == "base64":
+        if self.encoding and request.header("Accept-Encoding").lower() == "base64":
             # Ruby's Base64.encode64: lines of 60 characters.
             return _json(200, {k: base64.encodebytes(v).decode() for k, v in values.items()}, "base64")
         try:

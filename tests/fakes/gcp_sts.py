@@ -15,6 +15,8 @@ other than that of lifetimes, quotas, the words of STS for a wrong issuer or sig
 allow.
 """
 
+import functools
+import json
 import secrets
 import threading
 import time
@@ -22,6 +24,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.fakes.gcp_discovery import Discovery, Mismatch
 from tests.fakes.gcp_secretmanager import Denied, SecretStore
@@ -31,6 +36,7 @@ from tests.fakes.verifier import Verifier
 PROVIDER = "projects/123456789012/locations/global/workloadIdentityPools/ci-pool/providers/github"
 AUDIENCE = f"https://iam.googleapis.com/{PROVIDER}"
 ACCOUNT = "trainer@acme-ml.iam.gserviceaccount.com"
+USER = "admin@acme.example"
 DELEGATE = "relay@acme-ml.iam.gserviceaccount.com"
 
 DOCUMENTS = ("sts.v1", "iamcredentials.v1", "secretmanager.v1")
@@ -51,6 +57,7 @@ class GcpSts(LoopbackServer):
     """One provider that admits what `verifier` trusts, one account it may act as. `.issued`: token → when it ends.
 
     extra: put into (or, as None, taken out of) the next answers. bound: whether the job may act as `ACCOUNT`.
+    delegated: the scopes with which `ACCOUNT` may act for users of a Workspace, of whom there is one.
     stale: identity tokens whose time is over here.
     defects: where the fake itself did not answer as Google's documents say; empty, or it is to be mended.
     """
@@ -63,11 +70,17 @@ class GcpSts(LoopbackServer):
         self.bound = True
         self.api_enabled = True
         self.store = SecretStore()
+        self.delegated: set[str] = set()
         self.stale: set[str] = set()
         self.defects: list[str] = []
         self._scopes: dict[str, str] = {}
         self._documents = [Discovery(name) for name in DOCUMENTS]
         self._lock = threading.Lock()
+
+    @functools.cached_property
+    def _key(self) -> rsa.RSAPrivateKey:
+        """The account's, that nobody but Google has."""
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def is_alive(self, token: str) -> bool:
         """Whether an API takes it."""
@@ -78,6 +91,9 @@ class GcpSts(LoopbackServer):
         request = exchange.request
         if (request.method, request.path) == ("GET", "/storage/v1/b"):
             self._buckets(exchange)
+            return
+        if (request.method, request.path) == ("POST", "/token"):
+            self._user_token(exchange)
             return
         try:
             for document in self._documents:
@@ -196,12 +212,14 @@ class GcpSts(LoopbackServer):
             return None
         delegates = body.get("delegates", [])
         if account != ACCOUNT or not self.bound or delegates not in ([], [f"projects/-/serviceAccounts/{DELEGATE}"]):
-            permission = "getAccessToken" if method == "generateAccessToken" else "getOpenIdToken"
+            permission = {"generateAccessToken": "getAccessToken", "signJwt": "signJwt"}.get(method, "getOpenIdToken")
             message = f"Permission 'iam.serviceAccounts.{permission}' denied on resource (or it may not exist)."
             self._status(exchange, 403, "PERMISSION_DENIED", message, "IAM_PERMISSION_DENIED")
             return None
         if method == "generateIdToken":
             return {"token": self._issue("eyJ", 3600)}
+        if method == "signJwt":
+            return {"keyId": "key-1", "signedJwt": jwt.encode(json.loads(body["payload"]), self._key, "RS256")}
         lifetime = int(body.get("lifetime", "3600s").removesuffix("s"))
         if not body.get("scope") or lifetime > 3600:
             self._status(exchange, 400, "INVALID_ARGUMENT", "The access token lifetime cannot exceed 3600s.")
@@ -209,6 +227,40 @@ class GcpSts(LoopbackServer):
         token = self._issue("ya29.c.", lifetime, " ".join(body["scope"]))
         end = datetime.fromtimestamp(self.issued[token], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {"accessToken": token, "expireTime": end}
+
+    # Domain-wide delegation: https://developers.google.com/identity/protocols/oauth2/service-account#httprest
+
+    def _user_token(self, exchange: Exchange) -> None:
+        form = {name: values[0] for name, values in parse_qs(exchange.request.body.decode()).items()}
+        if set(form) != {"grant_type", "assertion"} or not form["grant_type"].endswith(":grant-type:jwt-bearer"):
+            exchange.answer_json(400, {"error": "unsupported_grant_type", "error_description": "Invalid grant_type"})
+            return
+        try:
+            claims = jwt.decode(
+                form["assertion"],
+                self._key.public_key(),
+                algorithms=["RS256"],
+                audience="https://oauth2.googleapis.com/token",
+                issuer=ACCOUNT,
+                options={"require": ["iss", "sub", "scope", "aud", "iat", "exp"]},
+            )
+        except jwt.PyJWTError:
+            exchange.answer_json(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+            return
+        if claims["exp"] - claims["iat"] > 3600:
+            message = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+            exchange.answer_json(400, {"error": "invalid_grant", "error_description": message})
+        elif not set(claims["scope"].split()) <= self.delegated:
+            message = (
+                "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any "
+                "of the scopes requested."
+            )
+            exchange.answer_json(401, {"error": "unauthorized_client", "error_description": message})
+        elif claims["sub"] != USER:
+            exchange.answer_json(400, {"error": "invalid_grant", "error_description": "Invalid email or User ID"})
+        else:
+            token = self._issue("ya29.a0", 3599, claims["scope"])
+            exchange.answer_json(200, {"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
 
     def _secrets(self, exchange: Exchange, name: str) -> dict[str, Any] | None:
         token = exchange.request.header("Authorization").partition(" ")[2]

@@ -19,6 +19,7 @@ organisation's settings, and that GitLab or GitHub fill a claim as documented.
 import argparse
 import json
 import secrets
+import signal
 import ssl
 import sys
 import threading
@@ -370,10 +371,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--environment", default=None)
     options = parser.parse_args(arguments)
     claims = github_claims(options.repository, environment=options.environment)
+    # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with OIDCIssuer(claims, port=options.port) as issuer:
-        sys.stdout.write(f"{issuer.url}\n{issuer.request_token}\n")
-        sys.stdout.flush()
         try:
+            sys.stdout.write(f"{issuer.url}\n{issuer.request_token}\n")
+            sys.stdout.flush()
             threading.Event().wait()
         except KeyboardInterrupt:
             return 0

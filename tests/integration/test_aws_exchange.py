@@ -208,6 +208,16 @@ def test_refusals_are_final_and_explained(aws: AwsHarness, code: str, status: in
     assert caught.value.detail["request id"].startswith("c6104cbe")  # type: ignore[attr-defined]
 
 
+def test_an_audience_that_iam_does_not_know_is_no_missing_provider(aws: AwsHarness) -> None:
+    aws.proxy.fail("/", error("InvalidIdentityToken", "Incorrect token audience"))
+    with pytest.raises(RefusedError) as caught:
+        aws.exchanger(audience="https://acme.example").exchange(aws.token(audience="https://acme.example"))
+    assert "client ids don't name ('https://acme.example')" in caught.value.cause
+    assert "the usual one is sts.amazonaws.com" in caught.value.cause
+    assert "aws iam add-client-id-to-open-id-connect-provider" in caught.value.change
+    assert "--client-id https://acme.example" in caught.value.change
+
+
 def test_a_firewalls_page_is_no_refusal(aws: AwsHarness) -> None:
     aws.proxy.fail("/", reply(body=b"<html><body>Blocked</body></html>", status=403))
     with pytest.raises(UnreachableError, match="not AWS's own"):

@@ -1,5 +1,6 @@
 """Azure: what is sent, what comes back, what a refusal says, and whether azure-identity works with what is exported."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from keylease.errors import KeyleaseError, RefusedError, UnreachableError
-from keylease.model import Lease, Read, Revocation
+from keylease.model import Lease, Read, Revocation, TokenEndpoint
+from keylease.secret import Secret
 from tests.contract.harness_azure import AzureHarness, make
 from tests.fakes.azure_entra import ARM, AUDIENCE, CLIENT, SUBSCRIPTION, TENANT, AzureEntra
 from tests.fakes.loopback import Exchange
@@ -111,6 +114,16 @@ def test_terraform_s_variables_come_when_asked_for(azure: AzureHarness) -> None:
     assert lease.files[0].also == ("ARM_OIDC_TOKEN_FILE_PATH",)
 
 
+def test_terraform_asks_github_itself_where_it_can(azure: AzureHarness) -> None:
+    again = TokenEndpoint("https://pipelines.example/token", Secret("Bearer x"), "value")
+    token = msgspec.structs.replace(azure.token(), endpoint=again)
+    assert azure.exchanger(terraform=True).exchange(token).files[0].also == ()
+    azure.entra.verifier.audience = "theirs"
+    token = msgspec.structs.replace(azure.token(audience="theirs"), endpoint=again)
+    lease = azure.exchanger(terraform=True, audience="theirs").exchange(token)
+    assert lease.files[0].also == ("ARM_OIDC_TOKEN_FILE_PATH",), "it would ask for the usual audience"
+
+
 def test_a_token_for_each_resource_side_by_side(azure: AzureHarness) -> None:
     resources = {"A": "arm", "KV": "keyvault", "ST": "https://storage.azure.com/.default", "B": "arm"}
     together = threading.Barrier(3, timeout=5)  # breaks when one request waits for another
@@ -139,7 +152,8 @@ def test_all_tokens_or_none(azure: AzureHarness) -> None:
 def test_no_resources_still_prove_the_login(azure: AzureHarness) -> None:
     lease = azure.exchanger(resources={}).exchange(azure.token())
     assert not lease.fields
-    assert len(azure.entra.issued) == 1
+    (issued,) = azure.entra.issued
+    assert lease.fingerprint == hashlib.sha256(issued.encode()).hexdigest()
     with pytest.raises(RefusedError):
         azure.exchanger(resources={}).exchange(azure.token(**azure.other))
 
@@ -253,7 +267,7 @@ def test_a_400_that_may_heal_is_tried_again(azure: AzureHarness, body: dict[str,
 
 def test_a_400_that_stays_is_no_success(azure: AzureHarness) -> None:
     azure.proxy.always(azure.login_pattern, reply(400, json={"error": "temporarily_unavailable"}))
-    with pytest.raises(RefusedError, match="temporarily_unavailable"):
+    with pytest.raises(UnreachableError, match="temporarily_unavailable"):
         azure.exchanger(retries=1).exchange(azure.token())
 
 

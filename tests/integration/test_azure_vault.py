@@ -147,10 +147,10 @@ def refused(vault: KeyVaultHarness, name: str = "hf-token", **settings: Any) -> 
 def test_no_role_gives_the_command_for_this_secret_alone(vault: KeyVaultHarness) -> None:
     error = refused(vault, CLOSED)
     assert error.change.splitlines()[-1] == (
-        f"az role assignment create --role 'Key Vault Secrets User' --assignee-object-id {OBJECT} "
-        f"--assignee-principal-type ServicePrincipal --scope {SCOPE}{CLOSED}"
+        f"az role assignment create --role 'Key Vault Secrets User' --assignee {CLIENT} --scope {SCOPE}{CLOSED}"
     )
-    assert CLIENT in error.cause
+    assert OBJECT in error.cause
+    assert OBJECT not in error.change, "who gets a role is not the answer's to say"
     assert "\n" not in error.summary
     assert "subscriptions" not in error.summary
     assert error.detail["innererror"] == "ForbiddenByRbac"
@@ -177,7 +177,7 @@ def test_a_scope_that_is_not_this_secret_is_not_taken_over(vault: KeyVaultHarnes
 def test_a_vault_with_access_policies_says_what_one_opens(vault: KeyVaultHarness) -> None:
     vault.vault.refusal = ("AccessDenied", fake.POLICY)
     error = refused(vault)
-    policy = f"az keyvault set-policy --name {VAULT} --object-id {OBJECT} --secret-permissions get"
+    policy = f"az keyvault set-policy --name {VAULT} --spn {CLIENT} --secret-permissions get"
     assert error.change.splitlines()[-1] == policy
     assert "all secrets of the vault" in error.change
 

@@ -1,11 +1,14 @@
 """Google Cloud: what is sent, what is handed over, and what google-auth makes of the file."""
 
+# long file: one harness, and the file is read from top to bottom: the request, the answer, the credentials file.
+
 import json
 import re
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import google.auth
 import google.auth.exceptions
@@ -16,9 +19,10 @@ from google.auth.transport.requests import Request
 from keylease import config
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.exchange.gcp import GcpExchanger
-from keylease.model import Lease, Read
+from keylease.managers.gcp_sm import GcpSecretManager
+from keylease.model import Lease, Read, fingerprint
 from tests.contract.harness_gcp import GcpHarness, make
-from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER
+from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER, USER
 from tests.fakes.github_oidc import github_claims, gitlab_claims
 from tests.fakes.misbehaving import reply, status
 from tests.leaks import Seeded
@@ -106,6 +110,78 @@ def test_an_id_token_and_delegates(cloud: GcpHarness) -> None:
     assert cloud.sts.is_alive(value)
     assert value not in made.context.masker.scrub(f"x {value} y")
     assert not lease.files, "no such file can hold delegates"
+
+
+DIRECTORY = "https://www.googleapis.com/auth/admin.directory.user.readonly"
+
+
+def test_a_users_token_by_domain_wide_delegation(cloud: GcpHarness) -> None:
+    cloud.sts.delegated = {DIRECTORY}
+    made = cloud.exchanger(
+        service_account=ACCOUNT, access_token_subject=USER, scopes=[DIRECTORY], lifetime="30m", request_reason="INC-42"
+    )
+    lease = made.exchange(cloud.token())
+    _, sign, last = cloud.sts.requests
+    assert sign.target == f"/v1/projects/-/serviceAccounts/{ACCOUNT}:signJwt"
+    claims = json.loads(sign.json()["payload"])
+    assert claims["exp"] - claims["iat"] == 1800
+    del claims["exp"], claims["iat"]
+    audience = "https://oauth2.googleapis.com/token"
+    assert claims == {"iss": ACCOUNT, "sub": USER, "scope": DIRECTORY, "aud": audience}
+    form = parse_qs(last.body.decode())
+    assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+    assertion = form["assertion"][0]
+    assert assertion not in made.context.masker.scrub(f"x {assertion} y")
+    assert last.header("X-Goog-Request-Reason") == "INC-42"
+    assert not last.header("Authorization")
+    value = lease.fields[ACCESS_TOKEN].reveal()
+    assert value.startswith("ya29.a0")
+    assert value not in made.context.masker.scrub(f"x {value} y")
+    assert lease.account == f"{USER} through {ACCOUNT}"
+    assert lease.fingerprint == fingerprint(lease.fields[ACCESS_TOKEN])
+
+
+def test_secrets_are_read_as_the_account_not_as_the_user(cloud: GcpHarness) -> None:
+    cloud.sts.delegated = {DIRECTORY}
+    cloud.sts.store.add("hf-token", b"value-1")
+    made = cloud.exchanger(service_account=ACCOUNT, access_token_subject=USER, scopes=[DIRECTORY], reads=[READ])
+    lease = made.exchange(cloud.token())
+    found = GcpSecretManager(lease, cloud.context).read(READ)
+    assert found.value(None, cloud.context.seal).reveal() == "value-1"
+    assert cloud.sts.requests[-1].header("Authorization").startswith("Bearer ya29.c.")
+    assert lease.fields[ACCESS_TOKEN].reveal().startswith("ya29.a0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "change"),
+    [
+        ({"scopes": [DIRECTORY, "https://www.googleapis.com/auth/drive"]}, "unauthorized_client", "admin.google.com"),
+        ({"access_token_subject": "nobody@acme.example"}, "invalid_grant: Invalid email", "a user's primary address"),
+    ],
+)
+def test_a_user_for_whom_the_account_may_not_act(
+    cloud: GcpHarness, settings: dict[str, Any], said: str, change: str
+) -> None:
+    cloud.sts.delegated = {DIRECTORY}
+    given = {"service_account": ACCOUNT, "access_token_subject": USER, "scopes": [DIRECTORY]}
+    error = refused(cloud, {**given, **settings})
+    assert said in error.summary
+    assert change in error.change
+    assert error.docs.endswith("#gcp-user")
+
+
+def test_signing_takes_another_role(cloud: GcpHarness) -> None:
+    cloud.sts.bound = False
+    error = refused(cloud, {"service_account": ACCOUNT, "access_token_subject": USER})
+    assert "'iam.serviceAccounts.signJwt' denied" in error.summary
+    assert "--role=roles/iam.serviceAccountTokenCreator" in error.change
+
+
+@pytest.mark.parametrize("extra", [{"signedJwt": None}, {"signedJwt": 7}, {"signedJwt": "a b"}])
+def test_garbage_is_no_assertion(cloud: GcpHarness, extra: dict[str, Any]) -> None:
+    cloud.sts.extra = extra
+    with pytest.raises(UnreachableError, match="no signedJwt"):
+        cloud.exchanger(service_account=ACCOUNT, access_token_subject=USER).exchange(cloud.token())
 
 
 # The files.

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.managers.gcp_sm import GcpSecretManager
@@ -107,11 +108,13 @@ def test_a_regional_secret_is_asked_for_at_its_location(cloud: GcpHarness) -> No
 
 def test_another_universe_must_be_allowed_by_the_job(cloud: GcpHarness) -> None:
     hosts = {"KEYLEASE_ALLOW_HOSTS": "secretmanager.apis-example.goog"}
-    one = manager(cloud, secret_manager_url="", universe_domain="apis-example.goog")
-    session: Any = one.lease.session
-    assert session.secret_manager("", hosts) == "https://secretmanager.apis-example.goog"
+    session: Any = manager(cloud, secret_manager_url="").lease.session
+    other = replace(session, settings=replace(session.settings, universe_domain="apis-example.goog"))
+    assert other.secret_manager("", hosts) == "https://secretmanager.apis-example.goog"
     with pytest.raises(UsageError, match="one of Google Cloud's own hosts"):
-        one.read(read_of("a"))
+        other.secret_manager("", {})
+    with pytest.raises(UsageError, match="one of Google Cloud's own hosts"):
+        manager(cloud, secret_manager_url="", universe_domain="apis-example.goog")
 
 
 # Refusals.

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from keylease import __version__
+from keylease.registry import EXCHANGERS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -199,14 +200,28 @@ def test_example_configuration_is_valid() -> None:
     assert [deliver.name for deliver in plan.deliveries] == ["DEPLOY_TOKEN", "DB_USERNAME", "DB_PASSWORD"]
 
 
-@pytest.mark.parametrize("number", range(2))
-def test_documented_configuration_is_valid(number: int) -> None:
+def _configurations() -> list[tuple[str, str]]:
+    """(page, text) of what is written out as a keylease.yml."""
+    found = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            keys = set(re.findall(r"(?m)^([a-z]+):", block))
+            if keys and keys <= {"version", "settings", "providers", "leases"} and "providers" in keys:
+                found.append((str(page.relative_to(ROOT)), block))
+    return found
+
+
+@pytest.mark.parametrize(("page", "block"), _configurations())
+def test_documented_configuration_is_valid(page: str, block: str) -> None:
     from keylease import config
 
-    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    block = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[number]
-    block = block if block.lstrip("# ").startswith(("version", "yaml-language")) else f"version: 1\n{block}"
-    assert config.load_text(block, "keylease.yml", {}).providers
+    block = block if re.search(r"(?m)^version:", block) else f"version: 1\n{block}"
+    assert config.load_text(block, page, {"VAULT_ADDR": "https://vault.example.com"}).providers
+
+
+def test_configurations_are_found_on_every_provider_s_page() -> None:
+    pages = {page for page, _ in _configurations()}
+    assert {f"docs/providers/{name}.md" for name in EXCHANGERS} <= pages
 
 
 def test_the_changelog_is_keep_a_changelog() -> None:

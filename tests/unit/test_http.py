@@ -107,6 +107,16 @@ def test_a_redirect_to_another_host_is_not_followed(misbehaving: Misbehaving) ->
         assert not other.requests
 
 
+def test_a_redirect_that_parsers_read_differently_is_not_followed(misbehaving: Misbehaving) -> None:
+    # urlsplit takes what stands before @ for a user; urllib3, which connects, takes the backslash for the host's end.
+    with Misbehaving() as other:
+        ours = misbehaving.url.partition("://")[2]
+        misbehaving.on("/v1/x", redirect(f"{other.url}\\@{ours}/steal"))
+        answer = session().request("POST", f"{misbehaving.url}/v1/x", headers={"X-Vault-Token": "t"}, json={"jwt": "j"})
+        assert not other.requests
+        assert answer.status_code == 307
+
+
 def test_a_redirect_within_the_origin_is_followed_with_its_method(misbehaving: Misbehaving) -> None:
     misbehaving.on("/v1/x", redirect("/v1/y"))
     misbehaving.on("/v1/y", reply(json={"ok": 1}))

@@ -49,6 +49,8 @@ def struct(node: Node, wanted: type[T], source: str, path: str, given: Mapping[s
     data = mapping(node, source, path)
     fields = fields_of(wanted)
     unknown(node, fields, source, path)
+    for key, child in data.items():
+        _unknown_below(child, fields[key], source, _join(path, key))
     values = {key: child.plain for key, child in data.items()}
     for key, child in data.items():
         hint = fields[key]
@@ -97,6 +99,22 @@ def unknown(node: Node, known: Mapping[str, Any], source: str, path: str) -> Non
                 f"remove it, or use one of: {', '.join(known)}",
                 f"did you mean {near!r}?" if near else "",
             )
+
+
+def _unknown_below(node: Node, hint: Any, source: str, path: str) -> None:
+    # msgspec names neither the line of such a key nor the entry of a mapping that it stands in.
+    if not isinstance(node.value, dict):
+        return
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    for part in typing.get_args(hint) if is_union else (hint,):
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            fields = fields_of(part)
+            unknown(node, fields, source, path)
+            for key, child in node.value.items():
+                _unknown_below(child, fields[key], source, _join(path, key))
+        elif typing.get_origin(part) is dict:
+            for key, child in node.value.items():
+                _unknown_below(child, typing.get_args(part)[1], source, _join(path, shown(key)))
 
 
 def _explained(message: str, node: Node, fields: Mapping[str, Any], source: str, path: str) -> UsageError:

@@ -17,6 +17,7 @@ from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
 from keylease.model import Env, Origin, Plan, Provider
 from keylease.registry import EXCHANGERS
+from keylease.vendors.endpoints import check_audience
 
 if TYPE_CHECKING:
     from keylease.pipelines.sync import SyncPlan
@@ -178,6 +179,8 @@ class _File:
         settings = struct(own, wanted, self._source, path, given)
         try:
             settings = exchanger.complete(settings, self._env)
+            if exchanger.any_host:
+                check_audience(settings.audience, settings.url, kind, self._env)
         except UsageError as error:
             raise located(error, Origin(self._source, node.line, path)) from None
         return Provider(name, kind, settings, origin=Origin(self._source, node.line, path)), needs

@@ -98,7 +98,9 @@ class AnthropicExchanger(OAuthExchanger):
         s = self.settings
         lease.account = s.service_account_id
         # A token is good only where it was issued; the SDKs read this variable.
-        lease.plain = {} if s.url == URL else {"ANTHROPIC_BASE_URL": s.url}
+        # One that the job has already, of a gateway, must not be sent the token.
+        if s.url != URL or self.context.env.get("ANTHROPIC_BASE_URL"):
+            lease.plain = {"ANTHROPIC_BASE_URL": s.url}
         lease.warnings = _warnings(self.context.env)
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:

@@ -19,9 +19,10 @@ from keylease.parallel import parallel
 from keylease.secret import Secret
 from keylease.vendors.answers import server_trouble
 from keylease.vendors.aws_answers import Credentials, answer_of, is_transient, issued, login_refused
-from keylease.vendors.aws_existing import can_be_empty, existing, warnings
+from keylease.vendors.aws_existing import can_be_empty, existing, replaced, warnings
 from keylease.vendors.aws_session import AwsSession
 from keylease.vendors.aws_settings import VENDOR, AwsProfile, AwsSettings, complete
+from keylease.vendors.aws_signing import needed_soon
 from keylease.vendors.aws_token import MAX_TOKEN, token_in
 from keylease.vendors.aws_trust import chain_trust, reading, trust_for
 from keylease.vendors.job_claims import platform_of
@@ -52,11 +53,15 @@ class AwsExchanger(Exchanger):
         """See the base class."""
         return None if self.settings.token_file else self.settings.audience
 
+    def own_token(self) -> IdentityToken | None:
+        """See the base class: that of `token_file`."""
+        s = self.settings
+        return token_in(s.token_file, s.audience, self.context.seal) if s.token_file else None
+
     def exchange(self, token: IdentityToken | None) -> Lease:
         """See the base class. All roles or none; there is nothing to give back, for sessions can't be revoked."""
         s = self.settings
-        if s.token_file:
-            token = token_in(s.token_file, s.audience, self.context.seal)
+        token = self.own_token() or token
         if token is None:
             raise UsageError(f"{VENDOR}: an identity token is needed", docs="aws-settings")
         assert isinstance(s.timeout, float)
@@ -72,6 +77,8 @@ class AwsExchanger(Exchanger):
             HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY, transient=is_transient),
             connections=min(8, len(roles)),
         )
+        if s.allowed_account_ids or self.reads or any(role.chain for role in roles.values()):
+            needed_soon()
         found = self._assume_all(http, roles, token)
         first = next(iter(found.values()))
         session = self._session(roles, found)
@@ -81,7 +88,8 @@ class AwsExchanger(Exchanger):
             plain["AWS_PROFILE"] = next(iter(found))
         files = [LeaseFile("AWS_SHARED_CREDENTIALS_FILE", "credentials", _credentials_file(found))] if found else []
         ours = {*variables, *plain, *(file.variable for file in files)}
-        there = existing(self.context.env, ours) if self.used else []
+        env = self.context.env if self.used else {}
+        unset = existing(env, ours) if s.unset_existing else replaced(env, ours)
         ends = [first.expires_at, *(each.expires_at for each in found.values())]
         return Lease(
             self.name,
@@ -92,9 +100,9 @@ class AwsExchanger(Exchanger):
             expires_at=min(ends),
             fingerprint=fingerprint(first.session_token),
             plain=plain,
-            unset={name: can_be_empty(name) for name in there} if s.unset_existing else {},
+            unset={name: can_be_empty(name) for name in unset},
             files=files,
-            warnings=warnings(there, ours, unset=s.unset_existing),
+            warnings=warnings(env, ours, unset=s.unset_existing),
         )
 
     def _roles(self) -> dict[str, AwsProfile]:
@@ -125,6 +133,7 @@ class AwsExchanger(Exchanger):
             s.region,
             s.timeout,
             s.retries,
+            {"secretsmanager": s.secretsmanager_url, "ssm": s.ssm_url},
         )
 
     def _assume_all(
@@ -232,7 +241,12 @@ class AwsExchanger(Exchanger):
             with suppress(KeyleaseError):
                 claims = token_in(s.token_file, s.audience, self.context.seal).claims
         roles = self._roles()
-        made = [trust_for(claims, arn, s.audience) for arn in dict.fromkeys(each.role_arn for each in roles.values())]
+        made: list[Trust] = []
+        accounts: set[str] = set()
+        for arn in dict.fromkeys(each.role_arn for each in roles.values()):
+            account = arn.split(":")[4]
+            made.append(trust_for(claims, arn, s.audience, with_provider=account not in accounts))
+            accounts.add(account)
         made += [chain_trust(each.role_arn, each.chain) for each in roles.values() if each.chain]
         reader = roles.get("") or (next(iter(roles.values())) if len(roles) == 1 else None)
         if reader and (may := reading(self.reads, _last(reader), s.region)):

@@ -59,14 +59,14 @@ class AzureExchanger(Exchanger):
             session=session,
             account=f"{s.client_id} in {s.tenant_id}",
             expires_at=min(each.expires_at for each in issued.values()),
-            fingerprint=fingerprint(next(iter(fields.values()))) if fields else None,
+            fingerprint=fingerprint(issued[scopes[0]].token),
             plain=self._plain(),
             files=[
                 LeaseFile(
                     "AZURE_FEDERATED_TOKEN_FILE",
                     "identity-token",
                     content=token.jwt,
-                    also=("ARM_OIDC_TOKEN_FILE_PATH",) if s.terraform else (),
+                    also=("ARM_OIDC_TOKEN_FILE_PATH",) if s.terraform and not _terraform_asks(s, token) else (),
                     fresh=lambda new: new.jwt,
                 )
             ],
@@ -95,6 +95,13 @@ class AzureExchanger(Exchanger):
     def trust(self, claims: Mapping[str, Any]) -> Trust:
         """See the base class: the commands that create a federated credential and assign roles for `reads`."""
         return trust_for(claims, self.settings, self.reads)
+
+
+def _terraform_asks(settings: AzureSettings, token: IdentityToken) -> bool:
+    # On GitHub, azurerm asks for an identity token of its own whenever it logs in, with the usual audience, unless it
+    # has one: a file is read once, at its start, and a run of more than an hour would end with AADSTS700024.
+    # https://github.com/hashicorp/go-azure-sdk/blob/main/sdk/auth/auth.go (NewAuthorizerFromCredentials)
+    return token.endpoint is not None and settings.audience == CLOUDS["public"].audience
 
 
 def _all(scopes: list[str], answers: list[Granted | Exception]) -> dict[str, Granted]:

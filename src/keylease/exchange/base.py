@@ -21,6 +21,8 @@ class Exchanger(ABC):
 
     kind: ClassVar[str]
     Settings: ClassVar[Any]
+    any_host: ClassVar[bool] = False
+    """Whether `url` of the settings may be any host: customers run this vendor's servers themselves."""
 
     def __init__(self, name: str, settings: Any, context: Context, reads: Sequence[Read] = ()) -> None:
         self.name = name
@@ -47,6 +49,13 @@ class Exchanger(ABC):
     @abstractmethod
     def audience(self) -> str | None:
         """The `aud` the provider wants; None when these settings need no identity token."""
+
+    def own_token(self) -> IdentityToken | None:
+        """Where `audience` is None: the identity token that is sent all the same, from a place that the settings name.
+
+        Raises :class:`keylease.errors.IdentityError` where there should be one and is none.
+        """
+        return None
 
     @abstractmethod
     def exchange(self, token: IdentityToken | None) -> Lease:

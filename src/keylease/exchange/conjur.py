@@ -4,6 +4,7 @@ https://docs.cyberark.com/conjur-open-source/latest/en/content/developer/conjur_
 https://github.com/cyberark/conjur-openapi-spec (spec/authentication.yml)
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,6 @@ from keylease.context import Context
 from keylease.errors import KeyleaseError, UsageError
 from keylease.exchange.base import Exchanger
 from keylease.model import Env, IdentityToken, Lease, LeaseFile, Revocation, Trust, fingerprint
-from keylease.secret import Secret
 from keylease.vendors.conjur_session import AccessToken, ConjurSession, Connection, login
 from keylease.vendors.conjur_settings import VENDOR, ConjurSettings, complete
 from keylease.vendors.conjur_trust import trust_for
@@ -22,6 +22,7 @@ class ConjurExchanger(Exchanger):
     """One POST; handed over as conjur-api-go reads it, and so the CLI, Summon and Terraform: variables and a file."""
 
     kind = "conjur"
+    any_host = True
     Settings = ConjurSettings
 
     settings: ConjurSettings
@@ -58,7 +59,8 @@ class ConjurExchanger(Exchanger):
                     "CONJUR_AUTHN_TOKEN_FILE",
                     "access-token",
                     content=issued.text,
-                    fresh=lambda new: self._refreshed(connection, new),
+                    fresh=lambda new: self._login(connection, new).text,
+                    lifetime=issued.expires_at - time.time(),
                 )
             ],
         )
@@ -66,9 +68,6 @@ class ConjurExchanger(Exchanger):
     def _login(self, connection: Connection, token: IdentityToken) -> AccessToken:
         label = f"{self.name}: Conjur access token"
         return login(connection, self.settings, token, self.context.seal, label, self.reads)
-
-    def _refreshed(self, connection: Connection, token: IdentityToken) -> Secret:
-        return self._login(connection, token).text
 
     def _plain(self) -> dict[str, str]:
         s = self.settings

@@ -2,11 +2,11 @@
 
 STS: https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
 Impersonation: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
-and …/generateIdToken
+and …/generateIdToken, …/signJwt
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keylease.context import Context
@@ -17,6 +17,7 @@ from keylease.model import Env, IdentityToken, Lease, LeaseFile, Revocation, Tru
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, server_trouble
 from keylease.vendors.gcp_api import issued_by_iam, issued_id_token
+from keylease.vendors.gcp_delegation import assertion_of, signed_assertion, user_refused
 from keylease.vendors.gcp_files import credentials_file, source_of_endpoint, source_of_file
 from keylease.vendors.gcp_session import GcpSession
 from keylease.vendors.gcp_settings import SCOPE, VENDOR, GcpSettings, complete
@@ -56,7 +57,7 @@ class GcpExchanger(Exchanger):
             raise UsageError(f"{VENDOR}: an identity token is needed", docs="gcp-settings")
         s = self.settings
         assert isinstance(s.timeout, float)
-        if self.reads and SCOPE not in s.scopes:
+        if self.reads and SCOPE not in s.scopes and not s.access_token_subject:
             raise UsageError(
                 f"{VENDOR}: `scopes` lacks the one scope that Secret Manager takes, and {self.reads[0]} is to be read",
                 change=f"scopes: [{SCOPE}]",
@@ -67,7 +68,15 @@ class GcpExchanger(Exchanger):
             VENDOR, HttpSettings(timeout=s.timeout, retries=s.retries, max_body=MAX_BODY), connections=1
         )
         federated = self._federated(session, token)
-        issued = self._impersonated(session, federated, token) if s.service_account else federated
+        issued = reading = federated
+        account = s.service_account or s.workload_identity_provider
+        if s.access_token_subject:
+            if self.reads:
+                reading = self._impersonated(session, federated, token, [SCOPE])
+            issued = self._of_user(session, federated, token)
+            account = f"{s.access_token_subject} through {account}"
+        elif s.service_account:
+            issued = reading = self._impersonated(session, federated, token, s.scopes)
         fields = {}
         if s.access_token:
             # https://cloud.google.com/sdk/docs/authorizing (gcloud); the second is what Terraform's providers read.
@@ -78,8 +87,8 @@ class GcpExchanger(Exchanger):
             self.name,
             self.kind,
             fields,
-            session=GcpSession(s, issued.token, member(token.claims, s)),
-            account=s.service_account or s.workload_identity_provider,
+            session=GcpSession(s, reading.token, member(token.claims, s)),
+            account=account,
             expires_at=issued.expires_at,
             fingerprint=fingerprint(issued.token),
             plain=_project_variables(s.project_id),
@@ -109,10 +118,12 @@ class GcpExchanger(Exchanger):
             raise login_refused(answer, s, token)
         return granted(VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Google federated token")
 
-    def _impersonated(self, session: "Session", federated: Granted, token: IdentityToken) -> Granted:
+    def _impersonated(
+        self, session: "Session", federated: Granted, token: IdentityToken, scopes: Sequence[str]
+    ) -> Granted:
         s = self.settings
         assert isinstance(s.lifetime, float)
-        body: dict[str, object] = {"scope": list(s.scopes), "lifetime": f"{int(s.lifetime)}s"}
+        body: dict[str, object] = {"scope": list(scopes), "lifetime": f"{int(s.lifetime)}s"}
         answer = self._of_account(session, "generateAccessToken", body, federated, token)
         return issued_by_iam(answer, self.context.seal, f"{self.name}: Google access token")
 
@@ -121,6 +132,23 @@ class GcpExchanger(Exchanger):
         body: dict[str, object] = {"audience": s.id_token_audience, "includeEmail": s.id_token_include_email}
         answer = self._of_account(session, "generateIdToken", body, federated, token)
         return issued_id_token(answer, self.context.seal, f"{self.name}: Google ID token")
+
+    def _of_user(self, session: "Session", federated: Granted, token: IdentityToken) -> Granted:
+        """A user's token: domain-wide delegation, with an assertion that Google signs with the account's own key."""
+        s = self.settings
+        body: dict[str, object] = {"payload": assertion_of(s, time.time())}
+        signed = signed_assertion(self._of_account(session, "signJwt", body, federated, token), self.context.seal)
+        sent_at = time.time()
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": signed.reveal()}
+        answer = Answer.of(session.post(f"{s.oauth_url}/token", headers=s.headers, data=form))
+        trouble = server_trouble(VENDOR, f"a token of {s.access_token_subject}", answer)
+        if trouble:
+            raise trouble
+        if not answer.ok:
+            raise user_refused(answer, s)
+        return granted(
+            VENDOR, answer, sent_at, self.context.seal, f"{self.name}: Google user's access token", key="oauth_url"
+        )
 
     def _of_account(
         self, session: "Session", method: str, body: dict[str, object], federated: Granted, token: IdentityToken

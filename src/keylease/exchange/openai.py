@@ -10,7 +10,7 @@ from keylease.errors import KeyleaseError
 from keylease.exchange.oauth import TOKEN_EXCHANGE, OAuthExchanger, ends_soon
 from keylease.model import Env, IdentityToken, Lease, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.openai_settings import PATH, VENDOR, OpenAISettings, complete
+from keylease.vendors.openai_settings import PATH, VENDOR, OpenAISettings, complete, is_api
 from keylease.vendors.openai_trust import login_refused, trust_for
 
 
@@ -50,8 +50,18 @@ class OpenAIExchanger(OAuthExchanger):
         lease.plain = {"OPENAI_BASE_URL": s.base_url} if s.base_url else {}
         # "A JWT exchange token never outlives its external subject token": GitHub's live five minutes.
         why = "OpenAI: OPENAI_API_KEY ends with the job's identity token, in {minutes}: use it at once"
-        lease.warnings = ends_soon(lease, why)
+        lease.warnings = ends_soon(lease, why) + _gateway(s, self.context.env)
 
     def trust(self, claims: Mapping[str, Any]) -> Trust:
         """See the base class: the request that creates a federation rule."""
         return trust_for(claims, self.settings)
+
+
+def _gateway(settings: OpenAISettings, env: Env) -> list[str]:
+    # A region's address is as good as any; another host may be meant, and may be an earlier step's.
+    where = env.get("OPENAI_BASE_URL", "")
+    if settings.base_url or not where or is_api(where, env):
+        return []
+    return [
+        "OpenAI: OPENAI_BASE_URL of this job is not OpenAI's, and its SDKs send OPENAI_API_KEY there: set `base_url`"
+    ]

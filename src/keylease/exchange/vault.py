@@ -28,6 +28,7 @@ class VaultExchanger(Exchanger):
     """The job's identity token (or another method's credential) for a Vault token."""
 
     kind = "vault"
+    any_host = True
     Settings = VaultSettings
 
     settings: VaultSettings

@@ -1,6 +1,7 @@
-"""Tokens that lie in a variable or a file: set by hand (Jenkins, Kubernetes, anything), CircleCI, Bitbucket."""
+"""Tokens that lie in a variable or a file: set by hand (Jenkins, Kubernetes, anything), CircleCI, Bitbucket, EKS."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import ClassVar
@@ -13,24 +14,44 @@ from keylease.model import IdentityToken
 
 TOKEN = "KEYLEASE_ID_TOKEN"  # noqa: S105  # a variable's name
 FILE = "KEYLEASE_ID_TOKEN_FILE"
+NAMED = re.compile(r"KEYLEASE_ID_TOKEN_(?!FILE$)[A-Z0-9_]+")
 
 
 class ExplicitIdentity(Identity):
     """A token handed over by name: ``KEYLEASE_ID_TOKEN``, else ``KEYLEASE_ID_TOKEN_FILE``.
 
-    Wins over what the platform offers. The file is read at each use: Kubernetes replaces projected tokens well
-    before they expire (https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken).
+    A job that has one per service puts them into ``KEYLEASE_ID_TOKEN_AWS``, ``KEYLEASE_ID_TOKEN_VAULT_FILE`` and so
+    on: the one whose `aud` is wanted is taken, before those without a name. Wins over what the platform offers. A file
+    is read at each use: Kubernetes replaces projected tokens well before they expire
+    (https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken).
     """
 
     name = "explicit"
     title = "Identity"
 
     def detect(self) -> bool:
-        """Whether one of the two is set to something."""
-        return bool(self.value(TOKEN) or self.value(FILE))
+        """Whether one of them is set to something."""
+        return bool(self.value(TOKEN) or self.value(FILE) or self._named())
+
+    def _named(self) -> list[str]:
+        return sorted(name for name in self.env if NAMED.fullmatch(name) and self.value(name))
 
     def token(self, audience: str) -> IdentityToken | None:
         """See :meth:`Identity.token`."""
+        named = self._named()
+        several = [(name, self._text(name)) for name in named]
+        found = matching(several, audience)
+        if not found and several and not self.value(TOKEN) and not self.value(FILE):
+            found = several
+        if found:
+            name, text = found[0]
+            return self.checked(
+                text,
+                audience,
+                name,
+                audience_change=_other(f"{TOKEN}_NAME (here: {', '.join(named)})", audience),
+                renew_change=f"have the step that sets {name} run right before this one",
+            )
         if self.value(TOKEN):
             return self.checked(
                 self.value(TOKEN),
@@ -44,7 +65,7 @@ class ExplicitIdentity(Identity):
         if not path:
             return None
         return self.checked(
-            self._read(path),
+            _read(self.title, FILE, path),
             audience,
             f"{FILE} ({path})",
             audience_change=_other(FILE, audience),
@@ -52,22 +73,8 @@ class ExplicitIdentity(Identity):
             "for a projected Kubernetes token: is the kubelet alive, and the volume mounted here?",
         )
 
-    def _read(self, path: str) -> str:
-        try:
-            content = read_small(path, MAX_TOKEN + 1)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-        except ValueError:
-            reason = "not a path: it has a NUL in it"
-        else:
-            return content.decode("ascii", "replace")
-        raise IdentityError(
-            f"Identity: can't read the file that {FILE} names, {path!r}: {reason}",
-            cause="it is not there (yet), not readable for this user, or not mounted into this container",
-            change=f"name a file that holds nothing but the token: {FILE}=/var/run/secrets/tokens/vault\n"
-            "for a container: mount it at the same path",
-            docs="identity-file",
-        )
+    def _text(self, name: str) -> str:
+        return _read(self.title, name, self.value(name)) if name.endswith("_FILE") else self.value(name)
 
 
 class CircleCIIdentity(Identity):
@@ -161,9 +168,58 @@ class BitbucketIdentity(Identity):
         )
 
 
+class EksIdentity(Identity):
+    """EKS: a pod's own token for AWS (IRSA), in the file of ``AWS_WEB_IDENTITY_TOKEN_FILE``.
+
+    It is the runner's identity, not the job's: asked last, so that only a job that has no other one gets it.
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-configuration.html
+    """
+
+    name = "eks"
+    title = "EKS"
+    _variable = "AWS_WEB_IDENTITY_TOKEN_FILE"
+
+    def detect(self) -> bool:
+        """Whether the variable is set: the pod's service account has a role."""
+        return bool(self.value(self._variable))
+
+    def token(self, audience: str) -> IdentityToken | None:
+        """See :meth:`Identity.token`."""
+        path = self.value(self._variable)
+        if not path:
+            return None
+        own = f"it is the pod's own, for AWS; give the job a token of its own: {TOKEN}, or {FILE}"
+        return self.checked(
+            _read(self.title, self._variable, path),
+            audience,
+            f"{self._variable} ({path})",
+            audience_change=f"{own}, made for {audience!r}\n"
+            "or set the service account's annotation eks.amazonaws.com/audience to it",
+            renew_change=f"have {path} mounted from the pod's own volume: the kubelet writes it anew before it expires",
+        )
+
+
 def _other(variable: str, audience: str) -> str:
     return (
         f"have the token in {variable} made for {audience!r}: Jenkins: the credential's Audience; "
         "Kubernetes: `audience` of the projected serviceAccountToken\n"
         "or set `audience` of the provider to what the token is for, if its role accepts that"
+    )
+
+
+def _read(title: str, variable: str, path: str) -> str:
+    try:
+        content = read_small(path, MAX_TOKEN + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except ValueError:
+        reason = "not a path: it has a NUL in it"
+    else:
+        return content.decode("ascii", "replace")
+    raise IdentityError(
+        f"{title}: can't read the file that {variable} names, {path!r}: {reason}",
+        cause="it is not there (yet), not readable for this user, or not mounted into this container",
+        change=f"name a file that holds nothing but the token: {variable}=/var/run/secrets/tokens/vault\n"
+        "for a container: mount it at the same path",
+        docs="identity-file",
     )

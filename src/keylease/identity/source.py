@@ -8,21 +8,24 @@ from typing import Any
 from keylease.context import Context
 from keylease.errors import IdentityError
 from keylease.identity.base import Identity
-from keylease.identity.claims import LEEWAY
+from keylease.identity.claims import LEEWAY, yaml_text
 from keylease.identity.facts import environment_facts
 from keylease.model import IdentityToken
 from keylease.registry import IDENTITIES
 
+_AUDIENCE = "https://vault.example.com"
+"""Stands for the audience that is wanted."""
+
 WAYS = {
     "GitHub Actions": "permissions: id-token: write on the job",
-    "GitLab CI": "id_tokens: {VAULT_ID_TOKEN: {aud: https://vault.example.com}} in the job",
+    "GitLab CI": "id_tokens: {VAULT_ID_TOKEN: {aud: " + _AUDIENCE + "}} in the job",
     "Jenkins": "the plugin oidc-provider, and in the pipeline:\n"
     "environment { KEYLEASE_ID_TOKEN_FILE = credentials('vault-id-token') }  // kind: OpenID Connect id token as file",
     "Kubernetes": "a projected serviceAccountToken with the audience, and\n"
     "KEYLEASE_ID_TOKEN_FILE=/var/run/secrets/tokens/vault",
     "CircleCI": "every job has CIRCLE_OIDC_TOKEN_V2, for the organisation's id: set `audience` to that, or make one:\n"
-    'export KEYLEASE_ID_TOKEN="$(circleci run oidc get --claims \'{"aud": "https://vault.example.com"}\')"',
-    "Bitbucket Pipelines": "oidc: {audiences: [https://vault.example.com]} on the step",
+    'export KEYLEASE_ID_TOKEN="$(circleci run oidc get --claims \'{"aud": "' + _AUDIENCE + '"}\')"',
+    "Bitbucket Pipelines": "oidc: {audiences: [" + _AUDIENCE + "]} on the step",
     "Buildkite": "nothing to do: buildkite-agent makes the token; it must be in the step's PATH",
     "Azure DevOps": "env: {SYSTEM_ACCESSTOKEN: $(System.AccessToken)} on the step",
     "anything else": "KEYLEASE_ID_TOKEN=<the token>, or KEYLEASE_ID_TOKEN_FILE=<a file with it>",
@@ -74,7 +77,7 @@ class IdentitySource:
                     if identity.fetches:
                         self._kept[audience] = token
                     return token
-        raise self._none()
+        raise self._none(audience)
 
     def platform(self) -> str | None:
         """The registry's name of the platform whose tokens are used, or None. Asks nobody."""
@@ -98,12 +101,14 @@ class IdentitySource:
                 self._identities[name] = IDENTITIES.load(name)(self._context, self._variables)
             return self._identities[name]
 
-    def _none(self) -> IdentityError:
+    def _none(self, audience: str) -> IdentityError:
         here = self.environment_facts().get("platform", "")
         env = self._context.env
         empty = [name for name in _HINTS if name in env and not env[name].strip()]
         ordered = sorted(WAYS, key=lambda way: way != here)
-        lines = [f"{way}:\n  " + WAYS[way].replace("\n", "\n  ") for way in ordered]
+        # As it stands, or not at all: the text is to be pasted into YAML and into a shell.
+        wanted = audience if yaml_text(audience) == audience else _AUDIENCE
+        lines = [f"{way}:\n  " + WAYS[way].replace("\n", "\n  ").replace(_AUDIENCE, wanted) for way in ordered]
         return IdentityError(
             f"Identity: no OIDC token found for this job{f' of {here}' if here else ''}",
             cause=f"{' and '.join(empty)} is set, but empty" if empty else _cause(here),

@@ -139,7 +139,7 @@ def _document(read: Read, answer: Answer) -> Document:
         raise UnreachableError(
             f"{VENDOR}: {read}: the answer holds no secret",
             cause="something else than AWS's Secrets Manager answered",
-            change="check AWS_ENDPOINT_URL_SECRETS_MANAGER; without one, report it",
+            change="check `secretsmanager_url` and AWS_ENDPOINT_URL_SECRETS_MANAGER; without one, report it",
             docs="garbage",
             detail=answer.detail,
         )
@@ -152,17 +152,20 @@ def _missing(read: Read, target: Target, reply: Reply) -> NotFoundError:
     of_version = "secret value" in reply.message
     if of_version:
         cause = "the secret has no such version or staging label" if options else "it was made, but has no value yet"
-        show = "list-secret-version-ids"
+        show = f"list-secret-version-ids --secret-id {shlex.quote(target.id)}"
     else:
-        cause = f"a typing error, or it is in another region or account: this is {where}"
+        cause = "a typing error, or it lies in another account or region"
         if not target.exact and read.path.startswith("arn:"):
             cause += "; the ARN lacks the six characters at its end, without which AWS may not find it"
-        show = "describe-secret"
+        # Nothing that takes the name itself would find it; this filter compares the beginning of names.
+        folder = "".join(read.path.rpartition(":")[2].rpartition("/")[:2])
+        show = "list-secrets --query 'SecretList[].Name'"
+        show += f" --filters {shlex.quote(f'Key=name,Values={folder}')}" if folder else ""
     return NotFoundError(
         f"{VENDOR}: {read}: there is no such {'version' if of_version else 'secret'} in {where}",
         cause=cause,
-        change=f"`aws secretsmanager {show} --region {target.region} --secret-id {shlex.quote(target.id)}`, run by "
-        "somebody who may, shows what there is; a secret of another account or region needs its whole ARN",
+        change=f"`aws secretsmanager {show} --region {target.region}`, run by somebody who may, shows what there is"
+        + ("" if read.path.startswith("arn:") else "; a secret of another account or region needs its whole ARN"),
         docs="aws-missing",
         detail=reply.answer.detail,
     )

@@ -85,7 +85,13 @@ class AwsParameterStore(Manager):
         asked = {"Names": names, "WithDecryption": True}
         reply = self._api.ask("GetParameters", asked, targets[0].region, f"reading {several(reads)}")
         if reply.answer.ok:
-            return [self._found(read, name, reply.answer) for read, name in zip(reads, names, strict=True)]
+            found = [self._found(read, name, reply.answer) for read, name in zip(reads, names, strict=True)]
+            # Under another name than it was asked for (a reference's, a shared one's), only a lone one can be told.
+            alone = len(reads) == 1
+            return [
+                one or (self._only(reads[n], reply.answer) if alone else self.read_many([reads[n]])[0])
+                for n, one in enumerate(found)
+            ]
         trouble = session_refused(self._api.session, reply, several(reads))
         if trouble:
             raise trouble
@@ -128,19 +134,22 @@ class AwsParameterStore(Manager):
             raise _bad(read, f"is in {target.partition}, and the role in {place.partition}", "another provider")
         return target
 
-    def _found(self, read: Read, name: str, answer: Answer) -> Document | KeyleaseError:
+    def _found(self, read: Read, name: str, answer: Answer) -> Document | NotFoundError | None:
         parameters, invalid = answer.at("Parameters"), answer.at("InvalidParameters")
         for found in parameters if isinstance(parameters, list) else []:
-            if isinstance(found, dict) and _is(found, read) and isinstance(found.get("Value"), str):
-                return Document.of_text(
-                    str(read), found["Value"], version=one_line(str(found.get("Version", ""))) or None
-                )
-        if isinstance(invalid, list) and name in invalid:
-            return self._missing(read, answer)
-        return UnreachableError(
+            if isinstance(found, dict) and read.path in (found.get("Name"), found.get("ARN")):
+                return _document(read, found)
+        return self._missing(read, answer) if isinstance(invalid, list) and name in invalid else None
+
+    def _only(self, read: Read, answer: Answer) -> Document | UnreachableError:
+        parameters = answer.at("Parameters")
+        document = None
+        if isinstance(parameters, list) and len(parameters) == 1 and isinstance(parameters[0], dict):
+            document = _document(read, parameters[0])
+        return document or UnreachableError(
             f"{VENDOR}: {read}: the answer says nothing of this parameter",
             cause="something else than AWS's Parameter Store answered",
-            change="check AWS_ENDPOINT_URL_SSM; without one, report it",
+            change="check `ssm_url` and AWS_ENDPOINT_URL_SSM; without one, report it",
             docs="garbage",
             detail=answer.detail,
         )
@@ -149,12 +158,20 @@ class AwsParameterStore(Manager):
         target = self._target(read)
         version = dict(read.options).get("version")
         where = f"account {target.account or 'of AWS'}, region {target.region}"
+        if version:
+            show = f"get-parameter-history --name {shlex.quote(target.id)} --query 'Parameters[].[Version,Labels]'"
+        else:
+            last = shlex.quote(f"Key=Name,Option=Contains,Values={target.id.rpartition('/')[2]}")
+            show = f"describe-parameters --parameter-filters {last} --query 'Parameters[].Name'"
+        change = f"`aws ssm {show} --region {target.region}`, as somebody who may, shows what there is"
+        if "/" in target.id and not target.id.startswith(("/", "arn:")):
+            # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html (Name)
+            change = f"aws-ssm:///{target.id}: a name with slashes begins with one; or {change}"
         return NotFoundError(
             f"{VENDOR}: {read}: there is no such parameter{f' (version {version})' if version else ''} in {where}",
             cause="a typing error (a slash in front is part of the name), or it is in another region or account"
             + (", or has no such version or label" if version else ""),
-            change=f"`aws ssm get-parameter-history --region {target.region} --name {shlex.quote(target.id)} --query "
-            "'Parameters[].[Version,Labels]'`, as somebody who may, shows its versions",
+            change=change,
             docs="aws-missing",
             detail=answer.detail,
         )
@@ -178,12 +195,13 @@ def _name(read: Read, target: Target) -> str:
     return f"{target.id}:{version}" if version else target.id
 
 
-def _is(found: Mapping[str, Any], read: Read) -> bool:
-    # An answer's name has no selector; asked by its ARN, a parameter answers with its name.
-    version = dict(read.options).get("version", "")
-    if version.isdigit() and str(found.get("Version")) != version:
-        return False
-    return read.path in (found.get("Name"), found.get("ARN"))
+def _document(read: Read, found: Mapping[str, Any]) -> Document | None:
+    """None where it is not what was asked for."""
+    text, version = found.get("Value"), one_line(str(found.get("Version", "")))
+    wanted = dict(read.options).get("version", "")
+    if not isinstance(text, str) or (wanted.isdigit() and version != wanted):
+        return None
+    return Document.of_text(str(read), text, version=version or None)
 
 
 def _bad(read: Read, what: str, change: str) -> UsageError:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -195,6 +196,8 @@ class SecretFiles(Struct):
     remember: Callable[[Sequence[Written]], None] = lambda _: None
     warn: Callable[[str], None] = lambda _: None
     written: list[Written] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    """A renewal in the background must not put a new file where all were deleted just now."""
 
     def write(self, file: str, data: bytes) -> Written:
         """Write `data` where the user asked for `file`; 0600, all at once. Raises :class:`UsageError`."""
@@ -221,9 +224,15 @@ class SecretFiles(Struct):
     def rewrite(self, host_path: str, data: bytes) -> None:
         """Other content for a file of this run, all at once: who reads it meanwhile gets the old or the new.
 
-        Raises :class:`UsageError`.
+        A file that was deleted meanwhile stays so. Raises :class:`UsageError`.
         """
-        old = next(file for file in self.written if file.host_path == host_path)
+        with self._lock:
+            old = next((file for file in self.written if file.host_path == host_path), None)
+            if old is not None:
+                self._replace(old, data)
+
+    def _replace(self, old: Written, data: bytes) -> None:
+        before = list(self.written)
         parent, name = os.path.split(old.path)
         try:
             with _opened(parent, self.places.owner()) as (directory, _):
@@ -233,14 +242,18 @@ class SecretFiles(Struct):
                     self.remember(self.written)
 
                 _write_at(directory, name, data, self.places.owner(), created)
-        except OSError as error:
-            raise _cant_write(host_path, error) from None
+        except BaseException as error:
+            self.written[:] = before  # the new one is gone: nobody is to look for it
+            if isinstance(error, OSError):
+                raise _cant_write(old.host_path, error) from None
+            raise
         self.written.remove(old)
 
     def discard(self) -> list[str]:
         """Delete all that was written; what could not be deleted, in words."""
-        files, self.written = self.written, []
-        return delete_files(files)
+        with self._lock:
+            files, self.written = self.written, []
+            return delete_files(files)
 
 
 def place(exports: Sequence[Export], files: SecretFiles) -> list[Export]:

@@ -55,6 +55,7 @@ def run_command(
     """Start `argv`, pass its output through the masker, and return its exit code (128 + n for signal n).
 
     If hiding values fails, nothing more is shown, and the code is that of a defect unless the command failed itself.
+    If output can't be written (a full disk), the command goes on, and the code is EX_IOERR unless it failed itself.
     """
     scanner = scanner_for(context.masker.patterns())
     terminal = None
@@ -64,17 +65,23 @@ def run_command(
         sinks = [streams.out] if terminal else [streams.out, streams.err]
         redactors = [Redactor(scanner, streams.replacement) for _ in sinks]
         context.masker.added = lambda: _hide_more(context, redactors)
-        code, failure = _run(argv, environment, context, renewer, signals, sinks, redactors, terminal)
+        code, pump = _run(argv, environment, context, renewer, signals, sinks, redactors, terminal)
     finally:
         context.masker.added = lambda: None
         if terminal:
             terminal.close()
-    if failure is not None:
+    if pump is not None and pump.failure is not None:
         context.log.error(
             "exec: %s in hiding values: from there on the command's output was not shown; the command itself went on",
-            type(failure).__name__,
+            type(pump.failure).__name__,
         )
         return code or ExitCode.INTERNAL
+    if pump is not None and pump.unwritten is not None:
+        context.log.error(
+            "exec: the command's output can't be written: %s; from there on it is lost; the command itself went on",
+            pump.unwritten.strerror,
+        )
+        return code or os.EX_IOERR
     return code
 
 
@@ -93,7 +100,7 @@ def _run(
     sinks: Sequence[IO[bytes]],
     redactors: Sequence[Redactor],
     terminal: Terminal | None,
-) -> tuple[int, Exception | None]:
+) -> tuple[int, Pump | None]:
     how = terminal.popen_arguments() if terminal else {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
         child = subprocess.Popen(argv, env=dict(environment), **how)
@@ -123,7 +130,7 @@ def _run(
             child.kill()
             child.wait()
         signals.attach(None)
-    return (128 - code if code < 0 else code), pump.failure
+    return (128 - code if code < 0 else code), pump
 
 
 def child_environment(base: Mapping[str, str], exports: Sequence[Export], drop: Sequence[str]) -> dict[str, str]:

@@ -113,6 +113,9 @@ class LeaseRun:
                 self._each(self._log_in, level, "logging in")
             documents = self._read_all([d.read for d in self._plan.deliveries])
             self._taken.exports = [*self._used(), *self._delivered(documents)]
+            given = {export.name for export in self._taken.exports}
+            emptied = {export.name: export for export in self._taken.emptied if export.name not in given}
+            self._taken.emptied = list(emptied.values())
         except BaseException:
             self.abandon()
             raise
@@ -342,7 +345,8 @@ class LeaseRun:
             main = replace(main, render=lambda paths: make({original.get(k, k): path for k, path in paths.items()}))
         token = lease.token
         if file.fresh and token and token.expires_at is not None:
-            self._taken.kept.append(Kept(name, token.audience, file.fresh, token.expires_at))
+            kept = Kept(name, token.audience, file.fresh, token.expires_at, file.lifetime)
+            self._taken.kept.append(replace(kept, expires_at=kept.until(token)))
         also = [Export(use.names.get(n, n), Secret(""), source=use.provider, path_of=name) for n in file.also]
         return [main, *also]
 

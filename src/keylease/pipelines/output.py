@@ -1,6 +1,7 @@
 """Carry a command's output through the masker while it runs."""
 
 import array
+import errno
 import fcntl
 import os
 import select
@@ -17,6 +18,10 @@ DRAIN = 5.0
 """Seconds to wait for output after the command has ended: a process it left behind may hold the pipe for ever."""
 
 _READ = 64 * 1024
+
+
+READER_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN})
+"""Nobody wants the rest of the output (`| head`): no fault. Other errors lose output that somebody waits for."""
 
 
 def write_all(sink: IO[bytes], data: bytes) -> None:
@@ -41,6 +46,8 @@ class Channel:
         self.source = source
         self.failure: Exception | None = None
         """What went wrong in hiding: from then on nothing is shown."""
+        self.unwritten: OSError | None = None
+        """Why output was lost, such as a full disk."""
         self._sink: IO[bytes] | None = sink
         self._redactor = redactor
 
@@ -81,8 +88,10 @@ class Channel:
         if shown and self._sink is not None:
             try:
                 write_all(self._sink, shown)
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
                 self._sink = None  # nobody reads; keep on reading ourselves: a full pipe would stop the command
+                if isinstance(error, OSError) and error.errno not in READER_GONE:
+                    self.unwritten = error
 
 
 class Pump:
@@ -100,6 +109,11 @@ class Pump:
         """What went wrong in hiding, if something did."""
         failures = [self._failure, *(channel.failure for channel in self._channels)]
         return next((failure for failure in failures if failure is not None), None)
+
+    @property
+    def unwritten(self) -> OSError | None:
+        """Why output was lost, if some was."""
+        return next((channel.unwritten for channel in self._channels if channel.unwritten is not None), None)
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """The command has ended: show all that it wrote, and what others write to its streams until `DRAIN` is over.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from keylease.context import Context
+from keylease.defects import defect
 from keylease.errors import KeyleaseError
 from keylease.model import Renewal
 from keylease.pipelines.signals import start_beside
@@ -13,8 +14,16 @@ from keylease.pipelines.signals import start_beside
 SAFETY = 2 / 3
 """The part of a lease's life after which it is renewed: two more tries fit in what is left."""
 
+LATE = 0.1
+"""The part of a lease's life that is left when it is told that nothing newer was to be had so far. The kubelet, for
+one, replaces a projected token after four fifths of its life: asking earlier than that proves nothing."""
+
 SHORTEST = 1.0
 """Seconds between two tries for one lease."""
+
+
+class NothingNewerError(KeyleaseError):
+    """Asked in time, but what there is ends no later than what we have. It may be another time."""
 
 
 class Renewer:
@@ -29,6 +38,7 @@ class Renewer:
         self._stop = threading.Event()
         now = time.time()
         self._due = [(now + max(SHORTEST, (r.expires_at - now) * SAFETY), r) for r in renewals]
+        self._told: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="keylease-renew", daemon=True)
 
     def __enter__(self) -> Self:
@@ -57,7 +67,14 @@ class Renewer:
             self._context.deadline.restart()
         try:
             granted = renewal.renew()
-        except KeyleaseError as error:
+        except NothingNewerError as none:
+            left = renewal.expires_at - now
+            if left <= max(SHORTEST, renewal.ttl * LATE) and renewal.label not in self._told:
+                self._told.add(renewal.label)
+                self._context.log.warning("%s ends in %.0f s: %s", renewal.label, max(0.0, left), none.summary)
+            return now + max(SHORTEST, left / 2) if left > SHORTEST else None
+        except Exception as problem:  # noqa: BLE001  # a traceback would print what it holds; others must be renewed
+            error = problem if isinstance(problem, KeyleaseError) else defect(problem)
             left = renewal.expires_at - now
             if left <= SHORTEST:
                 self._context.log.warning("%s", error.summary)

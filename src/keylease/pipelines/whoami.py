@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from keylease.context import Context
 from keylease.errors import IdentityError, KeyleaseError
+from keylease.exchange.base import Exchanger
 from keylease.model import IdentityToken, Plan, Trust
 from keylease.pipelines.lease import TokenSource
 from keylease.registry import EXCHANGERS
@@ -33,12 +34,20 @@ def advise(plan: Plan, context: Context, tokens: TokenSource, audience: str | No
         exchanger = kind(provider.name, provider.settings, context, plan.reads(provider.name))
         wanted = audience or exchanger.audience()
         if wanted is None:
-            advices.append(Advice(provider.name, provider.type, None, None, None))
+            advices.append(_of_own_token(exchanger))
             continue
         token, error = token_or_other(tokens, wanted)
         trust = exchanger.trust(token.claims) if token else None
         advices.append(Advice(provider.name, provider.type, wanted, token, trust, error))
     return advices
+
+
+def _of_own_token(exchanger: Exchanger) -> Advice:
+    try:
+        token = exchanger.own_token()
+    except KeyleaseError as error:
+        return Advice(exchanger.name, exchanger.kind, None, None, None, error)
+    return Advice(exchanger.name, exchanger.kind, None, token, exchanger.trust(token.claims) if token else None)
 
 
 def token_or_other(tokens: TokenSource, audience: str) -> tuple[IdentityToken | None, KeyleaseError | None]:

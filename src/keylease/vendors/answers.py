@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import requests
 
 _LONGEST = 300
+_WORD = 24
 
 
 class Answer(Struct, frozen=True):
@@ -78,10 +79,19 @@ class Answer(Struct, frozen=True):
 
 
 def one_line(text: str) -> str:
-    """Printable, on one line, cut to 300 characters."""
+    """Printable, on one line, cut to 300 characters, and not within a long word: a part of a token is not masked."""
     flat = "".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST])
+    flat = _without_part(flat, text[4 * _LONGEST :])
     flat = " ".join(flat.split())
-    return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1] + "…"
+    if len(flat) <= _LONGEST:
+        return flat
+    return _without_part(flat[: _LONGEST - 1], flat[_LONGEST - 1 :]) + "…"
+
+
+def _without_part(kept: str, cut: str) -> str:
+    """`kept` without its last word, if that goes on in what was `cut` off and is no word of a language."""
+    word = kept.rpartition(" ")[2]
+    return kept[: len(kept) - len(word)] if cut[:1].strip() and len(word) > _WORD else kept
 
 
 def server_trouble(vendor: str, doing: str, answer: Answer) -> KeyleaseError | None:

@@ -10,9 +10,16 @@ from typing import Any
 from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.anthropic_settings import VENDOR, AnthropicSettings
+from keylease.vendors.anthropic_settings import AUDIENCE, VENDOR, AnthropicSettings
 from keylease.vendors.job_claims import GITHUB, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, audience_of, exact_claims, not_the_endpoint, refused
+from keylease.vendors.token_exchange import (
+    Refusal,
+    audience_of,
+    exact_claims,
+    not_the_endpoint,
+    refused,
+    unusual_audience,
+)
 
 _RULES = "https://api.anthropic.com/v1/organizations/federation_rules"
 
@@ -109,4 +116,5 @@ def _mismatch(s: AnthropicSettings) -> tuple[str, str]:
     )
     if not s.workspace_id:
         cause += "; a rule for several workspaces also needs `workspace_id`"
+    cause += unusual_audience(s.audience, AUDIENCE)
     return cause, f"look at {_HISTORY}; correct the rule, or create one for this job by the command below"

@@ -15,9 +15,9 @@ from keylease.errors import KeyleaseError, RefusedError, UnreachableError
 from keylease.model import IdentityToken, Seal
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, one_line
-from keylease.vendors.aws_settings import VENDOR
-from keylease.vendors.aws_trust import trust_for
-from keylease.vendors.token_exchange import refused
+from keylease.vendors.aws_settings import AUDIENCE, VENDOR
+from keylease.vendors.aws_trust import add_audience, trust_for
+from keylease.vendors.token_exchange import refused, unusual_audience
 
 if TYPE_CHECKING:
     import requests
@@ -165,11 +165,6 @@ _CAUSES = {
         "create the identity provider in the role's own account (the first line below), then the trust policy",
         True,
     ),
-    "IDPRejectedClaim": (
-        "the identity provider in IAM rejects a claim: mostly `aud`, which its client ids don't name",
-        "add the audience to the identity provider's client ids, or correct `audience`",
-        True,
-    ),
     "MalformedPolicyDocument": ("the session policy is no valid IAM policy", "correct `session_policy`", False),
     "PackedPolicyTooLarge": (
         "session policy, managed policies and tags are too large together",
@@ -206,7 +201,13 @@ def login_refused(
     cause, words, about_claims = _CAUSES.get(
         code, ("AWS does not accept this request as it is", "compare the settings with the role", True)
     )
-    trust = trust_for(token.claims, role_arn, aud) if about_claims else None
+    known = code == "IDPRejectedClaim" or (code == "InvalidIdentityToken" and "audience" in said)
+    if known:  # the provider is, its client ids lack the audience
+        # "Incorrect token audience" comes with that code: https://github.com/awslabs/amazon-eks-irsa-cfn/pull/18
+        cause = f"the identity provider in IAM rejects a claim: mostly `aud`, which its client ids don't name ({aud!a})"
+        cause += unusual_audience(aud, AUDIENCE)
+        words = add_audience(token.claims, role_arn, aud)
+    trust = trust_for(token.claims, role_arn, aud, with_provider=not known) if about_claims else None
     error = refused(summary, answer, token, cause=cause, words=words, trust=trust, docs="aws-login")
     if code == "ExpiredTokenException":
         error.retry_with_new_token = True

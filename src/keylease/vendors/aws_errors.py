@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from keylease.errors import KeyleaseError, RefusedError, UnreachableError
 from keylease.model import Read
@@ -42,7 +43,7 @@ def session_refused(session: AwsSession, reply: Reply, label: str) -> KeyleaseEr
         return UnreachableError(
             f"{VENDOR}: {label}: a refusal (HTTP {answer.status}) that is not AWS's own",
             cause="a firewall or a proxy in between, or the address is not the service's",
-            change="let this runner through, or correct the service's address (AWS_ENDPOINT_URL_…)",
+            change="let this runner through, or correct the service's address (`secretsmanager_url`, `ssm_url`)",
             docs="garbage",
             detail=answer.detail,
         )
@@ -65,7 +66,7 @@ def session_refused(session: AwsSession, reply: Reply, label: str) -> KeyleaseEr
         change = "set the clock by an NTP server: AWS takes requests that are at most five minutes off"
     elif code in _SIGNATURE:
         cause = "something in between changed the request: its signature covers host, headers and body"
-        change = "take the proxy out of the way; AWS_ENDPOINT_URL_… must be an address of the region's own"
+        change = "take the proxy out of the way; `secretsmanager_url` and `ssm_url` must be the region's own"
     elif code in _UNKNOWN:
         cause = "the region is not enabled for this account, or the service's address is another partition's"
         change = f"enable {session.region} in the account's settings, or take another `region`"
@@ -91,46 +92,26 @@ def denied(session: AwsSession, reply: Reply, read: Read, target: Target, servic
         return _no_key(session, reply, read, target, service, message)
     named, on = _ACTION.search(message), _ON.search(message)
     action = named[1] if named else action
-    lacking, denying = _LACKING.search(message), _DENYING.search(message)
-    resource, notes = target.resource, []
+    resource = target.resource
+    policy = read_policy([read], session.place)
     if on and not target.exact and _is_secret(on[1], target):
         resource = on[1]
-    elif "??????" in resource:
-        notes.append(SUFFIX_NOTE)
-    policy = read_policy([read], session.place)
-    if resource != target.resource:
         policy = document([allow(action, resource)])
-    summary = f"{VENDOR}: {read}: {session.role} may not {action} ({reply.code})"
-    foreign = target.account not in ("", session.place.account)
-    kind = lacking[1] if lacking else ""
+    denying, lacking = _DENYING.search(message), _LACKING.search(message)
     if denying:
-        return RefusedError(
-            summary,
-            cause=f"a policy forbids it explicitly: {one_line(denying[1])}",
-            change="change that policy: no other one can allow what it denies",
-            docs="aws-read",
-            detail=reply.answer.detail,
-        )
-    shown = json.dumps(policy, indent=2)
-    attached = attach(session.role_name, read.path, policy)
-    if kind == "session":
-        cause = "the session is narrowed by `session_policy` or `managed_policies`, which don't allow it"
-        words, block = "add this statement to the `session_policy` of the provider", shown
-    elif kind in ("permissions boundary", "service control", "resource control", "VPC endpoint"):
-        cause = f"the role's policies are not asked: no {kind} policy allows it"
-        words, block = f"have whoever administers the {kind} policy allow this", shown
+        cause = f"a policy forbids it explicitly: {one_line(denying[1])}"
+        words, block = "change that policy: no other one can allow what it denies", ""
     else:
-        cause = f"no policy of the role {session.role_name} allows it"
-        if on and service == "secretsmanager" and on[1] == target.id and not on[1].startswith("arn:"):
-            cause += ", or there is no such secret in this account and region: AWS named it without an ARN"
-        words, block = "give the role this policy; the run needs nothing else for it", attached
-        if foreign:
-            cause += f"; and account {target.account} must allow it too, in the policy of the resource"
-            words += f", and have {target.account} name the role in the resource's own policy, and in its KMS key's"
+        kind = lacking[1] if lacking else ""
+        cause, words, block = _lacking(kind, session, read, target, allow(action, resource), policy)
+        if on and kind != "session" and on[1] == target.id and not on[1].startswith("arn:"):
+            # It is the message for a name that Secrets Manager does not know, unless the role may read all names.
+            cause += "; or there is no such secret in this account and region: AWS named it without an ARN"
+    notes = [f"# {SUFFIX_NOTE}"] if "??????" in block else []
     return RefusedError(
-        summary,
+        f"{VENDOR}: {read}: {session.role} may not {action} ({reply.code})",
         cause=cause,
-        change="\n".join([words, "", block, *(f"# {note}" for note in notes)]),
+        change="\n".join([words, *(["", block] if block else []), *notes]),
         docs="aws-read",
         detail=reply.answer.detail,
     )
@@ -159,6 +140,37 @@ def may_not_list(session: AwsSession, reply: Reply, label: str, action: str) -> 
         docs="sync-listing",
         detail=reply.answer.detail,
     )
+
+
+def _lacking(
+    kind: str, session: AwsSession, read: Read, target: Target, statement: dict[str, Any], policy: dict[str, Any]
+) -> tuple[str, str, str]:
+    """(cause, what to do, block to paste) where no policy of this kind allows it."""
+    if kind == "session":
+        return (
+            "the session is narrowed by `session_policy` or `managed_policies`, which don't allow it",
+            "add this statement to the `session_policy` of the provider",
+            json.dumps(policy, indent=2),
+        )
+    if kind in ("permissions boundary", "service control", "resource control", "VPC endpoint"):
+        return (
+            f"the role's policies are not asked: no {kind} policy allows it",
+            f"have whoever administers the {kind} policy allow this",
+            json.dumps(policy, indent=2),
+        )
+    if kind == "resource-based":
+        principal = f"arn:{target.partition}:iam::{session.place.account}:role/{session.role_name}"
+        return (
+            "the role's own policies do, but the policy of the resource, another account's, does not let the role in",
+            f"have account {target.account} add this statement to that policy, and let the role use the KMS key",
+            json.dumps({**statement, "Principal": {"AWS": principal}}, indent=2),
+        )
+    cause = f"no policy of the role {session.role_name} allows it"
+    words = "give the role this policy; the run needs nothing else for it"
+    if target.account not in ("", session.place.account):
+        cause += f"; and account {target.account} must allow it too, in the policy of the resource"
+        words += f", and have {target.account} name the role in the resource's own policy, and in its KMS key's"
+    return cause, words, attach(session.role_name, read.path, policy)
 
 
 def _is_secret(arn: str, target: Target) -> bool:

@@ -10,7 +10,7 @@ from keylease.vendors.aws_settings import VENDOR
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
-# botocore takes variables with an end in the past for none (EnvProvider); boto 2 read AWS_SECURITY_TOKEN.
+# What belongs to the keys that we replace: botocore takes ours for expired where it finds the end of former ones.
 _BESIDE_KEYS = ("AWS_CREDENTIAL_EXPIRATION", "AWS_SECURITY_TOKEN")
 
 # The SDK for JavaScript looks at no keys where a profile is named; all others do the reverse.
@@ -34,18 +34,29 @@ def existing(env: Env, ours: Collection[str]) -> list[str]:
     return [name for name in known if env.get(name) and name not in ours]
 
 
+def replaced(env: Env, ours: Collection[str]) -> list[str]:
+    """Those that say something of the very keys that we replace, and would be wrong of ours."""
+    return [name for name in _BESIDE_KEYS if env.get(name) and _KEYS[0] in ours]
+
+
 def can_be_empty(name: str) -> bool:
     """Whether SDKs take the empty variable for none: botocore looks for a profile with an empty name."""
     return name not in _NAMED
 
 
-def warnings(there: Sequence[str], ours: Collection[str], *, unset: bool) -> list[str]:
-    """What to say of those variables that some SDK prefers to what we export. unset: they are being taken out."""
+def warnings(env: Env, ours: Collection[str], *, unset: bool) -> list[str]:
+    """What to say of variables that some SDK prefers to what we export. unset: all that can be are being taken out."""
+    there = existing(env, ours)
+    hidden = [name for name in ("AWS_SHARED_CREDENTIALS_FILE",) if env.get(name) and name in ours]
+    return _winning(there, ours, unset=unset) + [
+        f"{VENDOR}: {name} was set in this job: the profiles of that file are out of reach, ours takes its place"
+        for name in hidden
+    ]
+
+
+def _winning(there: Sequence[str], ours: Collection[str], *, unset: bool) -> list[str]:
     if _KEYS[0] in ours:
-        wins = {
-            "AWS_CREDENTIAL_EXPIRATION": "boto3 takes the keys that we set for expired at that time",
-            "AWS_PROFILE": "the SDK for JavaScript takes that profile, not the keys that we set",
-        }
+        wins = {"AWS_PROFILE": "the SDK for JavaScript takes that profile, not the keys that we set"}
     else:
         wins = {
             "AWS_ACCESS_KEY_ID": "those keys win over AWS_PROFILE",

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from keylease.context import Context
 from keylease.errors import UnreachableError, UsageError
@@ -18,7 +17,7 @@ from keylease.http import HttpSettings
 from keylease.model import Lease, Read
 from keylease.vendors.answers import Answer, one_line, server_trouble
 from keylease.vendors.aws_answers import TRANSIENT
-from keylease.vendors.aws_session import AwsSession, endpoints
+from keylease.vendors.aws_session import AwsSession
 from keylease.vendors.aws_settings import VENDOR
 from keylease.vendors.aws_signing import signed
 
@@ -50,7 +49,7 @@ class AwsApi:
     """Operations of one service (``secretsmanager``, ``ssm``), as a role's session. Safe for several threads."""
 
     def __init__(self, lease: Lease, context: Context, service: str) -> None:
-        """Raises :class:`UsageError` where the lease has no session, or the job's address for the service won't do."""
+        """Raises :class:`UsageError` where the lease has no session."""
         found = lease.session
         if not isinstance(found, AwsSession):
             raise UsageError(
@@ -60,7 +59,7 @@ class AwsApi:
                 docs="aws-settings",
             )
         self.service = service
-        self.session = replace(found, endpoints={**endpoints(found.place, context.env), **found.endpoints})
+        self.session = found
         self._http = context.http.session(
             VENDOR,
             HttpSettings(timeout=found.timeout, retries=found.retries, max_body=_MAX_BODY, transient=_is_transient),

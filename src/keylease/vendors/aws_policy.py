@@ -45,18 +45,6 @@ def read_policy(reads: Sequence[Read], place: Place) -> dict[str, Any]:
     return document([allow(action, *resources) for action, resources in wanted.items()]) if wanted else {}
 
 
-def access(reads: Sequence[Read], role_arn: str, region: str) -> tuple[str, list[str]]:
-    """(the command that lets the role read them, notes), for a trust; ("", []) where there is nothing to read.
-
-    role_arn: of the role whose session reads.
-    """
-    policy = read_policy(reads, Place(role_arn.split(":")[1], region, role_arn.split(":")[4]))
-    if not policy:
-        return "", []
-    listed = json.dumps(policy["Statement"])
-    return attach(role_arn.rpartition("/")[2], "keylease", policy), [SUFFIX_NOTE] if "??????" in listed else []
-
-
 def document(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A policy of `statements`."""
     return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -1,5 +1,7 @@
 """What AWS's own managers need of a lease."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from keylease.model import Env
@@ -30,7 +32,7 @@ class AwsSession(Struct, frozen=True):
     """A role's session, and how its requests are made.
 
     role: ARN of the assumed role's session. region: of requests that name none.
-    endpoints: service → address, where it is not the region's own. timeout: of one attempt, in seconds.
+    endpoints: service → address (or ""), where it is not the region's own. timeout: of one attempt, in seconds.
     """
 
     key_id: Secret
@@ -59,22 +61,26 @@ class AwsSession(Struct, frozen=True):
         return f"{service}.{region}.{_SUFFIXES[self.place.partition][0]}"
 
     def url(self, service: str, region: str) -> str:
-        """Its address."""
-        return self.endpoints.get(service) or f"https://{self.host(service, region)}"
+        """Its address: the one that is given, where it serves that region; there is FIPS and dual-stack in each."""
+        given = self.endpoints.get(service, "")
+        if region != self.region and given.endswith(_SUFFIXES[self.place.partition]):
+            given = "" if ".vpce." in given else given.replace(f".{self.region}.", f".{region}.")
+        return given or f"https://{self.host(service, region)}"
 
 
-def endpoints(place: Place, env: Env) -> dict[str, str]:
-    """The addresses that the job's environment gives, as it gives them to SDKs. Raises :class:`UsageError`.
+def endpoints(given: Mapping[str, str], partition: str, region: str, env: Env) -> dict[str, str]:
+    """The services' addresses where they are not the region's own: `given` by service, or else the job's for SDKs.
 
     Only the services' own hosts will do: FIPS, dual-stack, a VPC's endpoint. Anybody else could send a signed request
-    on, and read the answer.
+    on, and read the answer. Raises :class:`UsageError`.
     """
-    suffix, dual = _SUFFIXES[place.partition]
+    suffix, dual = _SUFFIXES[partition]
     found = {}
     for service, variable in VARIABLES.items():
-        hosts = [f"{name}.{place.region}.{end}" for name in (service, f"{service}-fips") for end in (suffix, dual)] + [
-            f"{service}.{place.region}.vpce.{suffix}"
-        ]
-        if env.get(variable):
-            found[service] = checked(env[variable], variable, "AWS", hosts, env)
+        names = (service, f"{service}-fips")
+        hosts = [f"{name}.{region}.{end}" for name in names for end in (suffix, dual)]
+        hosts.append(f"{service}.{region}.vpce.{suffix}")
+        url = given.get(service) or env.get(variable)
+        if url:
+            found[service] = checked(url, f"{service}_url" if given.get(service) else variable, "AWS", hosts, env)
     return found

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from keylease.errors import UsageError
 from keylease.model import Env
+from keylease.vendors.aws_session import endpoints
 from keylease.vendors.endpoints import checked
 from keylease.vendors.token_exchange import attempts, audience, seconds_of
 
@@ -112,6 +113,8 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     unset_existing: take AWS credentials that the job has already out of the environment that it gets.
     audience: the `aud` that the identity provider in IAM expects.
     url: the STS endpoint, where it is not the region's own. Falls back to ``AWS_ENDPOINT_URL_STS``.
+    secretsmanager_url: the same of Secrets Manager. Falls back to ``AWS_ENDPOINT_URL_SECRETS_MANAGER``.
+    ssm_url: the same of Systems Manager (Parameter Store). Falls back to ``AWS_ENDPOINT_URL_SSM``.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
     """
 
@@ -128,6 +131,8 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     unset_existing: bool = False
     audience: str = ""
     url: str = ""
+    secretsmanager_url: str = ""
+    ssm_url: str = ""
     timeout: float | str = 10.0
     retries: int = 4
 
@@ -173,6 +178,7 @@ def complete(settings: AwsSettings, env: Env) -> AwsSettings:
         raise _wrong("`session_name` is no session name", "2 to 64 letters, digits and + = , . @ _ -")
     suffix = _PARTITIONS[partition][1]
     url = s.url or env.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.{suffix}"
+    stores = endpoints({"secretsmanager": s.secretsmanager_url, "ssm": s.ssm_url}, partition, region, env)
     return msgspec.structs.replace(
         s,
         role_arn=role,
@@ -187,6 +193,8 @@ def complete(settings: AwsSettings, env: Env) -> AwsSettings:
         token_file=s.token_file.strip(),
         # What is below amazonaws.com may be anybody's (a bucket, an API gateway): STS hosts only.
         url=checked(url, "url", VENDOR, _hosts(region, suffix), env),
+        secretsmanager_url=stores.get("secretsmanager", ""),
+        ssm_url=stores.get("ssm", ""),
         timeout=timeout,
         retries=retries,
     )
@@ -245,7 +253,10 @@ def _chain(chain: AwsChain | None, key: str, partition: str, allowed: list[str],
     if len(names) > MOST_TAGS:
         raise _wrong(f"`{key}.tags` has more than {MOST_TAGS} tags", "take some out")
     if strange := [name for name in chain.transitive_tags if name not in names]:
-        raise _wrong(f"`{key}.transitive_tags` names {strange[0]!a}, which is no tag here", "name keys of `tags`")
+        raise _wrong(
+            f"`{key}.transitive_tags` names {strange[0]!a}, which is no tag here",
+            "name keys of `tags`" + (f", or {', '.join(JOB_TAGS)}" if chain.job_tags else ""),
+        )
     return msgspec.structs.replace(chain, role_arn=role)
 
 

@@ -14,25 +14,34 @@ from keylease.vendors.aws_policy import SUFFIX_NOTE, attach, read_policy
 from keylease.vendors.aws_session import Place
 from keylease.vendors.aws_settings import AwsChain
 from keylease.vendors.github_claims import ISSUER
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, platform_of, subject_lets_in, unbindable
 from keylease.vendors.token_exchange import audience_of
 
 
-def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
-    """The commands that make the identity provider and the trust policy for exactly this job."""
+def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str, *, with_provider: bool = True) -> Trust:
+    """The commands that make the account's identity provider and the trust policy for exactly this job."""
     role = role_arn.rpartition("/")[2]
     title = f"IAM trust policy of role {role_arn}"
     issuer, subject = claims.get("iss"), claims.get("sub")
     provider = _provider(issuer)
     if not bindable(subject) or not provider:
         return Trust(title, "", ["the token has no iss and sub that could be bound safely"])
+    if bad := unbindable(claims, ("environment", "ref")):
+        return Trust(title, "", bad)
     bound = {"aud": audience_of(claims, aud), "sub": str(subject)}
     notes: list[str] = []
     if platform_of(claims) is GITHUB and issuer == ISSUER and bindable(claims.get("repository_id")):
-        # Known to IAM since January 2026, for github.com's own issuer only. repository_owner_id is not.
-        bound["repository_id"] = str(claims["repository_id"])
+        # Known to IAM since January 2026, for github.com's own issuer only. repository_owner_id is not. The place as
+        # well, for sub may have another form than GitHub's own, and of pull requests it names none.
+        place = "environment" if bindable(claims.get("environment")) else "ref"
+        bound |= {name: str(claims[name]) for name in ("repository_id", place) if bindable(claims.get(name))}
         notes.append("bound by the repository's id as well, so that nobody who takes its name over gets in")
-    elif not provider.endswith(ISSUER.partition("://")[2]):
+        if len(bound) < 4:
+            notes += subject_lets_in(claims)[1]
+    else:
+        alone, notes = subject_lets_in(claims)
+        if not alone:
+            return Trust(title, "", notes)
         notes.append("IAM knows aud and sub of this issuer, and no other claim")
     if any(sign in value for value in bound.values() for sign in ("*", "?", "${")):
         return Trust(
@@ -57,7 +66,21 @@ def trust_for(claims: Mapping[str, Any], role_arn: str, aud: str) -> Trust:
         f"--client-id-list {shlex.quote(bound['aud'])}\n"
     )
     notes.append("this replaces the role's whole trust policy: add the statement to it where others use the role")
-    return Trust(title, create + heredoc(command, _body(policy)), notes)
+    return Trust(title, (create if with_provider else "") + heredoc(command, _body(policy)), notes)
+
+
+def add_audience(claims: Mapping[str, Any], role_arn: str, aud: str) -> str:
+    """What to do where the account's identity provider does not name this audience among its client ids."""
+    provider = _provider(claims.get("iss"))
+    if not provider:
+        return "add the audience to the identity provider's client ids, or correct `audience`"
+    partition, account = role_arn.split(":")[1], role_arn.split(":")[4]
+    arn = f"arn:{partition}:iam::{account}:oidc-provider/{provider}"
+    return (
+        "correct `audience`, or add it to the identity provider, and to the trust policy as below:\n"
+        f"aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn {shlex.quote(arn)} "
+        f"--client-id {shlex.quote(aud)}"
+    )
 
 
 def chain_trust(role_arn: str, chain: AwsChain) -> Trust:

@@ -12,7 +12,7 @@ from keylease.model import Read, Trust
 from keylease.vendors.azure_settings import AzureSettings
 from keylease.vendors.azure_vault import ROLE, VaultSecret, grant_command, target_of
 from keylease.vendors.github_claims import parse_subject
-from keylease.vendors.job_claims import GITHUB, GITLAB, bindable, heredoc, json_block, platform_of
+from keylease.vendors.job_claims import GITHUB, GITLAB, bindable, heredoc, json_block, platform_of, subject_lets_in
 from keylease.vendors.token_exchange import audience_of
 
 _LONGEST = 600
@@ -34,6 +34,9 @@ def trust_for(claims: Mapping[str, Any], settings: AzureSettings, reads: Sequenc
     bound = (str(issuer), str(subject), expected)
     if any(len(text) > _LONGEST or "*" in text for text in bound):
         return Trust(title, "", [f"`iss`, `sub` or `aud` holds a * or is longer than {_LONGEST} characters"])
+    alone, more = subject_lets_in(claims)
+    if not alone:
+        return Trust(title, "", more)
     credential = {
         "name": f"keylease-{hashlib.sha256(chr(10).join(bound).encode()).hexdigest()[:12]}",
         "issuer": issuer,
@@ -42,6 +45,7 @@ def trust_for(claims: Mapping[str, Any], settings: AzureSettings, reads: Sequenc
     }
     command = f"az ad app federated-credential create --id {s.client_id} --parameters @-"
     notes = [
+        *more,
         "a managed identity takes the same issuer, subject and audience: az identity federated-credential create",
         "a new credential can take some minutes to work everywhere; an application has 20 at the most",
     ]

@@ -77,29 +77,22 @@ def target_of(read: Read) -> VaultSecret:
     return VaultSecret(vault, rest[0], version)
 
 
-def grant_command(settings: AzureSettings, secret: VaultSecret, *, scope: str = "", object_id: str = "") -> str:
+def grant_command(settings: AzureSettings, secret: VaultSecret, *, scope: str = "") -> str:
     """The command that lets this identity read this one secret, in a vault with Azure RBAC.
 
-    scope, object_id: as Key Vault told them; else `az` looks them up.
-    https://learn.microsoft.com/azure/key-vault/general/rbac-guide
+    scope: as Key Vault told it; else `az` looks it up. https://learn.microsoft.com/azure/key-vault/general/rbac-guide
     """
-    who = (
-        f"--assignee-object-id {object_id} --assignee-principal-type ServicePrincipal"
-        if object_id
-        else f"--assignee {settings.client_id}"
-    )
     of_vault = f"$(az keyvault show --name {secret.vault} --query id --output tsv)"
     where = shlex.quote(scope) if scope else f'"{of_vault}/secrets/{secret.name}"'
-    return f"az role assignment create --role '{ROLE}' {who} --scope {where}"
+    return f"az role assignment create --role '{ROLE}' --assignee {settings.client_id} --scope {where}"
 
 
-def policy_command(settings: AzureSettings, secret: VaultSecret, *, object_id: str = "") -> str:
+def policy_command(settings: AzureSettings, secret: VaultSecret) -> str:
     """The same for a vault with access policies, which can't be narrower than the vault.
 
     https://learn.microsoft.com/azure/key-vault/general/assign-access-policy
     """
-    who = f"--object-id {object_id}" if object_id else f"--spn {settings.client_id}"
-    return f"az keyvault set-policy --name {secret.vault} {who} --secret-permissions get"
+    return f"az keyvault set-policy --name {secret.vault} --spn {settings.client_id} --secret-permissions get"
 
 
 def refused_read(answer: Answer, challenge: str, read: Read, settings: AzureSettings) -> KeyleaseError:
@@ -165,17 +158,15 @@ def refused_list(answer: Answer, challenge: str, read: Read, vault: str, setting
     code = answer.text("error", "innererror", "code") or answer.text("error", "innerError", "code")
     if answer.status != 403 or not answer.text("error", "code") or code in _FORBIDDEN:
         return refused_read(answer, challenge, one, settings)
-    caller = _CALLER.search(str(answer.at("error", "message") or "")[:4000])
-    object_id = caller[1] if caller else ""
     who = f"application {settings.client_id}"
     if code == "AccessDenied":
         cause = f"the vault uses access policies, not Azure RBAC, and none gives {who} `list` for secrets"
-        change = policy_command(settings, VaultSecret(vault, "x"), object_id=object_id) + " list"
+        change = policy_command(settings, VaultSecret(vault, "x")) + " list"
     else:
         cause = f"{who} has no role that lets it list this vault's secrets, or was given one less than ten minutes ago"
         change = (
             f"assign {ROLE} for the whole vault: it tells the names, and lets read all of them\n\n"
-            + grant_command(settings, VaultSecret(vault, "x"), object_id=object_id).replace("/secrets/x", "")
+            + grant_command(settings, VaultSecret(vault, "x")).replace("/secrets/x", "")
             + "\n\na role of your own with Microsoft.KeyVault/vaults/secrets/readMetadata/action on the vault is "
             "narrower; naming each secret in the pattern's place needs neither"
         )
@@ -234,8 +225,8 @@ def _forbidden(answer: Answer, read: Read, settings: AzureSettings) -> KeyleaseE
     code = answer.text("error", "innererror", "code") or answer.text("error", "innerError", "code")
     message = str(answer.at("error", "message") or "")[:4000]
     caller, address = _CALLER.search(message), _ADDRESS.search(message)
-    object_id = caller[1] if caller else ""
-    who = f"application {settings.client_id}" + (f" (object {object_id})" if object_id else "")
+    # Its object id is shown, but no command has it: who gets a role is never an answer's to say.
+    who = f"application {settings.client_id}" + (f" (object {caller[1]})" if caller else "")
     if code in _FORBIDDEN:
         values = {"vault": secret.vault, "name": secret.name, "client": settings.client_id}
         values["address"] = address[1] if address else "ADDRESS"
@@ -244,11 +235,11 @@ def _forbidden(answer: Answer, read: Read, settings: AzureSettings) -> KeyleaseE
         cause = f"the vault uses access policies, not Azure RBAC, and none gives {who} `get` for secrets"
         change = (
             "an access policy opens all secrets of the vault; for this one alone, the vault would have to use Azure "
-            f"RBAC\n\n{policy_command(settings, secret, object_id=object_id)}"
+            f"RBAC\n\n{policy_command(settings, secret)}"
         )
     else:
         cause = f"{who} has no role that lets it read this secret, or was given one less than ten minutes ago"
-        change = f"assign the role for this secret alone\n\n{_grant(message, secret, settings, object_id)}"
+        change = f"assign the role for this secret alone\n\n{_grant(message, secret, settings)}"
     return RefusedError(
         f"{VENDOR}: {read}: {_said(answer)}",
         cause=cause,
@@ -258,11 +249,11 @@ def _forbidden(answer: Answer, read: Read, settings: AzureSettings) -> KeyleaseE
     )
 
 
-def _grant(message: str, secret: VaultSecret, settings: AzureSettings, object_id: str) -> str:
+def _grant(message: str, secret: VaultSecret, settings: AzureSettings) -> str:
     told = _RESOURCE.search(message)
     # What Key Vault says is taken only if it is this very secret: the scope of a role is no place for surprises.
     same = told and (told[2].lower(), told[3].lower()) == (secret.vault.lower(), secret.name.lower())
-    return grant_command(settings, secret, scope=told[1] if told and same else "", object_id=object_id)
+    return grant_command(settings, secret, scope=told[1] if told and same else "")
 
 
 _RUNNER = "run the job on a runner in"

@@ -20,7 +20,7 @@ from keylease.vendors.token_exchange import audience_of, exact_claims, refused
 _JWKS = {GITHUB.name: "/.well-known/jwks", GITLAB.name: "/oauth/discovery/keys"}
 """`jwks_uri` of the platforms' /.well-known/openid-configuration, below the issuer."""
 
-_LOAD = "conjur policy load -b root -f -"
+LOAD = "conjur policy load -b root -f -"
 
 
 def trust_for(claims: Mapping[str, Any], settings: ConjurSettings, reads: Sequence[Read] = ()) -> Trust:
@@ -42,11 +42,11 @@ def trust_for(claims: Mapping[str, Any], settings: ConjurSettings, reads: Sequen
     text = "\n".join(
         [
             "# Once per issuer. Its variables replace what is there: with other hosts at work, compare first.",
-            heredoc(_LOAD, _authenticator(own, variables)),
+            heredoc(LOAD, _authenticator(own, variables)),
             *(f"conjur variable set -i {own}/{name} -v {shlex.quote(value)}" for name, value in variables.items()),
             f"conjur authenticator enable -i authn-jwt/{s.service_id}",
             "# For this job.",
-            heredoc(_LOAD, _host(own, host, s.service_id, {aliases.get(n, n): v for n, v in bound.items()}, reads)),
+            heredoc(LOAD, _host(own, host, s.service_id, {aliases.get(n, n): v for n, v in bound.items()}, reads)),
         ]
     )
     notes += _notes(s, by_claim, reads)
@@ -218,7 +218,7 @@ def login_refused(
         words = f"grant it conjur/authn-jwt/{s.service_id}/apps (or whatever that group is called there), as below"
     else:
         cause = (
-            "Conjur tells its log alone: no such host, annotations that do not fit the claims above, another issuer or "
+            "Conjur tells its log alone: no such host, annotations that do not fit the claims below, another issuer or "
             "audience, keys it can't fetch, an authenticator that is not enabled, or "
             + (
                 "one that has a token-app-property besides `host_id`"

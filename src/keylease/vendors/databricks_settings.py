@@ -80,6 +80,12 @@ def complete(settings: DatabricksSettings, env: Env) -> DatabricksSettings:
         "the service principal's application id (a UUID)",
         docs=DOCS,
     )
+    if client.isascii() and client.isdigit():
+        raise UsageError(
+            "Databricks: `client_id` is a number: the service principal's numeric id, it seems",
+            change="client_id: its application id, a UUID; the numeric one may stand in `service_principal_id`",
+            docs=DOCS,
+        )
     account_id = (s.account_id or env.get("DATABRICKS_ACCOUNT_ID", "")).strip()
     level = s.level
     if level == "auto":

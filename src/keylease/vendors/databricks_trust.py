@@ -12,8 +12,8 @@ from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
 from keylease.vendors.databricks_settings import VENDOR, DatabricksSettings
 from keylease.vendors.github_claims import parse_subject
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, subject_lets_in
+from keylease.vendors.token_exchange import Refusal, audience_of, not_the_endpoint, refused, unusual_audience
 
 
 def trust_for(claims: Mapping[str, Any], settings: DatabricksSettings) -> Trust:
@@ -26,11 +26,13 @@ def trust_for(claims: Mapping[str, Any], settings: DatabricksSettings) -> Trust:
     subject, issuer = claims.get("sub"), claims.get("iss")
     if not bindable(subject) or not bindable(issuer):
         return Trust(title, "", ["the token has no `sub` or no `iss` that could be bound"])
+    alone, notes = subject_lets_in(claims)
+    if not alone:
+        return Trust(title, "", notes)
     expected = audience_of(claims, s.audience)
     policy = {"oidc_policy": {"issuer": issuer, "audiences": [expected], "subject": subject}}
     principal = s.service_principal_id or "SERVICE_PRINCIPAL_ID"
     command = f"databricks account service-principal-federation-policy create {principal} --json @/dev/stdin"
-    notes = []
     if not s.service_principal_id:
         notes.append(
             "SERVICE_PRINCIPAL_ID is the numeric id, not the application id (in keylease.yml: service_principal_id)"
@@ -65,7 +67,8 @@ def login_refused(answer: Answer, settings: DatabricksSettings, token: IdentityT
         answer,
         token,
         cause=f"no federation policy of {s.client_id} has this issuer, audience and subject; or the "
-        f"{'account' if s.level == 'account' else 'workspace'} has no such service principal",
+        f"{'account' if s.level == 'account' else 'workspace'} has no such service principal"
+        + unusual_audience(s.audience, *filter(None, [s.account_id, s.token_url])),
         words="compare `iss`, `aud` and `sub` above with the policies (`databricks account "
         "service-principal-federation-policy list ID`), or create one for this job by the command below",
         trust=trust_for(token.claims, s),

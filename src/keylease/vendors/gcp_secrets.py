@@ -109,7 +109,7 @@ def refused_read(answer: Answer, label: str, name: SecretName, version: str, ses
     elif answer.status == 404:
         kind = NotFoundError
         cause = f"there is no secret {name}, or it has no version {version}"
-        change = f"correct the reference or `version`; what there is: {versions}"
+        change = f"correct the reference or `version`; what there is: gcloud secrets list {where}; {versions}"
     elif code == "FAILED_PRECONDITION":
         cause = "a version that is disabled or destroyed is not handed out; `latest` is the newest one, in any state"
         change = (

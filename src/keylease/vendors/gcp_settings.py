@@ -18,9 +18,12 @@ UNIVERSE = "googleapis.com"
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
-LONGEST = 12 * 3600.0
+HOUR = 3600.0
+
+LONGEST = 12 * HOUR
 """Seconds; above one hour only with the organization policy iam.allowServiceAccountCredentialLifetimeExtension."""
 
+_USER = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _PROVIDER = re.compile(
     r"projects/(?P<project>\d{1,20})/locations/global/workloadIdentityPools/(?P<pool>[a-z0-9-]{4,32})"
     r"/providers/(?P<provider>[a-z0-9-]{4,32})"
@@ -47,6 +50,8 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delegates: emails of the service accounts between the job and `service_account`, the first one first.
     id_token_audience: asks for an ID token of the service account as well, with this `aud`: ``GOOGLE_ID_TOKEN``.
     id_token_include_email: whether `email` and `email_verified` are in it.
+    access_token_subject: email of a user of Google Workspace, whose access token is handed over then, for an hour at
+        most. An administrator must have allowed the service account to act for users (domain-wide delegation).
     access_token: whether the access token is handed over; without it, gcloud and Terraform take the file.
     credentials_file: whether ``GOOGLE_APPLICATION_CREDENTIALS`` is handed over; the default is yes, except with
         `delegates`, which no such file can hold.
@@ -56,6 +61,7 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     quota_project: the project that requests count for, where it is not the one that owns what is used.
     universe_domain: of another cloud that Google runs or licenses.
     sts_url: of the Security Token Service, for a private endpoint. iam_url: of the IAM Credentials API.
+    oauth_url: of the OAuth server, for `access_token_subject`.
     secret_manager_url: of Secret Manager, for secrets of every location.
     timeout: of one attempt, in seconds or like ``10s``, ``500ms``, ``1m``. retries: attempts after the first one.
     """
@@ -69,6 +75,7 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delegates: Sequence[str] = ()
     id_token_audience: str = ""
     id_token_include_email: bool = False
+    access_token_subject: str = ""
     access_token: bool = True
     credentials_file: bool | None = None
     credential_source: Literal["auto", "url", "file"] = "auto"
@@ -77,6 +84,7 @@ class GcpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     universe_domain: str = UNIVERSE
     sts_url: str = ""
     iam_url: str = ""
+    oauth_url: str = ""
     secret_manager_url: str = ""
     timeout: float | str = 10.0
     retries: int = 4
@@ -127,12 +135,19 @@ def complete(settings: GcpSettings, env: Env) -> GcpSettings:
     if not scopes or not all(scopes):
         raise _wrong("scopes", "is empty", f"scopes: [{SCOPE}]")
     needs = {"delegates": any(delegates), "id_token_audience": bool(s.id_token_audience)}
+    needs["access_token_subject"] = bool(s.access_token_subject)
     for key, given in needs.items():
         if given and not account:
             raise _wrong(key, "needs a `service_account`", "service_account: NAME@PROJECT_ID.iam.gserviceaccount.com")
     reason = s.request_reason.strip()
     if not (reason.isascii() and (reason.isprintable() or not reason)) or len(reason) > 1000:
         raise _wrong("request_reason", "can't be a header", "request_reason: one line in ASCII")
+    if s.access_token_subject and not (s.access_token and "@" in account and lifetime <= HOUR):
+        raise _wrong(
+            "access_token_subject",
+            "needs `access_token`, the email of the `service_account`, and a `lifetime` of 1 h at most",
+            "access_token: true\nlifetime: 1h",
+        )
     if delegates and s.credentials_file:
         raise _wrong(
             "credentials_file", "can't be had with `delegates`: the file's format has no place for them", "leave it out"
@@ -152,14 +167,16 @@ def complete(settings: GcpSettings, env: Env) -> GcpSettings:
         delegates=tuple(delegates),
         id_token_audience=audience(VENDOR, s.id_token_audience, docs=DOCS) if s.id_token_audience else "",
         credentials_file=file,
+        access_token_subject=_matched("access_token_subject", s.access_token_subject, _USER, "somebody@example.com"),
         request_reason=reason,
         quota_project=_matched("quota_project", s.quota_project, PROJECT, "the project's id"),
         universe_domain=universe,
         sts_url=service_url("sts_url", s.sts_url, "sts", universe, env),
         iam_url=service_url("iam_url", s.iam_url, "iamcredentials", universe, env),
-        secret_manager_url=(
-            checked(s.secret_manager_url, "secret_manager_url", VENDOR, [UNIVERSE], env) if s.secret_manager_url else ""
-        ),
+        oauth_url=service_url("oauth_url", s.oauth_url, "oauth2", UNIVERSE, env),
+        secret_manager_url=service_url("secret_manager_url", s.secret_manager_url, "secretmanager", universe, env)
+        if s.secret_manager_url
+        else "",
         timeout=timeout,
         retries=retries,
     )
@@ -195,9 +212,11 @@ def _provider(text: str) -> str:
 
 def service_url(key: str, given: str, service: str, universe: str, env: Env) -> str:
     """`given`, or the address of `service` in `universe`. Raises :class:`UsageError` naming the key."""
-    # A universe names the host that gets the identity token: only Google's own may come from the file alone.
-    url = given or f"https://{service}.{universe}"
-    return checked(url, key if given else "universe_domain", VENDOR, [UNIVERSE], env)
+    # The service's own host alone: others below googleapis.com keep what is sent to them for a customer of theirs.
+    # The universe is looked at also where addresses are given: Google's libraries make further ones of it.
+    hosts = [f"{service}.{UNIVERSE}"]
+    default = checked(f"https://{service}.{universe}", "universe_domain", VENDOR, hosts, env)
+    return checked(given, key, VENDOR, hosts, env) if given else default
 
 
 def _project_of(account: str) -> str:

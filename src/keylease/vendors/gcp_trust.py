@@ -21,6 +21,8 @@ SUBJECT_BYTES = 127
 """https://cloud.google.com/iam/docs/workload-identity-federation (attribute mappings: google.subject)"""
 
 _USER = "roles/iam.workloadIdentityUser"
+_SIGNER = "roles/iam.serviceAccountTokenCreator"
+"""What signJwt and chains of accounts take. https://cloud.google.com/iam/docs/roles-permissions/iam"""
 
 ACCESSOR = "roles/secretmanager.secretAccessor"
 """https://cloud.google.com/secret-manager/docs/access-control"""
@@ -45,7 +47,7 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
     if platform and platform.user in bound:
         user = _claim(platform.user)
         mapping[f"attribute.{_attribute(platform.user)}"] = user
-        if len(str(claims.get("sub")).encode()) > SUBJECT_BYTES:
+        if len(str(claims.get("sub")).encode("utf-8", "replace")) > SUBJECT_BYTES:
             mapping["google.subject"] = user
             notes.append(
                 f"google.subject holds {SUBJECT_BYTES} bytes, and the sub of this job is longer: the id is taken"
@@ -64,19 +66,24 @@ def trust_for(claims: Mapping[str, Any], settings: GcpSettings, reads: Sequence[
     first = [*s.delegates, s.service_account][0]
     if first:
         bind = f"gcloud iam service-accounts add-iam-policy-binding {first}"
-        commands.append(command(bind, role=_USER, member=who))
+        commands.append(command(bind, role=_role(s), member=who))
     elif not reads:
         bind = f"gcloud projects add-iam-policy-binding {s.project_id or 'PROJECT_ID'}"
         commands.append(command(bind, role="ROLE", member=who))
         notes.append("ROLE is the narrowest role that the job needs; better on the one bucket or secret it uses")
     commands += [access_command(secret, member(claims, s)) for secret in _secrets(reads, s)]
     notes.append(
-        "a provider has one mapping and one condition for all jobs that use it: where others do, join the two by || "
-        "or create a provider of its own (create-oidc with --issuer-uri)"
+        "a provider has one mapping and one condition for all jobs that use it, and the binding is for whatever the "
+        "conditions of its pool let in of this repository: give jobs that may do less than this one another pool; for "
+        "equal ones, join the two conditions by ||"
     )
     if platform is GITHUB and "sub" in bound:
         notes.append("bound by sub, whose form GitHub changed in July 2026: it must be the one above")
     return Trust(title, "\n".join(commands), notes)
+
+
+def _role(settings: GcpSettings) -> str:
+    return _SIGNER if settings.access_token_subject or settings.delegates else _USER
 
 
 def principal(claims: Mapping[str, Any], settings: GcpSettings) -> str:
@@ -227,12 +234,14 @@ def account_refused(answer: Answer, settings: GcpSettings, token: IdentityToken,
     notes = [f"# {note}" for note in trust.notes]
     chain = "each of `delegates` may act as the next one (roles/iam.serviceAccountTokenCreator)" if s.delegates else ""
     kind = NotFoundError if answer.status == 404 else RefusedError
+    words = "grant it by the second command below; the first one replaces the provider's mapping and condition, and is "
+    words += "needed only where the provider does not map the attribute that the binding names"
     return kind(
         summary,
-        cause=f"the job got in, but has no {_USER} on the service account, or there is no such account"
-        + (f"; check too that{chain}" if chain else "")
+        cause=f"the job got in, but has no {_role(s)} on the service account, or there is no such account"
+        + (f"; check too that {chain}" if chain else "")
         + "; a new binding takes up to some minutes",
-        change="\n".join(["grant it by the second command below", "", trust.text, *notes]),
+        change="\n".join([words, "", trust.text, *notes]),
         claims=claims,
         docs="gcp-account",
         detail=detail,

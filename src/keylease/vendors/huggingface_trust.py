@@ -9,9 +9,9 @@ from typing import Any
 from keylease.errors import KeyleaseError
 from keylease.model import IdentityToken, Trust
 from keylease.vendors.answers import Answer
-from keylease.vendors.huggingface_settings import FORMS, VENDOR, HuggingFaceSettings
+from keylease.vendors.huggingface_settings import ENDPOINT, FORMS, VENDOR, HuggingFaceSettings
 from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
-from keylease.vendors.token_exchange import Refusal, exact_claims, not_the_endpoint, refused
+from keylease.vendors.token_exchange import Refusal, exact_claims, not_the_endpoint, refused, unusual_audience
 
 
 def trust_for(claims: Mapping[str, Any], settings: HuggingFaceSettings) -> Trust:
@@ -28,9 +28,11 @@ def trust_for(claims: Mapping[str, Any], settings: HuggingFaceSettings) -> Trust
     if s.is_user:
         page = f"{s.endpoint}/settings/authentication#ci-cd-access"
         notes.append("such a token reads gated repositories: it writes nothing and sees no private one")
+        notes.append("allow calls of Inference Providers only where the job makes them: they are billed to the account")
     else:
         page = f"{s.endpoint}/{s.resource}/settings"
         notes.append("needs the Write role on the repository; the token may write to it, and to nothing else")
+        notes.append("tick Read-only where the job does not publish")
     notes.insert(0, f"enter these by hand at {page}, Trusted Publishers: there is no command for it")
     if "sub" not in bound and bindable(claims.get("sub")):
         notes.append(
@@ -55,7 +57,7 @@ def login_refused(answer: Answer, settings: HuggingFaceSettings, token: Identity
     cause = (
         f"no trusted publisher of this {whose} has this issuer and these claims; or there is no such {whose} "
         "(the Hub does not tell which)"
-    )
+    ) + unusual_audience(s.audience, ENDPOINT, s.endpoint)
     words = f"compare the publisher with the claims above (all must match, exactly), or add one for this {whose}:"
     if said.code == "invalid_request":
         cause, words, trust = "`resource` has a form that the Hub does not take", f"resource: {FORMS}", None

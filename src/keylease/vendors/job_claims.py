@@ -5,12 +5,13 @@ no quote, ``$(…)``, line break or invisible character of theirs reaches a shel
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from keylease.vendors.github_claims import both_forms, is_github
+from keylease.vendors.github_claims import both_forms, is_github, parse_subject
 
 _LONGEST_CLAIM = 1024
 
@@ -102,7 +103,45 @@ def subject_hint(claims: Mapping[str, Any]) -> str:
 def bindable(value: object) -> bool:
     """Whether a trust can be bound to this value."""
     # A very long claim is not an identity; an empty one binds nothing (GitHub: head_ref of a push).
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CLAIM
+    # Half a surrogate pair is no text that anything could be compared with.
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CLAIM and not re.search("[\ud800-\udfff]", value)
+
+
+def subject_lets_in(claims: Mapping[str, Any]) -> tuple[bool, list[str]]:
+    """Of a trust for issuer, audience and `sub` alone: (whether only this repository gets in, what else does).
+
+    GitHub's and GitLab's `sub` may have a form that was made up: ``repository_owner:acme`` is that of every job there.
+    """
+    platform, subject = platform_of(claims), str(claims.get("sub", ""))
+    whole: Sequence[str]
+    place: Sequence[str]
+    if platform is GITHUB:
+        known = parse_subject(subject)
+        if known.context == "pull_request":
+            return True, ["this sub is that of every pull request of the repository, reviewed or not: each gets in"]
+        if known.form != "custom":
+            return True, []
+        whole, place = ("repository", "repository_id"), ("environment", "ref")
+    elif platform is GITLAB:
+        whole, place = ("project_path", "project_id"), ("ref",)
+    else:
+        return True, []
+
+    def named(names: Sequence[str]) -> bool:
+        values = [claims[name] for name in names if bindable(claims.get(name))]
+        return any(re.search(rf"(?:^|[:/@]){re.escape(value)}(?:[:/@]|$)", subject) for value in values)
+
+    if not named(whole):
+        return False, ["this sub does not name the repository: others have the same. Have the platform put it in"]
+    if not named(place):
+        return True, ["this sub names no branch and no environment: every job of the repository gets in"]
+    return True, []
+
+
+def unbindable(claims: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """A note on the first of these claims that is there and can't be bound: left out, other jobs would get in."""
+    bad = [name for name in names if isinstance(claims.get(name), str) and claims[name] and not bindable(claims[name])]
+    return [f"the claim {bad[0]} is too long or no text: bind it by hand"] if bad else []
 
 
 def json_block(value: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.vendors.endpoints import checked
 from keylease.vendors.token_exchange import attempts, audience, identifier
@@ -16,6 +17,9 @@ PATH = "/oauth/token"
 
 AUDIENCE = "https://api.openai.com/v1"
 """What OpenAI's GitHub guide and its SDKs (gcp_id_token_provider) take; an administrator may have set another."""
+
+
+_API = ["api.openai.com"]
 
 
 class OpenAISettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,8 +64,17 @@ def complete(settings: OpenAISettings, env: Env) -> OpenAISettings:
         ),
         audience=audience(VENDOR, s.audience or env.get("OPENAI_WIF_AUDIENCE") or AUDIENCE, docs=DOCS),
         project_id=identifier(VENDOR, "project_id", s.project_id, "proj_…", docs=DOCS) if s.project_id else "",
-        base_url=checked(s.base_url, "base_url", VENDOR, ["api.openai.com"], env) if s.base_url else "",
+        base_url=checked(s.base_url, "base_url", VENDOR, _API, env) if s.base_url else "",
         url=checked(s.url or URL, "url", VENDOR, ["auth.openai.com"], env),
         timeout=timeout,
         retries=retries,
     )
+
+
+def is_api(url: str, env: Env) -> bool:
+    """Whether `url` is an address of OpenAI's API, or one that the job allows."""
+    try:
+        checked(url, "base_url", VENDOR, _API, env)
+    except UsageError:
+        return False
+    return True

@@ -15,7 +15,15 @@ from keylease.model import IdentityToken, Seal, Trust
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, one_line
 from keylease.vendors.github_claims import both_forms
-from keylease.vendors.job_claims import GITHUB, bindable, platform_of, shown_claims, subject_hint
+from keylease.vendors.job_claims import (
+    GITHUB,
+    bindable,
+    platform_of,
+    shown_claims,
+    subject_hint,
+    subject_lets_in,
+    unbindable,
+)
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
@@ -179,6 +187,11 @@ def has_expired(token: IdentityToken) -> bool:
     return token.expires_at is not None and token.expires_at <= time.time()
 
 
+def unusual_audience(asked: str, *usual: str) -> str:
+    """What to add to a cause where keylease.yml asks for another `aud` than the vendor's usual one (the first)."""
+    return "" if asked in usual else f"; `audience` is set to {asked!a}, and the usual one is {usual[0]}"
+
+
 def refused(
     summary: str, answer: Answer, token: IdentityToken, *, cause: str, words: str, trust: Trust | None, docs: str
 ) -> KeyleaseError:
@@ -210,6 +223,9 @@ def refused(
 # The trust.
 
 
+_PLACES = ("ref", "environment", "branchName", "build_branch", "oidc.circleci.com/vcs-ref")
+
+
 def exact_claims(claims: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
     """({claim: exact value} that only this job has, notes). Empty when nothing can be bound safely.
 
@@ -224,16 +240,23 @@ def exact_claims(claims: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[
         if platform is GITHUB and bindable(claims.get("environment")):
             place = ("environment",)
             notes.append("any ref that the rules of the environment admit gets in; add ref to narrow it")
+        if bad := unbindable(claims, (*platform.ids, *names, *place)):
+            return {}, bad
         found = {n: claims[n] for n in (*platform.ids, *names, *place) if bindable(claims.get(n))}
         if all(name in found for name in platform.ids):
             bound = found
+            if not any(name in found for name in _PLACES):
+                notes.append("the token names no branch and no environment: every job of the repository gets in")
             forms = both_forms(claims) if platform is GITHUB else None
             if forms and claims.get("sub") in forms:
                 notes.append(
                     "bound by ids, not by sub: it holds when GitHub changes the subject form of this repository"
                 )
     if not bound and bindable(claims.get("sub")):
-        bound = {"sub": claims["sub"]}
+        alone, more = subject_lets_in(claims)
+        if not alone:
+            return {}, more
+        bound, notes = {"sub": claims["sub"]}, [*notes, *more]
     if not bound:
         return {}, ["the token has no claim that could be bound safely"]
     if any("*" in value for value in bound.values()):

@@ -12,7 +12,7 @@ from typing import Any
 
 from keylease.model import Read, Trust
 from keylease.vendors.github_claims import both_forms
-from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of
+from keylease.vendors.job_claims import GITHUB, bindable, heredoc, json_block, platform_of, unbindable
 from keylease.vendors.vault_errors import (
     RENEW_LEASE,
     RENEW_SELF,
@@ -44,6 +44,8 @@ def role_for(claims: Mapping[str, Any], audience: str, policies: Sequence[str]) 
             # GitHub checks an environment's branch rules and reviewers before it mints the token.
             place = ("environment",)
             notes.append("any ref that the rules of the environment admit gets in; add ref to narrow it")
+        if bad := unbindable(claims, (*platform.ids, *place)):
+            return {}, bad
         bound |= {name: claims[name] for name in place if bindable(claims.get(name))}
     complete = platform is not None and all(name in bound for name in platform.ids)
     if platform and complete:

@@ -8,6 +8,7 @@ from bench.cases import HVAC, OURS, PEER, Case, cases
 from bench.measure import Sample, Summary
 
 CASE = next(case for case in cases() if case.name == "lease-20-50ms")
+SEVERAL = next(case for case in cases() if case.target.slowest == 1.5)
 FAILING = next(case for case in cases() if case.name == "forbidden")
 
 
@@ -34,6 +35,13 @@ def test_without_a_peer_there_is_no_target_but_a_comparison() -> None:
 @pytest.mark.parametrize(("ours", "word"), [(0.12, "met"), (0.6, "MISSED")])
 def test_failing_has_a_limit_of_its_own(ours: float, word: str) -> None:
     assert report.verdicts(FAILING, {OURS: took(ours, code=4)}) == [f"target: ≤ 0.5 s: {ours:.2f} s {word}"]
+
+
+@pytest.mark.parametrize(("ours", "word"), [(0.6, "met"), (0.61, "MISSED")])
+def test_several_are_judged_by_the_slowest_alone(ours: float, word: str) -> None:
+    said = report.verdicts(SEVERAL, {OURS: took(ours), "aws": took(0.4), "azure": took(0.3)})
+    assert said == [f"target: wall ≤ 1.50 × the slowest alone (aws): {ours / 0.4:.2f} {word}"]
+    assert report.verdicts(SEVERAL, {OURS: took(ours)}) == []
 
 
 def test_table_and_json_tell_the_same() -> None:

@@ -85,6 +85,16 @@ def test_settings(settings: str, summary: str, hint: str) -> None:
         ("v: {type: vualt}", "3: providers.v.type: there is no provider of this type", "did you mean 'vault'?"),
         ("v: {type: [vault]}", "3: providers.v.type: there is no provider of this type", ""),
         ("v:\n    type: vault\n    urll: x", "5: providers.v.urll: unknown key", "did you mean 'url'?"),
+        (
+            "a:\n    type: aws\n    chain:\n      externalid: x",
+            "6: providers.a.chain.externalid: unknown key",
+            "'external_id'?",
+        ),
+        (
+            "a:\n    type: aws\n    profiles: {p: {durations: 1}}",
+            "5: providers.a.profiles.p.durations: unknown key",
+            "'duration'?",
+        ),
         ("v:\n    type: vault\n    url: 1", "5: providers.v.url: must be text, not a whole number", "quotes"),
         ("v:\n    type: vault\n    url: [x]", "5: providers.v.url: must be text, not a list", ""),
         (

@@ -165,3 +165,25 @@ def test_bitbucket_without_a_token() -> None:
     env = {"BITBUCKET_BUILD_NUMBER": "5"}
     assert "audiences:\n        - https://vault.example.com" in failure(BitbucketIdentity, env).change
     assert "oidc: true" in failure(BitbucketIdentity, env, "").change
+
+
+def test_a_job_with_a_token_per_service_gets_the_one_with_the_audience(tmp_path: Path) -> None:
+    file = tmp_path / "aws"
+    file.write_text(token_text(good_claims("sts.amazonaws.com")))
+    env = {
+        "KEYLEASE_ID_TOKEN": token_text(good_claims("plain")),
+        "KEYLEASE_ID_TOKEN_VAULT": token_text(good_claims("https://vault.example.com")),
+        "KEYLEASE_ID_TOKEN_AWS_FILE": str(file),
+    }
+    for audience, source in {
+        "sts.amazonaws.com": "KEYLEASE_ID_TOKEN_AWS_FILE",
+        "https://vault.example.com": "KEYLEASE_ID_TOKEN_VAULT",
+        "plain": "KEYLEASE_ID_TOKEN",
+    }.items():
+        token = get(ExplicitIdentity, env, audience)
+        assert (token.source, token.audience) == (source, audience)
+    assert "KEYLEASE_ID_TOKEN" in failure(ExplicitIdentity, env, "other").summary
+    del env["KEYLEASE_ID_TOKEN"]
+    assert ExplicitIdentity(Recorder(env).context).detect()
+    error = failure(ExplicitIdentity, env, "other")
+    assert "KEYLEASE_ID_TOKEN_AWS_FILE, KEYLEASE_ID_TOKEN_VAULT" in error.change

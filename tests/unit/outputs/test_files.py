@@ -2,16 +2,19 @@
 
 # long file: one job with a workspace and a temporary directory, every place a file can go to.
 
+import errno
 import os
 import stat
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keylease.errors import UsageError
 from keylease.model import Export
+from keylease.outputs import files as files_module
 from keylease.outputs.files import (
     HostPaths,
     Places,
@@ -425,4 +428,43 @@ def test_a_rewritten_file_is_private_and_deleted_in_the_end(job: Job) -> None:
     assert kept.inode == os.stat(first.path).st_ino
     assert job.remembered[-2:] != [], "a crash in between leaves nothing that the post step does not know"
     assert job.files.discard() == []
+    assert everything(job.temp) == set()
+
+
+def test_a_file_deleted_meanwhile_is_not_written_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = job.files.write("token", b"old")
+    begun, discarded = threading.Event(), threading.Event()
+    opened = files_module._opened
+
+    def late(*arguments: Any) -> Any:
+        begun.set()
+        discarded.wait(0.3)  # a discard that does not wait for us is through by then
+        return opened(*arguments)
+
+    monkeypatch.setattr(files_module, "_opened", late)
+    renewal = threading.Thread(target=job.files.rewrite, args=(first.host_path, b"new"))
+    renewal.start()
+    assert begun.wait(5)
+    assert job.files.discard() == []
+    discarded.set()
+    renewal.join(5)
+    assert everything(job.temp) == set()
+    job.files.rewrite(first.host_path, b"newer")
+    assert everything(job.temp) == set()
+
+
+def test_a_rewrite_that_fails_leaves_the_file_and_what_is_known_of_it(job: Job) -> None:
+    first = job.files.write("token", b"old")
+    real = job.files.remember
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job.files.remember = full
+    with pytest.raises(UsageError, match="No space left"):
+        job.files.rewrite(first.host_path, b"new")
+    job.files.remember = real
+    assert Path(first.path).read_bytes() == b"old"
+    job.files.rewrite(first.host_path, b"newer")
+    assert job.files.discard() == [], "no file is told of as another one's"
     assert everything(job.temp) == set()

@@ -12,7 +12,7 @@ from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.model import Renewal
 from keylease.pipelines import renew
-from keylease.pipelines.renew import Renewer
+from keylease.pipelines.renew import NothingNewerError, Renewer
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +94,41 @@ def test_the_deadline_goes_on_where_the_run_is_to_end_by_it(restart: bool) -> No
         time.sleep(0.8)
     assert calls
     assert (context.deadline.remaining > 4.5) is restart
+
+
+def test_a_token_that_is_replaced_late_is_waited_for_in_silence(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kubelet replaces a projected token after four fifths of its life."""
+    lease, calls = renewal(1.2, NothingNewerError("file: no newer token"), 60.0)
+    with caplog.at_level(logging.WARNING, "keylease"), Renewer([lease], context):
+        time.sleep(1.2)
+    assert len(calls) == 2
+    assert caplog.records == []
+    assert lease.expires_at > time.time() + 50
+
+
+def test_a_token_that_is_never_replaced_is_told_once_and_given_up(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    lease, calls = renewal(1.2, NothingNewerError("VARIABLE holds no newer token"))
+    with caplog.at_level(logging.WARNING, "keylease"), Renewer([lease], context):
+        time.sleep(1.6)
+    assert 2 <= len(calls) <= 6
+    (record,) = caplog.records
+    assert record.getMessage() == "database/creds/x ends in 0 s: VARIABLE holds no newer token"
+    count = len(calls)
+    time.sleep(0.2)
+    assert len(calls) == count
+
+
+def test_a_defect_in_one_renewal_shows_no_value_and_stops_no_other(
+    context: Context, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken, _ = renewal(0.2, ValueError("holds a value"))
+    good, times = renewal(0.6, 0.6)
+    with caplog.at_level(logging.WARNING, "keylease"), Renewer([broken, good], context):
+        time.sleep(1.0)
+    assert times
+    assert "a defect of ours: ValueError" in caplog.text
+    assert "holds a value" not in caplog.text + capfd.readouterr().err

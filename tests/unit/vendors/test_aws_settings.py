@@ -170,6 +170,7 @@ def test_the_trust_binds_subject_and_repository_id() -> None:
             f"{host}:aud": "sts.amazonaws.com",
             f"{host}:sub": "repo:acme/trainer:ref:refs/heads/main",
             f"{host}:repository_id": "817264",
+            f"{host}:ref": "refs/heads/main",
         }
     }
     assert "--role-name ci " in trust.text

@@ -126,6 +126,7 @@ def test_two_jobs_get_credentials_of_two_names() -> None:
 
 @pytest.mark.parametrize("sub", ["x\nEOF\nrm -rf ~", "$(id)'`\"", "a\u2028b"])
 def test_a_hostile_subject_stays_text(sub: str) -> None:
+    sub = f"repo:acme/trainer:{sub}"
     text = trust_for(claims(sub=sub), done()).text
     assert text.isascii()
     assert text.splitlines().count("EOF") == 1

@@ -68,6 +68,7 @@ def test_a_host_of_accounts(host: str) -> None:
         ("host", {"host": f"{HOST}/?o=123"}),
         ("client_id", {"client_id": ""}),
         ("client_id", {"client_id": "a b"}),
+        ("client_id", {"client_id": "5581763342009999"}),
         ("account_id", {"account_id": "../x"}),
         ("account_id", {"level": "account"}),
         ("service_principal_id", {"service_principal_id": "1; rm -rf /"}),

@@ -8,6 +8,8 @@ from keylease.errors import UsageError
 from keylease.exchange.gcp import GcpExchanger
 from tests.fakes.gcp_sts import ACCOUNT, AUDIENCE, DELEGATE, PROVIDER
 
+SUBJECT = {"access_token_subject": "somebody@acme.example", "service_account": ACCOUNT}
+
 
 def complete(env: dict[str, str] | None = None, **given: Any) -> Any:
     return GcpExchanger.complete(GcpExchanger.Settings(workload_identity_provider=PROVIDER, **given), env or {})
@@ -41,6 +43,14 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
         complete(universe_domain="apis-example.goog")
 
 
+def test_a_universe_must_be_allowed_also_where_both_addresses_are_google_s() -> None:
+    # It goes into the credentials file, of which Google's libraries make the addresses that get the access token.
+    own: dict[str, Any] = {"sts_url": "https://sts.googleapis.com", "iam_url": "https://iamcredentials.googleapis.com"}
+    assert complete(**own).universe_domain == "googleapis.com"
+    with pytest.raises(UsageError, match="`universe_domain` is not one of Google Cloud's own hosts"):
+        complete(**own, universe_domain="evil.example")
+
+
 @pytest.mark.parametrize(
     ("given", "key"),
     [
@@ -54,6 +64,16 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
         ({"delegates": [DELEGATE]}, "delegates"),
         ({"service_account": ACCOUNT, "delegates": [DELEGATE], "credentials_file": True}, "credentials_file"),
         ({"id_token_audience": "https://run.example"}, "id_token_audience"),
+        ({"access_token_subject": "somebody@acme.example"}, "access_token_subject"),
+        ({"access_token_subject": "somebody", "service_account": ACCOUNT}, "access_token_subject"),
+        ({**SUBJECT, "lifetime": "2h"}, "access_token_subject"),
+        ({**SUBJECT, "access_token": False}, "access_token_subject"),
+        ({**SUBJECT, "service_account": "1" * 20}, "access_token_subject"),
+        ({"oauth_url": "https://evil.example"}, "oauth_url"),
+        ({"secret_manager_url": "https://evil.example"}, "secret_manager_url"),
+        ({"quota_project": "$(id)"}, "quota_project"),
+        ({"request_reason": "a\nb"}, "request_reason"),
+        ({"request_reason": "\u00e9"}, "request_reason"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["a b"]}, "scopes"),
         ({"lifetime": "13h"}, "lifetime"),
@@ -63,7 +83,12 @@ def test_another_universe_must_be_allowed_by_the_job() -> None:
         ({"audience": "a\nb"}, "audience"),
         ({"sts_url": "https://evil.example"}, "sts_url"),
         ({"iam_url": "http://iamcredentials.googleapis.com"}, "iam_url"),
+        ({"sts_url": "https://firebasestorage.googleapis.com/v0/b/evil.appspot.com/o"}, "sts_url"),
+        ({"sts_url": "https://iamcredentials.googleapis.com"}, "sts_url"),
+        ({"secret_manager_url": "https://evil.storage.googleapis.com"}, "secret_manager_url"),
+        ({"iam_url": "https://evil.storage.googleapis.com"}, "iam_url"),
         ({"universe_domain": "evil.example"}, "universe_domain"),
+        ({"universe_domain": "storage.googleapis.com"}, "universe_domain"),
         ({"universe_domain": "evil.example/x"}, "universe_domain"),
         ({"timeout": "never"}, "timeout"),
     ],

@@ -39,7 +39,16 @@ def test_the_environment_comes_last() -> None:
 
 @pytest.mark.parametrize(
     "resource",
-    ["acme/model", "datasets/acme/corpus", "spaces/acme/demo", "kernels/acme/k", "acme-bot", "A1/b.c_d-e", "_a/_b"],
+    [
+        "acme/model",
+        "datasets/acme/corpus",
+        "spaces/acme/demo",
+        "kernels/acme/k",
+        "buckets/acme/runs",
+        "acme-bot",
+        "A1/b.c_d-e",
+        "_a/_b",
+    ],
 )
 def test_what_the_hub_takes(resource: str) -> None:
     assert done(resource=resource).resource == resource
@@ -72,6 +81,7 @@ def test_what_it_does_not(resource: str) -> None:
     [
         ("endpoint", {"endpoint": "https://hf-mirror.example"}),
         ("endpoint", {"endpoint": "https://nothuggingface.co"}),
+        ("endpoint", {"endpoint": "https://huggingface.co/evil/repo/resolve/main"}),
         ("endpoint", {"endpoint": "http://huggingface.co"}),
         ("audience", {"audience": "a" * 301}),
         ("timeout", {"timeout": 0}),
