@@ -31,6 +31,10 @@ class ConjurManagerHarness(ManagerHarness):
         "%2F",
     )
 
+    list_pattern = "/resources/*"
+    page = 100
+    unlisted = "list resources"
+
     def __init__(self, conjur: ConjurHarness) -> None:
         self.conjur = conjur
         self.server = conjur.server
@@ -56,6 +60,12 @@ class ConjurManagerHarness(ManagerHarness):
 
     def reads(self) -> int:
         return sum(count for path, count in self.proxy.counts.items() if path.startswith("/secrets"))
+
+    def pattern(self, text: str) -> Read:
+        return read_of(f"prod/{text}")
+
+    def close_lists(self) -> None:
+        self.server.listing = False
 
 
 def make(request: pytest.FixtureRequest) -> ConjurManagerHarness:

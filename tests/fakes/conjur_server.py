@@ -16,7 +16,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -36,6 +36,7 @@ class ConjurServer(LoopbackServer):
     host is then ``host/ci/`` and its value. member: whether the host may authenticate. ttl: seconds of a token.
     variables: id → versions (values in their order). privileges: id → what the host may: ``read``, ``execute``.
     log: CONJ codes that the server's own log has. encoding: whether the header for base64 arrives.
+    listing: whether the host may list resources at all. list_max: of an answer. listed: called after each list.
     """
 
     def __init__(self, verifier: Verifier, annotations: Mapping[str, str], *, tls: Any = None) -> None:
@@ -51,6 +52,9 @@ class ConjurServer(LoopbackServer):
         self.privileges: dict[str, set[str]] = {}
         self.log: list[str] = []
         self.problems: list[str] = []
+        self.listing = True
+        self.list_max = 500
+        self.listed: Callable[[ConjurServer], None] = lambda _: None
         self._key = b"the signing key of this fake"
 
     def put(self, name: str, value: str | bytes, privileges: tuple[str, ...] = ("read", "execute")) -> None:
@@ -107,6 +111,8 @@ class ConjurServer(LoopbackServer):
                 return 401, "", b"", {}
             shown = {"client_ip": "127.0.0.1", "user_agent": "x", "account": ACCOUNT, "username": role}
             return _json(200, {**shown, "token_issued_at": "2026-01-01T00:00:00+00:00"})
+        if parts[0] == "resources" and len(parts) == 2:
+            return self._resources(request, unquote(parts[1]))
         if parts[0] == "secrets" and request.method == "GET":
             if self._caller(request) is None:
                 return 401, "", b"", {}
@@ -162,6 +168,29 @@ class ConjurServer(LoopbackServer):
         return status, "", b"", {}
 
     # Variables.
+
+    def _resources(self, request: Received, account: str) -> "tuple[int, str, bytes, dict[str, str]]":
+        """resources_controller.rb: those that the role has any privilege on, by id; an account of others has none."""
+        if self._caller(request) is None:
+            return 401, "", b"", {}
+        if not self.listing:
+            return self._no(403, "CONJ00006E")
+        query = {name: values[0] for name, values in request.query.items()}
+        limit, offset = int(query.get("limit", "10" if "offset" in query else "10000")), int(query.get("offset", "0"))
+        if limit > self.list_max:
+            message = f"'Limit' parameter must not exceed {self.list_max}"
+            return _json(422, {"error": {"code": "unprocessable_entity", "message": message}})
+        seen = sorted(name for name, allowed in self.privileges.items() if allowed and account == ACCOUNT)
+        shown = seen[offset : offset + limit]
+        self.listed(self)
+        made = {"created_at": "2026-01-01T00:00:00.000+00:00", "owner": f"{ACCOUNT}:policy:root", "policy": "p"}
+        return _json(
+            200,
+            [
+                {**made, "id": f"{ACCOUNT}:variable:{name}", "permissions": [], "annotations": [], "secrets": []}
+                for name in shown
+            ],
+        )
 
     def _show(self, request: Received, account: str, name: str) -> "tuple[int, str, bytes, dict[str, str]]":
         versions, allowed = self.variables.get(name, []), self.privileges.get(name, set())

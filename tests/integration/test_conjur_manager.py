@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UnreachableError, UsageError
-from keylease.managers.conjur import ConjurManager
+from keylease.managers.conjur import PAGE, ConjurManager
 from keylease.model import Document
 from tests.conftest import RunKeylease
 from tests.contract.harness_conjur import AUDIENCE
 from tests.contract.manager_conjur import ConjurManagerHarness, make, read_of
-from tests.fakes.conjur_server import ACCOUNT
+from tests.fakes.conjur_server import ACCOUNT, ConjurServer
 from tests.fakes.misbehaving import reply
 from tests.integration.test_conjur_exchange import exported, script
 from tests.leaks import Seeded
@@ -278,3 +278,76 @@ def test_whoami_prints_the_policy_with_what_is_read(
     assert '"authn-jwt/github/repository_id": "817264"' in done.stdout
     assert done.stdout.count('resource: !variable "prod/db/password"') == 1
     assert 'resource: !variable "prod/api"' in done.stdout
+
+
+# Patterns.
+
+
+def find(conjur: ConjurManagerHarness, text: str = "*") -> list[str]:
+    return conjur.manager().find(conjur.pattern(text), "prod", "", deep=False)
+
+
+def test_a_list_of_many_has_each_once(conjur: ConjurManagerHarness) -> None:
+    names = [f"prod/n{n:03}" for n in range(PAGE * 2 - 1)]  # two full pages, which share one
+    for name in names:
+        conjur.server.put(name, "x")
+    assert find(conjur) == names
+    assert conjur.server.problems == []
+
+
+def test_what_the_host_may_not_see_is_left_out(conjur: ConjurManagerHarness) -> None:
+    conjur.server.put("prod/mine", "x")
+    conjur.server.put("prod/others", "x", ())
+    assert find(conjur) == ["prod/mine"]
+
+
+def test_a_list_that_changes_while_it_is_read_is_read_again(conjur: ConjurManagerHarness) -> None:
+    for n in range(PAGE + 5):
+        conjur.server.put(f"prod/n{n:03}", "x")
+
+    def once(server: ConjurServer) -> None:
+        server.listed = lambda _: None
+        del server.privileges["prod/n000"]  # all that follow move up by one
+
+    conjur.server.listed = once
+    assert find(conjur) == [f"prod/n{n:03}" for n in range(1, PAGE + 5)]
+
+    def always(server: ConjurServer) -> None:
+        del server.privileges[min(server.privileges)]
+
+    for n in range(PAGE + 90):
+        conjur.server.put(f"prod/n{n:03}", "x")
+    conjur.server.listed = always
+    with pytest.raises(UnreachableError, match="changes while it is read"):
+        find(conjur)
+
+
+def test_a_server_that_gives_out_fewer_says_so(conjur: ConjurManagerHarness) -> None:
+    conjur.server.list_max = 50
+    with pytest.raises(RefusedError, match="must not exceed 50") as caught:
+        find(conjur)
+    assert "api_resource_list_limit_max" in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"id": "acme:host:x"}],
+        [{"id": "other:variable:x"}],
+        [{}],
+        [1],
+        {"id": "x"},
+        [{"id": f"acme:variable:{n}"} for n in range(PAGE + 1)],
+    ],
+)
+def test_a_list_of_something_else_is_none(conjur: ConjurManagerHarness, body: object) -> None:
+    conjur.proxy.fail("/resources/*", reply(body=json.dumps(body).encode()))
+    with pytest.raises(UnreachableError):
+        find(conjur)
+
+
+def test_a_list_that_goes_on_for_ever_ends(conjur: ConjurManagerHarness) -> None:
+    page = json.dumps([{"id": "acme:variable:same"}] * PAGE).encode()
+    conjur.proxy.always("/resources/*", reply(body=page))
+    with pytest.raises(UsageError, match="more than 10000"):
+        find(conjur)

@@ -6,20 +6,24 @@ https://github.com/cyberark/conjur
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, UsageError
-from keylease.managers.base import Manager, check_common
+from keylease.errors import KeyleaseError, UnreachableError, UsageError
+from keylease.managers.base import MOST_FOUND, Manager, check_common
 from keylease.model import Document, Lease, Read
 from keylease.vendors.answers import Answer, server_trouble
-from keylease.vendors.conjur_errors import garbage, refused_read
+from keylease.vendors.conjur_errors import garbage, refused_list, refused_read
 from keylease.vendors.conjur_session import ConjurSession
 from keylease.vendors.conjur_settings import VENDOR
 
 MAX_QUERY = 4000
 """Characters. Servers and proxies take lines of 8 KiB and more; what is longer is asked for in several requests."""
+
+PAGE = 100
+"""Variables of a list's answer. A server may be set to give no more than so many (api_resource_list_limit_max: 500)."""
 
 _EXAMPLE = "conjur://policy/path/variable"
 
@@ -91,6 +95,65 @@ class ConjurManager(Manager):
         answer = self._batch([read])
         # 406: the bytes are no text, and a proxy keeps our wish for base64 from the server.
         return self._single(read) if answer.status == 406 else self._document(read, answer)
+
+    def find(self, read: Read, parent: str, prefix: str, *, deep: bool) -> list[str]:
+        """See the base class. The variables that the host may see: what it may not is left out, without a word.
+
+        Their text search is none for beginnings, so all are gone through. spec/resources.yml; the order, by id:
+        app/models/resource.rb.
+        """
+        del parent, prefix, deep
+        for _ in range(3):
+            found = self._listed(read)
+            if found is not None:
+                return found
+        raise UnreachableError(
+            f"{VENDOR}: {read}: the list of variables changes while it is read",
+            cause="a policy is being loaded",
+            change="run it again when that has ended",
+            docs="unreachable",
+        )
+
+    def _listed(self, read: Read) -> list[str] | None:
+        """All of the list; None if it changed meanwhile. Each page begins with the last one's end, to tell."""
+        found: list[str] = []
+        while True:
+            page = self._page(read, max(0, len(found) - 1))
+            if found and page[:1] != found[-1:]:
+                return None
+            found += page[1:] if found else page
+            if len(found) > MOST_FOUND:
+                raise UsageError(
+                    f"{VENDOR}: {read}: there are more than {MOST_FOUND} variables to choose from",
+                    change="let the host see fewer, or name each variable",
+                    docs="sync-pattern",
+                )
+            if len(page) < PAGE:
+                return found
+
+    def _page(self, read: Read, offset: int) -> list[str]:
+        account = self._session.connection.account
+        path, query = f"resources/{quote(account, safe='')}", f"kind=variable&limit={PAGE}&offset={offset}"
+        response = self._session.get(path, query)
+        answer = Answer.of(response, "x-request-id")
+        if response.status_code == 200:
+            try:
+                items = json.loads(response.content)
+            except (ValueError, RecursionError):
+                items = None
+            ids = (
+                [item.get("id") if isinstance(item, dict) else None for item in items]
+                if type(items) is list
+                else [None]
+            )
+            start = f"{account}:variable:"
+            if len(ids) > PAGE or not all(isinstance(each, str) and each.startswith(start) for each in ids):
+                raise garbage(answer, str(read))
+            return [str(each)[len(start) :] for each in ids]
+        trouble = server_trouble(VENDOR, f"listing {read}", answer)
+        if trouble:
+            raise trouble
+        raise refused_list(answer, read, self._session)
 
     def _id(self, read: Read) -> str:
         return quote(f"{self._session.connection.account}:variable:{read.path}", safe="")

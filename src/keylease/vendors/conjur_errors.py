@@ -57,6 +57,28 @@ def refused_read(answer: Answer, read: Read, session: ConjurSession, *, alone: b
     )
 
 
+def refused_list(answer: Answer, read: Read, session: ConjurSession) -> KeyleaseError:
+    """The error for a list that was not given. What the host may not see is no reason: that is left out of the list."""
+    said = answer.text("error", "message")
+    role = session.token.role
+    cause, change = f"Conjur does not let {role} list resources", "name each variable in the pattern's place"
+    if answer.status == 401:
+        cause = "the access token is not accepted any more: it lives for minutes, or the signing key was changed"
+        change = "run the job again"
+    elif answer.status == 422:
+        cause = "the server is set to give out fewer at once (api_resource_list_limit_max)"
+        change += "; or set it to 100 at the least"
+    elif not answer.is_json and answer.status == 404:
+        return garbage(answer, str(read))
+    return RefusedError(
+        f"{VENDOR}: {read}: {said or f'HTTP {answer.status}'}",
+        cause=cause,
+        change=change,
+        docs="sync-listing",
+        detail=answer.detail,
+    )
+
+
 def garbage(answer: Answer, label: str) -> UnreachableError:
     """The error for an answer that is none of Conjur's, or does not hold what was asked for."""
     return UnreachableError(
