@@ -228,7 +228,7 @@ class SyncRun:
         documents = self._lease.documents(reads)
         values: dict[str, list[Named]] = {sync.name: [] for sync in self._plan.syncs}
         for (sync, source), result in zip(pairs, expanded, strict=True):
-            listed = result if isinstance(result, list) else []
+            listed, told = result if isinstance(result, list) else [], set[int]()
             if is_pattern(source.read.path):
                 # Deleted, and still listed (as Vault does), or since then: it is not there. All of them: that is odd.
                 there = [read for read in listed if not isinstance(documents[read], NotFoundError)]
@@ -241,7 +241,9 @@ class SyncRun:
                     values[sync.name] += self._named(source, read, document)
                 except KeyleaseError as error:
                     broken[sync.name].add(source.text)
-                    found.failures.append(_of(error, source.origin))
+                    if id(error) not in told:  # one request for many fails once
+                        found.failures.append(_of(error, source.origin))
+                    told.add(id(error))
         return values, broken
 
     def _expand(self, source: Source) -> list[Read]:
@@ -400,8 +402,15 @@ class SyncRun:
 
 
 def _of(error: KeyleaseError, origin: Origin) -> KeyleaseError:
-    error.summary = f"{origin}: {error.summary}"
-    return error
+    """The same error, told where in the configuration it comes from. One error can be that of several places."""
+    return type(error)(
+        f"{origin}: {error.summary}",
+        cause=error.cause,
+        change=error.change,
+        claims=error.claims,
+        docs=error.docs.rpartition("#")[2],
+        detail=error.detail,
+    )
 
 
 def _empty(read: Read) -> KeyleaseError:

@@ -208,7 +208,7 @@ def test_a_secret_that_is_named_and_missing_is_a_problem() -> None:
     here.apply(sync(source("mem://kv/a"), source("mem://kv/a", ("k",), prefix="P_")))
     here.store.data.clear()
     planned = here.apply(sync(source("mem://kv/a"), source("mem://kv/a", ("k",), prefix="P_")))
-    assert len(planned.problems) == 2
+    assert [error.summary for error in planned.problems] == ["k.yml:3: sync[0].from: mem://kv/a: nothing"] * 2
     assert here.held() == {"K": "1", "P_K": "1"}
 
 
@@ -217,6 +217,19 @@ def test_two_versions_of_a_secret_want_one_name() -> None:
     first, second = source("mem://kv/a", ("k",), version="1"), source("mem://kv/a", ("k",), version="2")
     here.store.read = lambda read: Document(str(read), {"k": dict(read.options)["version"]}, version="x")  # type: ignore[method-assign]
     assert actions(here.plan(sync(first, second))) == {"K": ("blocked", "none")}
+
+
+def test_one_refusal_for_many_is_told_once_and_whole() -> None:
+    here = world(kv__a={"k": "1"}, kv__b={"k": "2"}, kw__c={"k": "3"})
+    here.store.group_fault = RefusedError(
+        "no", cause="why", change="do this", docs="sync-listing", detail={"status": 403}
+    )
+    planned = here.plan(sync(source("mem://kv/*"), source("mem://kw/*")))
+    assert [str(error.summary) for error in planned.problems] == ["k.yml:3: sync[0].from: no"] * 2
+    error = planned.problems[0]
+    assert isinstance(error, RefusedError)
+    assert (error.cause, error.change, error.detail) == ("why", "do this", {"status": 403})
+    assert error.docs.endswith("#sync-listing")
 
 
 # Destinations.
