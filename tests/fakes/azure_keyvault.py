@@ -178,7 +178,9 @@ class AzureKeyVault(LoopbackServer):
         items: list[dict[str, Any]] = []
         for name in names:
             bundle = next(reversed(self._secrets[name].values()))
-            shown = {key: bundle[key] for key in ("attributes", "contentType", "tags", "managed") if key in bundle}
+            shown: dict[str, Any] = {
+                key: bundle[key] for key in ("attributes", "contentType", "tags", "managed") if key in bundle
+            }
             items.append({"id": bundle["id"].rpartition("/")[0], **shown})
         # With the port, as Key Vault has it.
         more = (
