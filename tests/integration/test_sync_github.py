@@ -126,6 +126,26 @@ class Chaos:
         self.github.shuffle = None
 
 
+class Stop(BaseException):  # as a signal or kill -9 ends a run: nothing catches it
+    """The run ends here."""
+
+
+def mortal(target: GitHubTarget, chance: random.Random) -> GitHubTarget:
+    """A target in whose run everything ends, now and then, before or after a write."""
+    for name in ("_put_variable", "put", "delete"):
+        write = getattr(target, name)
+
+        def ending(*given: Any, write: Callable[..., None] = write, **more: Any) -> None:
+            if chance.random() < 0.04:
+                raise Stop
+            write(*given, **more)
+            if chance.random() < 0.04:
+                raise Stop
+
+        setattr(target, name, ending)
+    return target
+
+
 NAMES = [(kind, f"N{n}") for kind in ("secret", "variable", "dependabot") for n in range(4)]
 
 
@@ -147,8 +167,8 @@ def test_whatever_goes_wrong_the_next_run_mends(github: GitHubRest, group: int) 
             values = {pair: chance.choice("abc") * 9 for pair in chance.sample(names, chance.randrange(len(names)))}
             for attempt in range(chance.randrange(3)):
                 owned = {pair for pair in values if github.value(place, *pair) is not None}
-                with Chaos(github, seed * 100 + attempt), contextlib.suppress(KeyleaseError):
-                    run(target_of(github, token=token), path, values)
+                with Chaos(github, seed * 100 + attempt) as chaos, contextlib.suppress(KeyleaseError, Stop):
+                    run(mortal(target_of(github, token=token), chaos.chance), path, values)
                 # Nothing that stays wanted is ever missing in between.
                 assert all(github.value(place, *pair) is not None for pair in owned)
             first = run(target_of(github, token=token), path, values)

@@ -273,6 +273,19 @@ def test_a_write_that_may_have_been_done_is_never_called_refused(github: GitHubR
     assert github.value("acme/trainer", kind, "NAME") == b"value"
 
 
+def test_a_404_to_a_delete_is_not_taken_for_done(github: GitHubRest) -> None:
+    github.put("acme/trainer", "secret", "NAME", "value")
+    target = target_of(github)
+    place = place_of(target, repository="acme/trainer")
+    hidden = reply(404, json={"message": "Not Found"})
+    github.before = lambda request: hidden if request.method == "DELETE" else None
+    with pytest.raises(RefusedError, match="still there"):
+        target.delete(place, Slot("secret", "NAME"))
+    github.before = lambda _: hidden  # the repository is no longer to be seen at all
+    with pytest.raises(NotFoundError):
+        target.delete(place, Slot("secret", "NAME"))
+
+
 def test_the_fake_knows_what_github_describes() -> None:
     with GitHubRest() as server:
         server.add_repository("acme/trainer")

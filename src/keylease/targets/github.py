@@ -22,7 +22,7 @@ from keylease.vendors import github_settings as settings_of
 from keylease.vendors.github_api import Api, Wire, uncertain
 from keylease.vendors.github_auth import AppCredentials, Credentials, TokenCredentials
 from keylease.vendors.github_cache import Cache
-from keylease.vendors.github_errors import error_of, garbage, permission
+from keylease.vendors.github_errors import garbage, permission
 from keylease.vendors.github_pace import pace_of
 from keylease.vendors.github_select import selected
 from keylease.vendors.github_settings import KINDS, GitHubSettings, GitHubTo, address_of
@@ -278,14 +278,11 @@ class GitHubTarget(Target):
         at, api = settings_of.parse(place.address), self._api(settings_of.parse(place.address).owner)
         path, needs = f"{path_of(at, slot.kind)}/{slot.name}", needs_of(at.level, slot.kind, "write")
         doing = f"{place.address}: deleting {slot}"
-        if api.write("DELETE", path, None, doing, needs, also=404) == 404:
-            # Gone already, or GitHub won't say that this credential may not delete it: then it can still be seen.
-            reply = api.send("GET", path)
-            if reply.status not in (200, 404):
-                raise error_of(reply, doing, needs)
-            if reply.status == 200:
-                refused = f"GitHub: {doing}: HTTP 404, and it is still there"
-                raise RefusedError(refused, change=f"grant the credential `{needs}`", docs="github-permission")
+        # 404: gone already; or GitHub won't say that this credential may not delete it, or no longer sees the place.
+        doubtful = api.write("DELETE", path, None, doing, needs, also=404) == 404
+        if doubtful and any(item["name"] == slot.name for item in self._items(at, place.address, slot.kind)):
+            refused = f"GitHub: {doing}: HTTP 404, and it is still there"
+            raise RefusedError(refused, change=f"grant the credential `{needs}`", docs="github-permission")
 
     def record(self, place: Place, sync: str, texts: Mapping[int, str], there: Mapping[int, str]) -> None:
         """See :meth:`Target.record`. An organisation's ledgers are shown to no repository."""
