@@ -91,6 +91,15 @@ def test_what_is_put_is_there(harness: TargetHarness, seeded: Seeded) -> None:
             assert not listing.ledgers
 
 
+def test_what_was_written_is_told_as_it_is_listed(harness: TargetHarness, seeded: Seeded) -> None:
+    for kind in harness.kinds:
+        target, place = harness.target(), harness.place(kind)
+        slots = [put(harness, target, place, name, seeded.new("value")) for name in ("ONE", "TWO", "THREE")]
+        told = target.written(place, [*slots[:2], target.slot(place, "GONE")])
+        remotes = harness.target().list(place).remotes
+        assert dict(told) == {slot: remotes[slot].updated_at for slot in slots[:2]}
+
+
 def test_odd_values_arrive_as_they_are(harness: TargetHarness, seeded: Seeded) -> None:
     for kind in harness.kinds:
         target, place = harness.target(), harness.place(kind)
