@@ -2,14 +2,16 @@
 
 import pytest
 
-from keylease.errors import RefusedError, UnreachableError
+from keylease.errors import RefusedError, UnreachableError, UsageError
 from keylease.model import Read
 from keylease.sync.naming import Pattern
 from tests.contract import manager_aws_sm, manager_aws_ssm, manager_azure_kv, manager_gcp_sm
 from tests.contract.manager_harness import ManagerHarness
 from tests.fakes.azure_keyvault import VAULT
 from tests.fakes.gcp_secretmanager import PROJECT
-from tests.fakes.misbehaving import Misbehaving, reply
+from tests.fakes.misbehaving import Misbehaving, Proxy, reply
+from tests.integration.vault_job import Job, read_of
+from tests.servers.trust import Trust
 
 
 def find(harness: ManagerHarness, read: Read) -> list[str]:
@@ -32,6 +34,46 @@ def azure(request: pytest.FixtureRequest) -> manager_azure_kv.KeyVaultHarness:
 @pytest.fixture
 def gcp(request: pytest.FixtureRequest) -> manager_gcp_sm.SecretManagerHarness:
     return manager_gcp_sm.make(request)
+
+
+# Vault.
+
+
+def vault_find(job: Job, path: str, **options: str) -> list[str]:
+    pattern = Pattern(path)
+    return sorted(job.manager().find(read_of(path, None, **options), pattern.parent, pattern.prefix, deep=pattern.deep))
+
+
+def test_kv_of_both_versions_and_mounts_of_several_segments(trust: Trust) -> None:
+    trust.bao.write(f"sys/mounts/{trust.kv.mount}-1", type="kv", options={"version": "1"})
+    trust.bao.write(f"sys/mounts/{trust.kv.mount}-2/nested", type="kv", options={"version": "2"})
+    trust.grant(f"{trust.kv.mount}-1/*", "read", "list")
+    trust.grant(f"{trust.kv.mount}-2/nested/*", "read", "list")
+    one, two = f"{trust.kv.mount}-1", f"{trust.kv.mount}-2/nested"
+    for name in ("a/x", "a/b/y"):
+        trust.bao.write(f"{one}/{name}", k="value")
+        trust.bao.write(f"{two}/data/{name}", {"data": {"k": "value"}})
+    job = Job(trust)
+    for mount, kv in ((one, "1"), (two, "2")):
+        assert vault_find(job, f"{mount}/a/*") == [f"{mount}/a/x"]
+        assert vault_find(job, f"{mount}/**") == [f"{mount}/a/b/y", f"{mount}/a/x"]
+        assert vault_find(job, f"{mount}/**", kv=kv, mount=mount) == [f"{mount}/a/b/y", f"{mount}/a/x"]
+
+
+def test_an_engine_that_has_nothing_to_list(trust: Trust) -> None:
+    trust.bao.write(f"sys/mounts/{trust.kv.mount}-t", type="transit")
+    trust.grant(f"{trust.kv.mount}-t/*", "read", "list")
+    with pytest.raises(UsageError, match="transit engine"):
+        vault_find(Job(trust), f"{trust.kv.mount}-t/keys/*")
+
+
+def test_folders_that_do_not_end(trust: Trust, proxy: Proxy) -> None:
+    job = Job(trust, url=proxy.url)
+    trust.kv.put("x", {"k": "v"})
+    proxy.always(f"/v1/{trust.kv.mount}/metadata*", reply(json={"data": {"keys": ["deeper/"]}}))
+    with pytest.raises(UnreachableError, match="do not end"):
+        vault_find(job, f"{trust.kv.mount}/**")
+    assert len(proxy.requests) < 200
 
 
 # Azure.

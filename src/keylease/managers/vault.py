@@ -19,6 +19,9 @@ from keylease.vendors.vault_errors import RENEW_LEASE, DataPath, refused_read, s
 from keylease.vendors.vault_session import Mount, VaultSession, granted, unwrap
 from keylease.vendors.vault_settings import seconds
 
+_DEEPEST = 100
+"""Folders in folders, after which a list is taken for one that leads nowhere."""
+
 OPTIONS = ("kv", "version", "mount", "raw", "wrap_ttl", "unwrap_env")
 """kv: ``1`` or ``2``, when the version shall not be asked for. version: of a KV v2 secret.
 mount: the mount's path when `kv` is given and it has several segments.
@@ -146,6 +149,8 @@ class VaultManager(Manager):
                 below = f"{folder}/{key}" if folder else key
                 if not key.endswith("/"):
                     found.append(f"{mount.path}/{below}")
+                elif deep and below.count("/") > _DEEPEST:
+                    raise UnreachableError(f"Vault: {read}: the folders do not end", docs="garbage")
                 elif deep:
                     folders.append(below.rstrip("/"))
             if len(found) + len(folders) > MOST_FOUND:
