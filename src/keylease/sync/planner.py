@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from keylease.sync.ledger import Keys, Ledger
+from keylease.sync.ledger import Keys, Ledger, variable_of
 from keylease.sync.model import Change, Entry, Limit, Listing, Option, Policy, Remote, Slot, Wanted
 
 Check = Callable[[Wanted], str]
@@ -111,7 +111,8 @@ def _foreign(case: Case, wanted: Wanted, same: bool, change: Callable[[str, str,
     name = wanted.slot.name
     other = case.others.get(wanted.slot)
     if other:
-        return change("blocked", "none", f"it belongs to the sync {other!a}")
+        gone = f"if that one is no more, delete its ledger there, {variable_of(other, 1)} …"
+        return change("blocked", "none", f"it belongs to the sync {other!a}; {gone}")
     unknown = sorted(set(case.ledger.unknown.values()))
     lost = f"; the ledger can't be believed: {'; '.join(unknown)}" if unknown else ""
     if not case.policy.adopts(name):

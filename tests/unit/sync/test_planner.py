@@ -148,13 +148,12 @@ def test_it_is_adopted_on_request() -> None:
 
 
 def test_what_another_sync_has_is_never_adopted() -> None:
-    others = {slot("A"): "two"}
-    assert only([want("A")], [there("A")], adopt=True, others=others) == (
-        "blocked",
-        "none",
-        "it belongs to the sync 'two'",
-    )
-    assert only([want("A")], [], others=others) == ("blocked", "none", "the sync 'two' wants this name too")
+    others = {slot("A"): "ml-old"}
+    action, effect, reason = only([want("A")], [there("A")], adopt=True, others=others)
+    assert (action, effect) == ("blocked", "none")
+    assert reason.startswith("it belongs to the sync 'ml-old'; ")
+    assert "KEYLEASE_LEDGER_ML_OLD__1" in reason, "the way out, after a sync was renamed"
+    assert only([want("A")], [], others=others) == ("blocked", "none", "the sync 'ml-old' wants this name too")
     assert only([want("A")], [there("A")], [own("A")], others=others)[0] == "unchanged", "ours it stays"
 
 
