@@ -5,11 +5,11 @@ import pytest
 from keylease.errors import RefusedError, UnreachableError, UsageError
 from keylease.model import Read
 from keylease.sync.naming import Pattern
-from tests.contract import manager_aws_sm, manager_aws_ssm, manager_azure_kv, manager_gcp_sm
+from tests.contract import manager_aws_sm, manager_aws_ssm, manager_azure_kv, manager_gcp_sm, manager_vault
 from tests.contract.manager_harness import ManagerHarness
 from tests.fakes.azure_keyvault import VAULT
 from tests.fakes.gcp_secretmanager import PROJECT
-from tests.fakes.misbehaving import Misbehaving, Proxy, reply
+from tests.fakes.misbehaving import Behaviour, Misbehaving, Proxy, reply
 from tests.integration.vault_job import Job, read_of
 from tests.servers.trust import Trust
 
@@ -187,3 +187,37 @@ def test_parameters_are_described_never_read(request: pytest.FixtureRequest) -> 
     asked = harness.proxy.requests[-1].json()
     start = f"/{harness.stores.prefix}/a/"
     assert asked["ParameterFilters"] == [{"Key": "Name", "Option": "BeginsWith", "Values": [start]}]
+
+
+# Vault.
+
+
+@pytest.fixture
+def vault(request: pytest.FixtureRequest) -> manager_vault.VaultHarness:
+    return manager_vault.make(request)
+
+
+PROXYS_404 = [
+    reply(404, body=b"<html>Not Found</html>", content_type="text/html"),
+    reply(404, body=b""),
+    reply(404, json={"message": "no Route matched with those values", "request_id": "8a1c"}),
+    reply(404, json=[]),
+]
+
+
+@pytest.mark.parametrize("answer", PROXYS_404, ids=["page", "empty", "gateway", "list"])
+def test_a_proxys_404_is_no_empty_folder_and_no_deleted_secret(
+    vault: manager_vault.VaultHarness, answer: Behaviour
+) -> None:
+    """What was believed to be gone would be pruned at every target."""
+    vault.put("team/a", {"k": "1"})
+    read = vault.put("team/sub/b", {"k": "2"})
+    pattern = vault.pattern("team/**")
+    assert len(find(vault, pattern)) == 2
+    vault.proxy.fail("*/metadata/team/sub", answer)
+    with pytest.raises(UnreachableError, match="not the server's own"):
+        find(vault, pattern)
+    vault.proxy.fail("*/data/team/sub/b", answer)
+    with pytest.raises(UnreachableError, match="not the server's own"):
+        vault.manager().read(read)
+    assert len(find(vault, pattern)) == 2

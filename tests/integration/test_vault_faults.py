@@ -278,7 +278,7 @@ def test_a_name_that_does_not_resolve(trust: Trust) -> None:
 def test_a_wrong_server_at_the_address(trust: Trust, issuer: OIDCIssuer) -> None:
     """The issuer's own address given as the Vault's: a server that knows no such path."""
     error = failure(Job(trust, url=issuer.url), KeyleaseError)
-    assert "refused the login" in error.summary
+    assert "a 404 that is not the server's own" in error.summary
     assert "url" in error.change
 
 

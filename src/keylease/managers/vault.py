@@ -160,8 +160,8 @@ class VaultManager(Manager):
     def _keys(self, read: Read, mount: Mount, folder: str) -> list[str]:
         path = "/".join(filter(None, [mount.path, "metadata" if mount.version == 2 else "", folder])) + "/"
         answer = self._client.get(_quoted(path), {"list": "true"})
-        if answer.status == 404 and not answer.said:
-            return []
+        if answer.status == 404 and answer.is_vaults and not answer.said:
+            return []  # an empty folder is `{"errors": []}`: what a proxy says must not pass for one
         if not answer.ok:
             raise refused_read(self._client, answer, path, str(read), self._session.policies, listing=True)
         keys = answer.section("data").get("keys")

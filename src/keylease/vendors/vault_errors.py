@@ -56,8 +56,9 @@ def server_trouble(client: VaultClient, answer: Answer, doing: str) -> Unreachab
             docs="garbage",
             detail=answer.detail,
         )
-    if answer.status == 404 and not answer.body:
-        # Or a load balancer without a server behind it would pass for a secret that is not there, which may be allowed.
+    if answer.status == 404 and not answer.is_vaults and not answer.body.keys() & {"data", "warnings"}:
+        # Or a load balancer without a server behind it would pass for a secret that is not there, which may be allowed,
+        # and which a sync prunes. A gateway's may be JSON too (Kong: `{"message": …, "request_id": …}`).
         return UnreachableError(
             f"Vault: {doing} was answered with a 404 that is not the server's own",
             cause=f"a proxy, a load balancer or another service answers at {url}",
