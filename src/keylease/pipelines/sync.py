@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, NotFoundError, RefusedError
+from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UsageError
 from keylease.model import Deliver, Document, Origin, Plan, Provider, Read, Wildcard
 from keylease.parallel import parallel
 from keylease.pipelines.lease import LeaseRun
@@ -299,6 +299,13 @@ class SyncRun:
                 at = by_key.setdefault(
                     (sync.name, place.address), PlacePlan(sync.name, place.address, destination.target)
                 )
+                if at.target != destination.target:
+                    # One ledger, written with one credential; and what the other target was not asked about, it would
+                    # not list: another's values would look as if they were not there.
+                    if sync.name not in unknown:
+                        found.failures.append(_two_targets(at, destination))
+                    unknown.add(sync.name)
+                    continue
                 at.places[place.kind] = place
                 at.wanted += self._wanted(place, destination, values[sync.name])
         found.places = [by_key[key] for key in sorted(by_key)]
@@ -323,13 +330,14 @@ class SyncRun:
     # What is there.
 
     def _list_all(self, found: Planned) -> None:
-        first: dict[str, PlacePlan] = {}
+        # A target lists the kinds that it was asked for: what another one lists at the same place may be less.
+        first: dict[tuple[str, str], PlacePlan] = {}
         for place in found.places:
-            first.setdefault(place.address, place)
+            first.setdefault((place.target, place.address), place)
         listed = self._each(self._listing, list(first.values()), "listing targets")
-        by_address = dict(zip(first, listed, strict=True))
+        by_place = dict(zip(first, listed, strict=True))
         for place in found.places:
-            result = by_address[place.address]
+            result = by_place[place.target, place.address]
             if isinstance(result, KeyleaseError):
                 place.error = result
                 self._permissions(found, place.target, result)
@@ -419,6 +427,15 @@ def _empty(read: Read) -> KeyleaseError:
         cause="somebody emptied it, or it was made as a folder",
         change="give it fields, delete it, or leave it out of the pattern; what came by it before is kept, not pruned",
         docs="sync-nothing",
+    )
+
+
+def _two_targets(at: PlacePlan, destination: Destination) -> KeyleaseError:
+    return UsageError(
+        f"{destination.origin}: {at.address} is reached through the target {at.target!a} in the same sync already",
+        cause=f"a sync has one ledger at a place, and so one credential there: not {destination.target!a} too",
+        change=f"say `target: {at.target}` in both, or make a sync of its own of it; until then nothing is deleted",
+        docs="sync-target",
     )
 
 

@@ -16,7 +16,7 @@ from keylease.pipelines.sync import Destination, Planned, Source, Sync, SyncPlan
 from keylease.pipelines.sync_apply import apply
 from keylease.secret import Secret
 from keylease.sync.ledger import Keys
-from keylease.sync.model import Policy, Slot
+from keylease.sync.model import Listing, Policy, Slot
 from keylease.sync.naming import Naming
 from keylease.targets.base import Place
 from tests.fakes.memory_target import MemoryTarget, Site, To
@@ -362,3 +362,54 @@ def test_what_a_lease_needs_renewed_can_be_asked_for() -> None:
     renewal = Renewal("x", 60.0, 0.0, lambda: 60.0)
     held._keep(Lease("v", "vault", {}, session=None, renewal=renewal))
     assert held.renewals == [renewal]
+
+
+# Two targets at one place.
+
+
+class Asked(Memory):
+    """As GitHub's: lists the kinds that it was asked for itself, only."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.kinds: set[str] = set()
+
+    def places(self, to: To) -> list[Place]:
+        self.kinds.add(to.kind)
+        return super().places(to)
+
+    def list(self, place: Place) -> Any:
+        found = super().list(place)
+        remotes = {slot: each for slot, each in found.remotes.items() if slot.kind in self.kinds}
+        return Listing(remotes, found.ledgers, found.limits)
+
+
+class TwoTargets(Run):
+    def _open(self) -> None:
+        site = self._target.site
+        self._keys, self.targets = KEYS, {"memory": Asked(site), "second": Asked(site)}
+
+
+def second(address: str, kind: str) -> Destination:
+    return Destination("second", To(address=address, kind=kind), None, Origin("k.yml", 5, "sync[0].to[1]"))
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one sync", "two syncs"])
+def test_two_credentials_at_one_place_overwrite_nothing_foreign(apart: bool) -> None:
+    here = world(kv__a={"k": "1"})
+    foreign = Slot("dependabot", "A_K")
+    here.target.site.put("m://a", foreign, b"not ours")
+    tos = [to("m://a"), second("m://a", "dependabot")]
+    both = [sync(source("mem://kv/*"), to=tos)]
+    if apart:
+        both = [sync(source("mem://kv/*"), to=tos[:1]), sync(source("mem://kv/*"), to=tos[1:], name="two")]
+    run = TwoTargets(both, here.store, here.target)
+    planned = run.planned()
+    apply(planned, run.targets, KEYS, here.target.context)
+    assert here.target.site.values["m://a"][foreign].value == b"not ours"
+    assert here.target.site.values["m://a"][Slot("secret", "A_K")].value == b"1"
+    if apart:
+        assert [each.action for each in planned.changes] == ["add", "blocked"]
+    else:
+        assert ["second" in error.diagnostics() for error in planned.problems] == [True]
+        assert not planned.in_line
