@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -80,7 +81,10 @@ class Named(Struct, frozen=True):
 
 
 class PlacePlan(Struct):
-    """What one sync does at one place. places: by the kind of store. error: why nothing is known of it."""
+    """What one sync does at one place. places: by the kind of store. error: why nothing is known of it.
+
+    listed_at: when its listing was begun, by the monotonic clock.
+    """
 
     sync: str
     address: str
@@ -91,6 +95,7 @@ class PlacePlan(Struct):
     ledger: Ledger | None = None
     changes: list[Change] = field(default_factory=list)
     error: KeyleaseError | None = None
+    listed_at: float = field(default_factory=time.monotonic)
 
     def fingerprint(self, keys: Keys) -> str:
         """Stands for all that the plan was made of: another value, change or ledger gives another one."""
@@ -342,7 +347,7 @@ class SyncRun:
                 place.error = result
                 self._permissions(found, place.target, result)
             else:
-                place.listing = result
+                place.listed_at, place.listing = result
 
     def _permissions(self, found: Planned, target: str, error: KeyleaseError) -> None:
         if isinstance(error, RefusedError):
@@ -350,8 +355,9 @@ class SyncRun:
             tos = [each.to for each in every if each.target == target]
             found.permissions[target] = self.targets[target].permissions(tos)
 
-    def _listing(self, place: PlacePlan) -> Listing:
-        return self.targets[place.target].list(next(iter(place.places.values())))
+    def _listing(self, place: PlacePlan) -> tuple[float, Listing]:
+        at = time.monotonic()
+        return at, self.targets[place.target].list(next(iter(place.places.values())))
 
     def _plan_one(
         self,

@@ -13,12 +13,15 @@ from msgspec.structs import replace
 
 from keylease.context import Context
 from keylease.deadline import Deadline
-from keylease.errors import DeadlineError, KeyleaseError, NotFoundError, RefusedError, UsageError
+from keylease.errors import DeadlineError, KeyleaseError, NotFoundError, OutdatedError, RefusedError, UsageError
 from keylease.parallel import parallel
 from keylease.pipelines.sync import PlacePlan, Planned, Progress
-from keylease.sync.ledger import Keys
-from keylease.sync.model import Change, Entry, Slot, Wanted
+from keylease.sync.ledger import Keys, claimed
+from keylease.sync.model import ABSENT, Change, Entry, Listing, Slot, Wanted
 from keylease.targets.base import Place, Target
+
+FRESH = 15.0
+"""Seconds that a listing is believed. A run may write for hours, and PUT replaces what somebody made since its plan."""
 
 LAST_WRITES = 5.0
 """Seconds that a run which is stopped waits for the write under way and the ledger; kept of the deadline for that."""
@@ -146,7 +149,11 @@ class _Place:
 
     def apply(self) -> None:
         """All changes of the place; what fails is noted."""
-        changes = [change for change in self._place.changes if change.effect != "none"]
+        try:
+            changes = self._still_true([change for change in self._place.changes if change.effect != "none"])
+        except KeyleaseError as error:
+            self._fail(None, error)
+            return
         writes = [change for change in changes if change.effect == "write"]
         try:
             for change in writes:
@@ -176,6 +183,34 @@ class _Place:
             self._applied.left.append((self._place, change))
             return False
         return True
+
+    def _still_true(self, changes: list[Change]) -> list[Change]:
+        """Those of `changes` whose slots are as they were planned for; the others are noted as failed.
+
+        Raises KeyleaseError: nothing is known any more, or another run has written this sync's ledger.
+        """
+        if time.monotonic() - self._place.listed_at < FRESH:
+            return changes
+        before, now = self._listing, self._target.list(self._any)
+        if now.ledgers.get(self._place.sync, {}) != self._records:
+            raise _outdated(self._place.address, f"the ledger of the sync {self._place.sync} has changed")
+        foreign = self._claims(now) - self._claims(before)
+        self._listing, kept = now, []
+        for change in changes:
+            slot = change.slot
+            if slot in foreign or now.remotes.get(slot) != before.remotes.get(slot):
+                self._fail(change, _outdated(self._place.address, f"{slot} has changed"))
+            else:
+                kept.append(change)
+        return kept
+
+    def _claims(self, listing: Listing) -> set[Slot]:
+        return {
+            slot
+            for sync, records in listing.ledgers.items()
+            if sync != self._place.sync
+            for slot in claimed(records)
+        }
 
     def _write(self, change: Change) -> bool:
         slot, before = change.slot, self._before.get(change.slot)
@@ -223,7 +258,7 @@ class _Place:
             wanted.pattern,
             self._keys.mac(self._place.address, change.slot, wanted.value),
             wanted.version,
-            remote.updated_at if remote else "",
+            remote.updated_at if remote else ABSENT if pending else "",
             pending,
         )
 
@@ -244,3 +279,12 @@ class _Place:
 
     def _done(self, change: Change) -> None:
         self._applied.done.append((self._place, change))
+
+
+def _outdated(address: str, what: str) -> KeyleaseError:
+    return OutdatedError(
+        f"sync: {address}: {what} since it was planned; it is left alone",
+        cause="somebody else, or another run of this sync, writes at the same time",
+        change="run it again: the next plan shows what is there now",
+        docs="sync-outdated",
+    )

@@ -21,6 +21,10 @@ Effect = Literal["write", "delete", "record", "forget", "none"]
 """What `apply` does about it. record: into the ledger alone. forget: out of the ledger alone."""
 
 
+ABSENT = "-"
+"""In the place of a time, of a write that was begun: there was nothing before."""
+
+
 class Slot(Struct, frozen=True, order=True):
     """Where one value lives within a place.
 
@@ -71,7 +75,7 @@ class Entry(Struct, frozen=True):
     """The ledger's record of one slot that is ours.
 
     mac: HMAC of the value (see :mod:`keylease.sync.ledger`). updated_at: `Remote.updated_at` after our write.
-    pending: a write was begun and its end is not recorded.
+    pending: a write was begun and its end is not recorded; `updated_at` is then that of before, or :data:`ABSENT`.
     """
 
     slot: Slot

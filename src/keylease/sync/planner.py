@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 
 from keylease.sync.ledger import Keys, Ledger, variable_of
-from keylease.sync.model import Change, Entry, Limit, Listing, Option, Policy, Remote, Slot, Wanted
+from keylease.sync.model import ABSENT, Change, Entry, Limit, Listing, Option, Policy, Remote, Slot, Wanted
 
 Check = Callable[[Wanted], str]
 """Why a platform would not take a value as it is; empty if it would."""
@@ -84,6 +84,9 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
         if fresh:
             return _unchanged(entry, wanted, change)
         return change("unchanged", "record", "the same value is there")
+    if entry.pending and entry.updated_at == ABSENT and remote.value is not None and _drifted(case, remote, entry):
+        # An earlier run ended before it had made it, and this is not what it would have made: somebody else did.
+        return _foreign(case, wanted, same, change)
     if entry.pending:
         return change("update", "write", "an earlier run ended in the middle of this write")
     if _drifted(case, remote, entry):

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keylease.errors import RefusedError, UnreachableError
+from keylease.errors import OutdatedError, RefusedError, UnreachableError
 from keylease.pipelines.sync import PlacePlan, Planned
-from keylease.pipelines.sync_apply import Applied, apply_place
+from keylease.pipelines.sync_apply import FRESH, Applied, apply_place
 from keylease.secret import Secret
 from keylease.sync import ledger as ledgers
 from keylease.sync.ledger import Keys
-from keylease.sync.model import Policy, Slot, Wanted
+from keylease.sync.model import Listing, Policy, Slot, Wanted
 from keylease.sync.planner import Case, plan_place
 from keylease.targets.base import Place
 from tests.fakes.memory_target import MemoryTarget, Site, Stop
@@ -167,3 +167,73 @@ def test_a_ledger_that_does_not_fit_is_split() -> None:
     run(target, {})
     assert held(target) == {}
     assert sum(map(len, target.site.variables[AT.address].values())) < 600
+
+
+def test_what_changes_between_the_plan_and_its_turn_is_left_alone() -> None:
+    """A run writes for hours at GitHub's pace: what it planned at its start may be long past."""
+    target = MemoryTarget(Site())
+    run(target, {"CHANGED": "1", "PRUNED": "1", "RETIRED": "1", "SAME": "1"})
+    [place] = planned(target, {"MADE": "1", "CHANGED": "2", "SAME": "2", "NEW": "1", "CLAIMED": "1"}).places
+    run(target, {"CLAIMED": "theirs"}, sync="two", keys=OTHER_KEYS)
+    target.site.values[AT.address].pop(Slot("secret", "CLAIMED"))  # noted in its ledger, and not yet written
+    for name in ("MADE", "CHANGED", "RETIRED"):
+        target.site.put(AT.address, Slot("secret", name), b"theirs")
+    place.listed_at -= FRESH
+    applied = Applied()
+    apply_place(place, target, KEYS, applied)
+    assert held(target) == {"MADE": "theirs", "CHANGED": "theirs", "RETIRED": "theirs", "SAME": "2", "NEW": "1"}
+    failed = {each.change.slot.name for each in applied.failed if each.change}
+    assert failed == {"MADE", "CHANGED", "RETIRED", "CLAIMED"}
+    assert all(isinstance(each.error, OutdatedError) for each in applied.failed)
+
+
+def test_a_ledger_that_another_run_has_written_is_not_written_over() -> None:
+    target = MemoryTarget(Site())
+    run(target, {"A": "1"})
+    [place] = planned(target, {"A": "2"}).places
+    run(target, {"A": "1", "B": "1"})
+    before = dict(target.site.variables[AT.address])
+    place.listed_at -= FRESH
+    applied = Applied()
+    apply_place(place, target, KEYS, applied)
+    assert [type(each.error) for each in applied.failed] == [OutdatedError]
+    assert held(target) == {"A": "1", "B": "1"}
+    assert target.site.variables[AT.address] == before
+
+
+def test_a_place_that_can_not_be_listed_again_is_not_written_to() -> None:
+    target = MemoryTarget(Site())
+    [place] = planned(target, {"A": "1"}).places
+    place.listed_at -= FRESH
+
+    def cut(_: Place) -> Listing:
+        raise UnreachableError("cut")
+
+    target.list = cut  # type: ignore[method-assign]
+    applied = Applied()
+    apply_place(place, target, KEYS, applied)
+    assert [str(each.error) for each in applied.failed] == ["cut"]
+    assert target.site.writes == []
+
+
+def test_what_somebody_made_after_a_run_that_ended_before_its_write_is_theirs() -> None:
+    """Where values can be read: it is not what the run would have made."""
+    target = MemoryTarget(Site(), readable=True)
+
+    def end(what: str) -> None:
+        if what.startswith("put"):
+            raise Stop
+
+    target.site.before = end
+    with contextlib.suppress(Stop):
+        run(target, {"A": "1"})
+    target.site.before = lambda _: None
+    assert actions(target, {"A": "1"}) == {"A": "add"}
+    target.site.put(AT.address, Slot("secret", "A"), b"theirs")
+    assert actions(target, {"A": "1"}) == {"A": "blocked"}
+    run(target, {"A": "1"})
+    run(target, {})
+    assert held(target) == {"A": "theirs"}
+    assert actions(target, {"A": "theirs"}) == {"A": "unchanged"}
+    run(target, {"A": "1"}, policy=Policy(adopt=True))
+    assert held(target) == {"A": "1"}
