@@ -238,6 +238,7 @@ class SyncRun:
                 # Deleted, and still listed (as Vault does), or since then: it is not there. All of them: that is odd.
                 there = [read for read in listed if not isinstance(documents[read], NotFoundError)]
                 listed = there or listed
+            before = len(values[sync.name])
             for read in listed:
                 document = documents[read]
                 try:
@@ -249,6 +250,9 @@ class SyncRun:
                     if id(error) not in told:  # one request for many fails once
                         found.failures.append(_of(error, source.origin))
                     told.add(id(error))
+            if listed and len(values[sync.name]) == before and source.text not in broken[sync.name]:
+                broken[sync.name].add(source.text)
+                found.failures.append(_left_out(source.origin, f"{source.text}: `include` and `exclude`"))
         return values, broken
 
     def _expand(self, source: Source) -> list[Read]:
@@ -298,6 +302,10 @@ class SyncRun:
                 found.failures.append(_of(places, destination.origin))
                 self._permissions(found, destination.target, places)
                 continue
+            naming, given = destination.naming, [each.name for each in values[sync.name] if each.name]
+            if naming and given and all(naming.again(name) is None for name in given):
+                unknown.add(sync.name)
+                found.failures.append(_left_out(destination.origin, "`include` and `exclude`"))
             for place in places:
                 if not self._is_ours(place.address):
                     continue
@@ -442,6 +450,15 @@ def _two_targets(at: PlacePlan, destination: Destination) -> KeyleaseError:
         cause=f"a sync has one ledger at a place, and so one credential there: not {destination.target!a} too",
         change=f"say `target: {at.target}` in both, or make a sync of its own of it; until then nothing is deleted",
         docs="sync-target",
+    )
+
+
+def _left_out(origin: Origin, what: str) -> KeyleaseError:
+    return UsageError(
+        f"{origin}: {what} leave out every name",
+        cause="a typing error; they are compared with finished names, with prefix, suffix and case",
+        change="mend them; what came by it before is kept, not pruned",
+        docs="sync-nothing",
     )
 
 

@@ -206,10 +206,7 @@ class _Place:
 
     def _claims(self, listing: Listing) -> set[Slot]:
         return {
-            slot
-            for sync, records in listing.ledgers.items()
-            if sync != self._place.sync
-            for slot in claimed(records)
+            slot for sync, records in listing.ledgers.items() if sync != self._place.sync for slot in claimed(records)
         }
 
     def _write(self, change: Change) -> bool:

@@ -203,6 +203,23 @@ def test_what_is_not_known_as_a_whole_prunes_nothing(harm: Callable[[Store], Non
     assert {"A_K", "B_K", "B_OLD", "C_K"} <= set(here.held())
 
 
+@pytest.mark.parametrize("typo", [{"include": ["ML_*"]}, {"exclude": ["*"]}])
+@pytest.mark.parametrize("at_the_target", [False, True])
+def test_filters_that_leave_nothing_prune_nothing(typo: dict[str, Any], at_the_target: bool) -> None:
+    here = world(kv__a={"k": "1"}, kv__b={"k": "2"})
+    here.apply(sync(source("mem://kv/*")))
+    if at_the_target:
+        wrong = sync(source("mem://kv/*"), to=[to("m://a", Naming(case="keep", **typo))])
+    else:
+        wrong = sync(source("mem://kv/*", **typo))
+    planned = here.apply(wrong)
+    assert ["leave out every name" in error.summary for error in planned.problems] == [True]
+    assert here.held() == {"A_K": "1", "B_K": "2"}
+    some = sync(source("mem://kv/*", include=["A_*"]))
+    assert here.apply(some).problems == []
+    assert here.held() == {"A_K": "1"}
+
+
 def test_a_secret_that_is_named_and_missing_is_a_problem() -> None:
     here = world(kv__a={"k": "1"})
     here.apply(sync(source("mem://kv/a"), source("mem://kv/a", ("k",), prefix="P_")))
