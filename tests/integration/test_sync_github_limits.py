@@ -142,13 +142,31 @@ def test_what_has_not_changed_costs_nothing(github: GitHubRest, seeded: Seeded, 
 
 def test_a_broken_cache_is_made_anew(github: GitHubRest, tmp_path: Path) -> None:
     cache = tmp_path / "cache.db"
-    cache.write_bytes(b"no database" * 1000)
     target = target_of(github, cache=str(cache))
     place = place_of(target, repository="acme/trainer")
     target.list(place)
+    head = cache.read_bytes()[:100]
+    cache.write_bytes(head + b"no database" * 1000)
+    target_of(github, cache=str(cache)).list(place)
     assert cache.read_bytes().startswith(b"SQLite format 3")
+    assert b"no database" not in cache.read_bytes()
     with pytest.raises(UsageError, match="cache"):
         target_of(github, cache=str(tmp_path / "no" / "such")).list(place)
+
+
+def test_no_other_file_is_taken_for_the_cache(github: GitHubRest, tmp_path: Path) -> None:
+    """`cache: keylease.yml`, say: it would be emptied."""
+    document, database = tmp_path / "keylease.yml", tmp_path / "app.db"
+    document.write_text("version: 1\n" * 10)
+    with sqlite3.connect(database) as file:
+        file.execute("CREATE TABLE users (name TEXT)")
+    file.close()
+    for path in (document, database):
+        before, mode = path.read_bytes(), path.stat().st_mode
+        target = target_of(github, cache=str(path))
+        with pytest.raises(UsageError, match="holds something else"):
+            target.list(place_of(target, repository="acme/trainer"))
+        assert (path.read_bytes(), path.stat().st_mode) == (before, mode)
 
 
 def test_a_limit_that_never_ends_is_no_missing_permission(github: GitHubRest) -> None:

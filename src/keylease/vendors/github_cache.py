@@ -22,6 +22,11 @@ from keylease.errors import UsageError
 from keylease.secret import Secret
 from keylease.sync.ledger import part_of
 
+_ID = 0x4B4C6763
+"""The database's ``application_id`` (https://www.sqlite.org/fileformat.html, 1.3.12): no other file is touched."""
+
+_MAGIC, _ID_AT = b"SQLite format 3\0", 68
+
 _KEPT_FOR = 30 * 86400
 """Seconds that an answer is kept without being asked for."""
 
@@ -101,10 +106,16 @@ def _is_open(item: dict[str, Any]) -> bool:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    """The database, made anew if it is none. Raises :class:`UsageError`: it can't be written."""
+    """The database, made anew if it is broken. Raises :class:`UsageError`: it can't be written, or is something else.
+
+    The path comes from keylease.yml: a slip there must cost no other file its content.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        os.chmod(path, 0o600)
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
+            head = file.read(_ID_AT + 4)
+            if head and not (head.startswith(_MAGIC) and int.from_bytes(head[_ID_AT:]) == _ID):
+                raise _unusable(path, "it holds something else", "name another file, or delete this one")
+            os.fchmod(file.fileno(), 0o600)
         try:
             return _prepared(path)
         except sqlite3.DatabaseError:
@@ -112,11 +123,12 @@ def _open(path: str) -> sqlite3.Connection:
             return _prepared(path)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "SQLite can't use it"
-        raise UsageError(
-            f"GitHub: `cache`: can't write {path!r}: {reason}",
-            change="give the path of a file in a directory that can be written to, or leave `cache` out",
-            docs="github-cache",
-        ) from None
+        change = "give the path of a file in a directory that can be written to, or leave `cache` out"
+        raise _unusable(path, str(reason), change) from None
+
+
+def _unusable(path: str, reason: str, change: str) -> UsageError:
+    return UsageError(f"GitHub: `cache`: can't use {path!r}: {reason}", change=change, docs="github-cache")
 
 
 def _prepared(path: str) -> sqlite3.Connection:
@@ -124,6 +136,7 @@ def _prepared(path: str) -> sqlite3.Connection:
     # A cache may be lost; it must not cost a disk flush per page.
     file.execute("PRAGMA synchronous = OFF")
     file.execute("PRAGMA journal_mode = MEMORY")
+    file.execute(f"PRAGMA application_id = {_ID}")
     columns = "who TEXT, url TEXT, at INTEGER, body TEXT, mac TEXT, PRIMARY KEY (who, url)"
     file.execute(f"CREATE TABLE IF NOT EXISTS pages ({columns})")
     file.execute("DELETE FROM pages WHERE at < ?", (int(time.time()) - _KEPT_FOR,))
