@@ -1,6 +1,6 @@
 """GitHub's own rules: visibility, selectors, what is asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from keylease.targets.github import GitHubTarget
 from keylease.vendors.github_settings import GitHubSettings, Select
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.loopback import Received
-from tests.fakes.misbehaving import drop, redirect, reply
+from tests.fakes.misbehaving import Behaviour, Misbehaving, drop, redirect, reply
 from tests.integration.github_sync import place_of, put, stored, target_of, to
 from tests.leaks import Seeded
 
@@ -128,6 +128,30 @@ def test_a_selector_over_many_repositories_takes_a_page_of_a_hundred_each(github
     target = target_of(github)
     assert len(selected(target, names="r*", properties={"tier": "prod"})) == 250
     assert len(github.requests) == 6
+
+
+def listed_by(answer: Callable[[int], Behaviour]) -> list[str]:
+    """The repositories of an organisation whose server answers so, by the number of the page."""
+    with Misbehaving() as server:
+        context = Context({}, Masker(), Deadline(10))
+        server.on("/orgs/acme/repos", *(answer(number) for number in (1, 2)))
+        given = {"url": server.url, "token": context.seal("t" * 20, "token"), "points_per_minute": 0}
+        return selected(GitHubTarget("github", GitHubTarget.complete(GitHubSettings(**given), {}), context))
+
+
+def repository(full: str) -> dict[str, object]:
+    return {"full_name": full, "name": full.rpartition("/")[2], "archived": False}
+
+
+def test_a_full_page_without_a_link_is_not_the_last_one() -> None:
+    """A proxy may drop the header: repositories would be left out without a word."""
+    pages = {1: [repository(f"acme/r{n}") for n in range(100)], 2: [repository("acme/last")]}
+    assert "last" in listed_by(lambda number: reply(json=pages[number]))
+
+
+def test_no_value_goes_where_an_answer_points() -> None:
+    with pytest.raises(UnreachableError, match="of another account"):
+        listed_by(lambda _: reply(json=[repository("acme/ours"), repository("evil/ours")]))
 
 
 def test_a_selector_sees_what_the_credential_sees(github: GitHubRest) -> None:

@@ -18,6 +18,7 @@ from keylease.vendors.gitlab_rules import mask_problem
 from keylease.vendors.gitlab_settings import GitLabSettings
 from keylease.vendors.gitlab_to import GitLabTo, Projects
 from tests.fakes.gitlab_rest import MASKED, MASKED_AND_RAW, GitLab
+from tests.fakes.misbehaving import Misbehaving, reply
 from tests.integration.gitlab_sync import LONG, TOKEN, Sync, connected, served
 from tests.leaks import Seeded
 
@@ -202,6 +203,14 @@ def test_projects_of_a_group_are_selected(server: GitLab) -> None:
         selected(names="nothing-*")
     with pytest.raises(NotFoundError, match="404"):
         target.places(GitLabTo(group="nowhere", projects=Projects()))
+
+
+def test_no_value_goes_to_a_project_outside_of_the_group() -> None:
+    with Misbehaving() as elsewhere:
+        page = [{"path_with_namespace": "acme-corp/trainer", "archived": False, "topics": []}]
+        elsewhere.on("*", reply(json=page, headers={"X-Next-Page": ""}))
+        with pytest.raises(UnreachableError, match="not below acme"):
+            connected(elsewhere).places(GitLabTo(group="acme", projects=Projects()))  # type: ignore[arg-type]
 
 
 # Options.

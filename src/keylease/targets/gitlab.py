@@ -122,7 +122,15 @@ class GitLabTarget(Target):
             path, has = item.get("path_with_namespace"), item.get("topics")
             if not isinstance(path, str) or not PATH.fullmatch(path):
                 raise UnreachableError(f"GitLab: {doing}: the answer is not the API's", docs="garbage")
-            below = path[len(group) + 1 :] if path.lower().startswith(f"{group.lower()}/") else path
+            if not path.lower().startswith(f"{group.lower()}/"):
+                # The group has another name now, or it is another's: values go to what the configuration names.
+                raise UnreachableError(
+                    f"GitLab: {doing}: there is {path}, which is not below {group}",
+                    cause="the group was renamed or moved",
+                    change="name it as it is called now",
+                    docs=DOCS,
+                )
+            below = path[len(group) + 1 :]
             named = not names or any(matches(glob, each) for glob in names for each in (below, path.split("/")[-1]))
             if named and item.get("archived") is not True and set(topics) <= set(has if isinstance(has, list) else []):
                 found.append(path)

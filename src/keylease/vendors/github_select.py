@@ -24,6 +24,9 @@ def selected(api: Api, organization: str, select: Select) -> list[str]:
         full, name, archived = item.get("full_name"), item.get("name"), item.get("archived")
         if not (isinstance(full, str) and isinstance(name, str) and isinstance(archived, bool)):
             raise garbage(doing, 200, "an item of the answer")
+        if full.lower() != f"{organization}/{name}".lower():
+            # Values go to what the configuration names, not to where an answer points.
+            raise garbage(doing, 200, "a repository of another account in the answer")
         tagged = item.get("topics")
         keep = not names or any(matches(pattern, name.lower()) for pattern in names)
         keep = keep and topics <= (set(tagged) if isinstance(tagged, list) else set())

@@ -198,7 +198,9 @@ def checked(to: GitHubTo) -> GitHubTo:
     level = to.level
     if to.environment and level == "organization":
         raise _to("an organisation has no environments", "give a repository, or `select`")
-    if to.environment and not (to.environment.isprintable() and len(to.environment) <= 255):
+    # Clients take `.` and `..` out of a path, quoted or not: the request would be about something else.
+    named = to.environment.isprintable() and len(to.environment) <= 255 and to.environment not in (".", "..")
+    if to.environment and not named:
         raise _to("`environment` can't be one's name")
     if to.kind not in KINDS[level]:
         raise _to(f"an {level} has no {to.kind} values", f"use one of: {', '.join(KINDS[level])}")

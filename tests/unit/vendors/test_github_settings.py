@@ -79,6 +79,8 @@ def test_the_jobs_own_token() -> None:
         ({"repository": "acme/x", "select": Select()}, "one of them|`select`"),
         ({"organization": "acme", "environment": "prod"}, "no environments"),
         ({"repository": "acme/x", "environment": "a\nb"}, "`environment`"),
+        ({"repository": "acme/x", "environment": "."}, "`environment`"),
+        ({"repository": "acme/x", "environment": ".."}, "`environment`"),
         ({"repository": "acme/x", "environment": "prod", "kind": "codespaces"}, "no codespaces"),
         ({"repository": "acme/x", "visibility": "all"}, "organisation's own"),
         ({"organization": "acme", "select": Select(), "repositories": ("x",)}, "organisation's own"),
