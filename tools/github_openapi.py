@@ -21,6 +21,7 @@ PATHS = [
     r"/orgs/{org}/(properties/values|repos|installation)",
     r"/users/{username}/installation",
     r"/app/installations/{installation_id}/access_tokens",
+    r"/installation/token",
 ]
 METHODS = ("get", "put", "post", "patch", "delete")
 DROPPED = {"example", "examples", "x-github", "externalDocs", "operationId", "tags", "summary", "deprecated"}

@@ -81,8 +81,8 @@ def carried_out(
     plan = _narrowed(plan, only, adopt)
     tokens = IdentitySource(context, plan.plan.identity_variables)
     lease = LeaseRun(plan.plan, context, tokens, hold=signals.hold)
+    run = SyncRun(plan, context, lease, shard=shard, progress=progress)
     try:
-        run = SyncRun(plan, context, lease, shard=shard, progress=progress)
         planned = run.planned()
         report = _report(planned, run, shard, adopt, only)
         if request.command == "plan":
@@ -95,6 +95,8 @@ def carried_out(
             applied = apply(planned, run.targets, run.keys, context, progress, _taken_over(plan))
         return Outcome(report, planned, applied)
     finally:
+        for target in run.targets.values():
+            target.close()
         lease.abandon()
         context.http.close()
 

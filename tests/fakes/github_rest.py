@@ -234,6 +234,9 @@ class GitHubRest(LoopbackServer):
         credential = self.credentials.get(token)
         if credential is None or credential.expires_at <= self.clock.now():
             raise _Refused(401, "Bad credentials")
+        if (request.method, path) == ("DELETE", "/installation/token"):
+            del self.credentials[token]
+            return 204, None
         found = _VALUES.fullmatch(path)
         if found:
             return self._values(request, credential, found, headers)

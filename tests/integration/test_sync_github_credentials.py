@@ -14,6 +14,7 @@ from keylease.targets.github import GitHubTarget
 from keylease.vendors.github_settings import GitHubSettings
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.loopback import Exchange
+from tests.fakes.misbehaving import drop
 from tests.integration.github_sync import place_of, put, target_of
 from tests.leaks import Seeded
 from tests.servers.tls import ThrowawayCA
@@ -68,6 +69,31 @@ def test_an_app_gets_a_token_per_account_and_renews_it(
     made = [r for r in github.requests[before:] if r.path.endswith("/access_tokens")]
     assert len(made) > 1
     assert not any(r.path.endswith("/installation") for r in github.requests[before:])
+
+
+def test_an_apps_tokens_are_revoked_at_the_end(
+    github: GitHubRest, seeded: Seeded, key_pair: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    private, public = key_pair
+    github.add_repository("other/x")
+    github.add_app("1234", public, {"acme": 7, "other": 8})
+    made: list[str] = []
+    target = app_of(github, seeded, private)
+    github.on_token = lambda token: (made.append(token), seeded.add(token))
+    target.close()
+    for name in ("acme/trainer", "other/x"):
+        target.list(place_of(target, repository=name))
+    assert len(made) == 2
+    target.close()
+    assert not set(made) & set(github.credentials)
+    before = len(github.requests)
+    target.close()
+    assert len(github.requests) == before
+    target.list(place_of(target, repository="acme/trainer"))
+    github.before = lambda _: drop()
+    target.close()
+    assert "could not be revoked" in caplog.text
+    assert made[-1] not in caplog.text
 
 
 def test_an_apps_permissions_are_checked_before_anything_is_written(

@@ -107,3 +107,6 @@ class Target(ABC):
     @abstractmethod
     def record(self, place: Place, sync: str, texts: Mapping[int, str], there: Mapping[int, str]) -> None:
         """Write the parts of the ledger that differ from those `there`, in the order given; delete empty ones."""
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to give back
+        """Give back what was taken to write with. Raises nothing: what can't be given back is a warning."""

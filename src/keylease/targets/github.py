@@ -315,6 +315,13 @@ class GitHubTarget(Target):
                 docs="github-permission",
             )
 
+    def close(self) -> None:
+        """See :meth:`Target.close`: an App's tokens are good for an hour, for all that the App may do."""
+        with self._lock:
+            made = self._made
+        for left in made.give_back() if made else ():
+            self.context.log.warning("GitHub: %s could not be revoked: it is good for an hour at the most", left)
+
     def _all(self) -> Credentials:
         with self._lock:
             if self._made is None:

@@ -36,6 +36,10 @@ class Credentials:
         """Those of the permissions `wanted` (GitHub's keys, to write) that are known to lack. A token tells of none."""
         return []
 
+    def give_back(self) -> list[str]:
+        """Revoke the tokens that were made for this run. Returns those that could not be, for people."""
+        return []
+
 
 class TokenCredentials(Credentials):
     """One token for all."""
@@ -87,6 +91,21 @@ class AppCredentials(Credentials):
         tokens = self._tokens[owner.lower() if not self._installation else ""]
         tokens.token()
         return sorted(key for key in set(wanted) & TOLD if tokens.held and tokens.held.get(key) != "write")
+
+    def give_back(self) -> list[str]:
+        """https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token"""
+        left = []
+        with self._lock:
+            owners = [owner for owner, tokens in self._tokens.items() if tokens.is_live]
+        for owner in owners:
+            try:
+                done = self._apis[owner].send("DELETE", "/installation/token", retried=False).status in (204, 401)
+            except KeyleaseError:
+                done = False
+            if not done:
+                left.append(f"the token of App {self._app}" + (f" at {owner}" if owner else ""))
+            self._tokens[owner].forget()
+        return left
 
     def _find(self, owner: str) -> int:
         doing = f"looking for the installation of App {self._app} at {owner}"
@@ -148,6 +167,17 @@ class _Installation:
             if self._token is None or time.monotonic() > self._until - _SPARE:
                 self._token, self._until, self.held = self._fetch()
             return self._token
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is one that is good now: none is made to be revoked."""
+        with self._lock:
+            return self._token is not None and time.monotonic() <= self._until - _SPARE
+
+    def forget(self) -> None:
+        """It was given back: who asks again gets a new one."""
+        with self._lock:
+            self._token = None
 
     def key(self) -> CacheKey:
         """Of the token that is good now."""
