@@ -10,6 +10,8 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.conftest import RunKeylease
 from tests.fakes.github_rest import GitHubRest
@@ -136,6 +138,21 @@ def test_a_first_sync_and_none_after_it(job: Job) -> None:
     assert set(job.actions("--check")) == {"unchanged"}
     assert "7 unchanged at 3 places" in job.run("apply", "--all")
     assert job.writes() == before, "nothing changed, nothing written"
+
+
+def test_a_runs_own_tokens_end_with_it(job: Job) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    forms = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    job.hub.add_app("1234", public.decode(), {"acme": 7})
+    made: list[str] = []
+    job.hub.on_token = lambda token: made.append(job.seeded.add(token) or token)
+    job.env["HUB_KEY"] = key.private_bytes(*forms).decode()
+    job.config = CONFIG.replace("token_env: HUB_TOKEN", "app_id: 1234, private_key_env: HUB_KEY")
+    for command in ("plan", "apply"):
+        job.run(command)
+        assert made
+        assert not set(made) & set(job.hub.credentials)
 
 
 def test_no_ledger_and_no_report_holds_a_value(job: Job) -> None:
