@@ -155,7 +155,10 @@ class Syncs:
             MANAGERS.load(parts.scheme).check(Read(provider, parts.scheme, sample, options))
         except UsageError as error:
             raise located(error, origin) from None
-        return Source(item.secret, read, parts.selector, self._naming(item, node, path, "upper"), origin)
+        # What came by it is pruned by it: another provider's secrets of the same path, or another stage's, are others.
+        which = [str(each) for each in (item.provider, item.version, item.stage) if each is not None]
+        text = f"{item.secret} ({', '.join(which)})" if which else item.secret
+        return Source(text, read, parts.selector, self._naming(item, node, path, "upper"), origin)
 
     def _to(self, node: Node, path: str) -> Destination:
         origin = Origin(self._source, node.line, path)

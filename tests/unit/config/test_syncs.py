@@ -61,6 +61,13 @@ def test_the_shortest() -> None:
     assert plan.plan.deadline == 3600
 
 
+def test_what_came_by_one_providers_pattern_is_not_anothers() -> None:
+    """`provider:` changed, by mistake or not: what came before is kept, though the path is the same."""
+    secret = "secret: 'vault://secret/ml/*'"
+    patterns = ("vault://secret/ml/*", f"{{{secret}, provider: vault}}", f"{{{secret}, version: 3}}")
+    assert len({load(item(from_=pattern)).syncs[0].sources[0].text for pattern in patterns}) == 3
+
+
 def test_the_longest() -> None:
     plan = load(
         item(
