@@ -292,7 +292,7 @@ def _backoff(attempt: int) -> float:
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds asked for by ``Retry-After`` (RFC 9110 §10.2.3: a number, or a date)."""
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit() and len(text) < 9:
+    if text.isdecimal() and len(text) < 9:
         return float(text)
     parsed = email.utils.parsedate_tz(text) if text else None
     return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None

@@ -313,8 +313,14 @@ class GitHubRest(LoopbackServer):
         page = max(1, int(request.query.get("page", ["1"])[0]))
         if self.shuffle is not None:
             items = self.shuffle.sample(items, len(items))
-        if len(items) > page * size:
-            headers["Link"] = f'<{self.url}{request.path}?page={page + 1}>; rel="next"'
+        # As https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api shows: the last page has
+        # one too, with the way back.
+        others = {"prev": page - 1} if page > 1 else {}
+        others |= {"next": page + 1} if len(items) > page * size else {}
+        if others:
+            headers["Link"] = ", ".join(
+                f'<{self.url}{request.path}?page={n}>; rel="{rel}"' for rel, n in others.items()
+            )
         return items[(page - 1) * size : page * size]
 
     # Values.

@@ -21,7 +21,7 @@ from keylease.errors import DeadlineError, RefusedError, UnreachableError
 from keylease.http import TRANSIENT, HttpSettings, Session
 from keylease.vendors.github_cache import Cache, Cached, CacheKey
 from keylease.vendors.github_errors import Reply, error_of, garbage
-from keylease.vendors.github_pace import Pace
+from keylease.vendors.github_pace import Pace, number_of
 
 API_VERSION = "2022-11-28"
 """https://docs.github.com/rest/about-the-rest-api/api-versions"""
@@ -140,20 +140,20 @@ class Api:
         """(the last answer, whether an earlier attempt may have been carried out)."""
         unsure = False
         for attempt in range(self._wire.retries + 1):
-            last, after = attempt == self._wire.retries, ""
+            last = attempt == self._wire.retries
+            pause = random.uniform(0.05, min(5.0, 0.2 * 2**attempt))
             try:
                 reply = self.send(verb, path, body=body, retried=False)
                 if last or reply.status not in TRANSIENT or reply.status == 429:
                     return reply, unsure
-                after = reply.headers.get("retry-after", "")
+                pause = number_of(reply.headers, "retry-after") or pause
             except DeadlineError:
                 raise
             except UnreachableError:
                 if last:
                     raise
             unsure = True
-            pause = random.uniform(0.05, min(5.0, 0.2 * 2**attempt))
-            self._wire.pace.wait(float(after) if after.isdigit() else pause, "GitHub has trouble and asked to wait")
+            self._wire.pace.wait(pause, "GitHub has trouble and asked to wait")
         raise AssertionError("the last attempt returns or raises")
 
     def pages(self, path: str, key: str, doing: str, needs: str, *, values: bool = False) -> list[Item]:

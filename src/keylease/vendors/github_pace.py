@@ -113,14 +113,13 @@ class Pace:
 
     def told(self, who: str, headers: Mapping[str, str]) -> None:
         """Learn from an answer's headers what is left."""
-        remaining, reset = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-reset", "")
-        if not (remaining.isdigit() and reset.isdigit()):
+        remaining, window = number_of(headers, "x-ratelimit-remaining"), number_of(headers, "x-ratelimit-reset")
+        if remaining is None or window is None:
             return
         with self._lock:
             budget = self._budgets.setdefault(who, _Budget())
-            window = int(reset)
             # Answers overtake each other: of one window, the least counts.
-            budget.remaining = min(budget.remaining, int(remaining)) if window == budget.window else int(remaining)
+            budget.remaining = min(budget.remaining, remaining) if window == budget.window else remaining
             budget.window = window
             budget.resets_at = self._now() + max(0.0, window - _date(headers)) + 1
 
@@ -128,13 +127,13 @@ class Pace:
         """Whether an answer only says: later. The caller asks again; everybody waits. To be called after `told`."""
         if status not in (403, 429):
             return False
-        after = headers.get("retry-after", "")
+        after = number_of(headers, "retry-after")
         used_up = headers.get("x-ratelimit-remaining") == "0"
-        if not (status == 429 or after.isdigit() or used_up or "rate limit" in message.lower()):
+        if not (status == 429 or after is not None or used_up or "rate limit" in message.lower()):
             return False
-        if used_up and not after and headers.get("x-ratelimit-reset", "").isdigit():
+        if used_up and after is None and number_of(headers, "x-ratelimit-reset") is not None:
             return True  # of this credential alone: `told` has noted when its next hour begins
-        pause = float(after) if after.isdigit() else _AT_LEAST * 2**attempt
+        pause = float(after) if after is not None else _AT_LEAST * 2**attempt
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._now() + pause)
         return True
@@ -153,6 +152,12 @@ class Pace:
                 docs="github-rate-limit",
             )
         self._sleep(seconds)
+
+
+def number_of(headers: Mapping[str, str], name: str) -> int | None:
+    """What a header says in decimal digits; None if it says something else, or a number that no clock has."""
+    text = headers.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None
 
 
 def _spacing(writes_per_minute: int) -> float:

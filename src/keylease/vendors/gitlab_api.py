@@ -80,7 +80,7 @@ class GitLabApi:
             if following is None:
                 # A proxy may drop headers; a full page is never taken for the last one.
                 following = str(int(page) + 1) if len(answer.data) >= PAGE else ""
-            if following and (not following.isdigit() or int(following) <= int(page) or not answer.data):
+            if following and (not following.isdecimal() or int(following) <= int(page) or not answer.data):
                 raise garbage(doing, answer)
             totals |= set() if answer.total is None else {answer.total}
             page = following
@@ -205,7 +205,7 @@ class GitLabApi:
                 answer = self._ask("get", "/version")
                 text = answer.data.get("version") if isinstance(answer.data, dict) and answer.ok else None
                 parts = str(text).split(".")
-                known = len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit()
+                known = len(parts) > 1 and parts[0].isdecimal() and parts[1].isdecimal()
                 self._version = (int(parts[0]), int(parts[1])) if known else (0, 0)
             return self._version
 

@@ -108,7 +108,7 @@ def answer_of(response: "requests.Response") -> GitLabAnswer:
         data,
         _pause(headers),
         headers["X-Next-Page"].strip() if "X-Next-Page" in headers else None,
-        int(total) if total.isdigit() and len(total) < 10 else None,
+        int(total) if total.isdecimal() and len(total) < 10 else None,
         one_line(headers.get("X-Request-Id", "")),
     )
 
@@ -116,9 +116,9 @@ def answer_of(response: "requests.Response") -> GitLabAnswer:
 def _pause(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, if a limit was met: https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/"""
     after, reset = headers.get("Retry-After", "").strip(), headers.get("RateLimit-Reset", "").strip()
-    if after.isdigit() and len(after) < 9:
+    if after.isdecimal() and len(after) < 9:
         return float(after)
-    if headers.get("RateLimit-Remaining", "").strip() == "0" and reset.isdigit() and len(reset) < 12:
+    if headers.get("RateLimit-Remaining", "").strip() == "0" and reset.isdecimal() and len(reset) < 12:
         return max(0.0, float(reset) - time.time()) + 0.1
     return None
 

@@ -163,3 +163,15 @@ def test_zero_is_no_pace_until_somebody_sets_one() -> None:
     made.slow_down(60, 0)
     send(made, write=True)
     assert clock.slept == [1.0]
+
+
+@pytest.mark.parametrize("odd", ["\xb2", "9" * 400, "9" * 5000, "-1", "1e9", "1 2", ""])
+def test_odd_numbers_in_headers_are_no_defect(odd: str) -> None:
+    """`"²".isdigit()` is true, and headers are Latin-1."""
+    made = pace(Clock())
+    given = {"x-ratelimit-remaining": odd, "x-ratelimit-reset": odd, "retry-after": odd, "date": odd}
+    made.told("me", given)
+    made.told("me", {**given, "x-ratelimit-remaining": "0"})
+    assert made.limited(429, given, "", 0)
+    assert not made.limited(403, {**given, "x-ratelimit-remaining": "5"}, "no", 0)
+    send(made)
