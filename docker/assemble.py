@@ -38,18 +38,18 @@ EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH") or 315532800)  # 1980-01-01: the
 
 # Top-level names of the standard library that no command-line client needs. A deny-list, so that new code
 # of ours can import the ordinary rest without an edit here. Dropped with a shared library behind them: Tk,
-# readline, curses, SQLite, dbm.
+# readline, curses, dbm. SQLite stays: a sync keeps GitHub's answers in it (`cache`).
 DROPPED_STDLIB = {
     "__phello__", "_aix_support", "_android_support", "_apple_support", "_ios_support", "_osx_support",
     "_pydatetime", "_pydecimal", "_pyio", "_pyrepl", "antigravity", "bdb", "cProfile", "cgi", "cgitb",
     "code", "codeop", "crypt", "curses", "dbm", "dist-packages", "distutils", "doctest", "ensurepip",
     "ftplib", "idlelib", "imaplib", "lib2to3", "mailbox", "modulefinder", "nntplib", "pdb", "pickletools",
     "poplib", "profile", "pstats", "pty", "pyclbr", "pydoc", "pydoc_data", "rlcompleter", "site-packages",
-    "sitecustomize", "smtplib", "sqlite3", "symtable", "tabnanny", "telnetlib", "test", "this", "timeit",
+    "sitecustomize", "smtplib", "symtable", "tabnanny", "telnetlib", "test", "this", "timeit",
     "tkinter", "trace", "turtle", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc", "zipapp",
 }  # fmt: skip
 DROPPED_EXTENSIONS = re.compile(
-    r"_(?:tkinter|curses\w*|dbm|gdbm|sqlite3|crypt|ctypes_test|test\w+|xx\w+|lsprof|codecs_(?:cn|hk|iso2022|jp|kr|tw))"
+    r"_(?:tkinter|curses\w*|dbm|gdbm|crypt|ctypes_test|test\w+|xx\w+|lsprof|codecs_(?:cn|hk|iso2022|jp|kr|tw))"
     r"$|xx\w*$|readline$|nis$|ossaudiodev$|spwd$"
 )  # the East Asian codecs are 1 MB and no credential service answers in them
 DROPPED_DIRS = {"__pycache__", "test", "tests", "idle_test", "_testing"}

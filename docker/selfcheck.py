@@ -7,10 +7,13 @@ instead of a lease.
 import importlib
 import sys
 
-DEPENDENCIES = "requests urllib3 hvac yaml msgspec.json jwt certifi charset_normalizer idna botocore.auth"
+DEPENDENCIES = (
+    "requests urllib3 hvac yaml msgspec.json jwt certifi charset_normalizer idna botocore.auth"
+    " cryptography.hazmat.primitives.asymmetric.rsa github github.Auth gitlab gitlab.v4.objects nacl.public"
+)
 STDLIB = (
     "argparse asyncio ctypes concurrent.futures datetime decimal encodings.idna hashlib hmac json logging"
-    " secrets signal socket ssl subprocess tempfile threading zoneinfo"
+    " secrets signal socket sqlite3 ssl subprocess tempfile threading zoneinfo"
 )
 
 stray = [path for path in sys.path if not path.startswith("/opt/keylease/lib/")]
