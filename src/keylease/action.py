@@ -1,20 +1,19 @@
 """The GitHub Action: what the container's two entry points run."""
 
+import gc
 import json
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
 
 from keylease.context import Context
 from keylease.defects import defect
 from keylease.errors import ExitCode, KeyleaseError
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import Env
+from keylease.model import Env, Revocation
 from keylease.outputs.console import set_up_logging
 from keylease.outputs.files import HostPaths, delete_files
 from keylease.outputs.github import GitHubOutputs
@@ -47,6 +46,7 @@ class _Step:
         self.debug = env.get("RUNNER_DEBUG") == "1"
         self.log = set_up_logging(self.masker, env, sys.stdout, github=True, debug=self.debug)
         self.signals = Signals()
+        self.noted = False
 
     def run(self, work: "Callable[[_Step], int]") -> int:
         with self.signals.caught():
@@ -102,28 +102,33 @@ class _Step:
         return ExitCode.OK
 
     def sync(self, wanted: "SyncInputs") -> int:
-        from keylease.config import FILE_NAME, keyleasefile
-        from keylease.config.inputs import is_text
+        from keylease.config.inputs import sync_plan
         from keylease.outputs.sync_report import as_json, as_markdown, as_table
-        from keylease.syncing import Request, carried_out, verdict
+        from keylease.syncing import Request, carried_out, failures, verdict
 
-        if is_text(wanted.config):
-            plan = keyleasefile.parse_sync(wanted.config, "config", self.env)
-        else:
-            plan = keyleasefile.load_sync(Path(wanted.config or FILE_NAME), self.env)
-        if wanted.deadline is not None:
-            plan = replace(plan, plan=replace(plan.plan, deadline=wanted.deadline))
+        gc.enable()  # the entry point turned it off; this run may be a long one
+        plan = sync_plan(wanted, self.env)
         context = Context(self.env, self.masker, Deadline.with_reserve(plan.plan.deadline), self.log)
-        request = Request(wanted.command, wanted.shard, plan=wanted.plan, check=wanted.check)
-        outcome = carried_out(plan, context, request, self.signals)
+        request = Request(wanted.command, wanted.shard, plan=wanted.plan, check=wanted.check, prefix="sync-")
+        outcome = carried_out(plan, context, request, self.signals, remember=self.remember)
         report = outcome.report
         if wanted.summary:
-            self.outputs.summary_text(as_markdown(report, f"Keylease sync: {wanted.command}"))
+            text = as_markdown(report, f"Keylease sync: {wanted.command}", failures(outcome))
+            self.outputs.summary_text(text)
         with self.outputs.group(f"Keylease sync: {report.summary()}"):
             self.outputs.message(as_table(report, colour=False))
         changes = sum(number for action, number in report.counts().items() if action != "unchanged")
         self.outputs.set_outputs({"sync_changes": str(changes), "sync_plan": json.dumps(as_json(report))})
         return verdict(outcome, request, self.log, debug=self.debug)
+
+    def remember(self, revocations: Sequence[Revocation]) -> None:
+        # For the post step of a sync that is killed. In the end nothing is left, and what was noted is taken back.
+        if revocations:
+            self.noted = True
+            self.outputs.save_state(revocations)
+        elif self.noted:
+            with suppress(KeyleaseError):
+                self.outputs.save_state([])
 
     def revoke(self) -> int:
         from keylease.pipelines.revoke import revoke, until

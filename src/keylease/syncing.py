@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from keylease.context import Context
 from keylease.errors import DeadlineError, ExitCode, OutdatedError, PartialError, UsageError
 from keylease.identity.source import IdentitySource
-from keylease.model import Env
+from keylease.model import Env, Revocation
 from keylease.outputs import console
 from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_markdown, as_table
 from keylease.pipelines.lease import LeaseRun
@@ -30,7 +30,8 @@ _MAX_PLAN = 64 * 1024 * 1024
 class Request(Struct, frozen=True):
     """What is asked for, on the command line or by the action's inputs.
 
-    plan: path of a plan to hold to. names: to adopt. check: a difference is exit code 1.
+    plan: path of a plan to hold to. names: to adopt. check: a difference is exit code 1. prefix: of what the user calls
+    these, `--plan` or the input `sync-plan`.
     """
 
     command: str
@@ -39,6 +40,7 @@ class Request(Struct, frozen=True):
     names: Sequence[str] = ()
     plan: str = ""
     check: bool = False
+    prefix: str = "--"
 
 
 class Outcome(Struct):
@@ -71,16 +73,24 @@ def sync(
 
 
 def carried_out(
-    plan: SyncPlan, context: Context, request: Request, signals: Signals, progress: Progress = lambda *_: None
+    plan: SyncPlan,
+    context: Context,
+    request: Request,
+    signals: Signals,
+    progress: Progress = lambda *_: None,
+    remember: Callable[[Sequence[Revocation]], None] = lambda _: None,
 ) -> Outcome:
-    """Do what `request` says. Raises :class:`KeyleaseError` for what makes all of it impossible."""
-    old = _read_plan(request.plan) if request.plan else None
-    shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard)
+    """Do what `request` says. Raises :class:`KeyleaseError` for what makes all of it impossible.
+
+    remember: told of all leases as soon as there is one, and in the end of those that could not be given back.
+    """
+    old = _read_plan(request.plan, request.prefix) if request.plan else None
+    shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard, request.prefix)
     adopt = list(old["adopt"]) if old else list(request.names)
     only = list(old["only"]) if old and not request.only else list(request.only)
     plan = _narrowed(plan, only, adopt)
     tokens = IdentitySource(context, plan.plan.identity_variables)
-    lease = LeaseRun(plan.plan, context, tokens, hold=signals.hold)
+    lease = LeaseRun(plan.plan, context, tokens, remember, signals.hold)
     run = SyncRun(plan, context, lease, shard=shard, progress=progress)
     try:
         planned = run.planned()
@@ -97,7 +107,7 @@ def carried_out(
     finally:
         for target in run.targets.values():
             target.close()
-        lease.abandon()
+        remember(lease.abandon())
         context.http.close()
 
 
@@ -124,13 +134,13 @@ def _taken_over(plan: SyncPlan) -> Any:
     return lambda place: place.sync in all_of
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _shard(text: str, prefix: str = "--") -> tuple[int, int]:
     if not text:
         return 1, 1
     which, _, of = text.partition("/")
     if text.isascii() and which.isdigit() and of.isdigit() and len(text) < 12 and 1 <= int(which) <= int(of):
         return int(which), int(of)
-    raise UsageError("--shard: must be like 1/4: which, of how many", docs="sync-shard")
+    raise UsageError(f"{prefix}shard: must be like 1/4: which, of how many", docs="sync-shard")
 
 
 # Reports.
@@ -207,6 +217,18 @@ def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: b
     return ExitCode.OK
 
 
+def failures(outcome: Outcome) -> list[str]:
+    """What of the plan was not done, one line each."""
+    applied = outcome.applied
+    if applied is None:
+        return []
+    failed = [
+        f"{each.place.address}: {f'{each.change.slot}: ' if each.change else ''}{each.error.summary}"
+        for each in applied.failed
+    ]
+    return [*failed, *(f"{place.address}: {change.slot}: not begun in time" for place, change in applied.left)]
+
+
 def _partial(number: int, what: str) -> PartialError:
     return PartialError(
         f"sync: {number} item{'' if number == 1 else 's'} {what}",
@@ -218,7 +240,7 @@ def _partial(number: int, what: str) -> PartialError:
 # Plans in files.
 
 
-def _read_plan(path: str) -> Mapping[str, Any]:
+def _read_plan(path: str, prefix: str = "--") -> Mapping[str, Any]:
     try:
         with Path(path).open("rb") as file:
             data = json.loads(file.read(_MAX_PLAN))
@@ -232,10 +254,10 @@ def _read_plan(path: str) -> Mapping[str, Any]:
         if not ok:
             raise ValueError
     except OSError as error:
-        raise UsageError(f"--plan: can't read {path!r}: {error.strerror}", docs="sync-plan") from None
+        raise UsageError(f"{prefix}plan: can't read {path!r}: {error.strerror}", docs="sync-plan") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
-            f"--plan: {path!r} is no plan of this version of Keylease",
+            f"{prefix}plan: {path!r} is no plan of this version of Keylease",
             change="make one: keylease sync plan --format json --output FILE",
             docs="sync-plan",
         ) from None

@@ -5,10 +5,12 @@ Runners hand an input over as ``INPUT_`` and its name in upper case, blanks as `
 its dashes into ``_`` as well, so both are looked at. An empty input is one that was not given.
 """
 
+# long file: every input, and which of them exclude each other.
+
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +21,9 @@ from keylease.errors import UsageError
 from keylease.model import Deliver, Env, Origin, Plan, Provider, Seal, Use
 from keylease.registry import EXCHANGERS
 from keylease.secret import Secret
+
+if TYPE_CHECKING:
+    from keylease.pipelines.sync import SyncPlan
 
 # Our name → vault-action's, where it has another one.
 _ALIASES = {
@@ -62,6 +67,9 @@ _INSTEAD_OF_A_FILE = (
     "kubernetes-token-file",
     "secretEncodingType",
 )
+
+# What only a lease has: a sync gives back its own leases before the step ends, and sets no variable.
+_OF_A_LEASE = ("revoke", "strict-revoke", "allow-names")
 
 # Inputs of vault-action that can't be honoured, and what to do instead.
 _REFUSED = {
@@ -128,11 +136,17 @@ def sync_from_inputs(env: Env) -> SyncInputs | None:
         if companions:
             raise _error(companions[0], "goes with `sync: plan` or `sync: apply`", "give `sync`, or remove it")
         return None
+    inputs.refuse()
     both = inputs.given(_INSTEAD_OF_A_FILE)
     if both:
         raise _error(both[0], "can't go together with `sync`", "write it into keylease.yml (`config`) and remove it")
+    idle = inputs.given(_OF_A_LEASE)
+    if idle:
+        raise _error(idle[0], "can't go together with `sync`, which gives back its own leases itself", "remove it")
     if command == "plan" and inputs.text("sync-plan"):
         raise _error("sync-plan", "is what `sync: apply` holds to", "remove it, or set `sync: apply`")
+    if inputs.text("sync-plan") and inputs.text("sync-shard"):
+        raise _error("sync-shard", "can't go together with `sync-plan`: a plan says which part it is of", "remove it")
     if command == "apply" and inputs.text("sync-check"):
         raise _error("sync-check", "goes with `sync: plan`", "remove it")
     return SyncInputs(
@@ -146,7 +160,21 @@ def sync_from_inputs(env: Env) -> SyncInputs | None:
     )
 
 
-def is_text(config: str) -> bool:
+def sync_plan(wanted: SyncInputs, env: Env) -> "SyncPlan":
+    """The plan of the file that the inputs name, or whose text they are. Raises :class:`UsageError`."""
+    from keylease.config import FILE_NAME, keyleasefile
+
+    path = "config" if _is_text(wanted.config) else wanted.config or FILE_NAME
+    text = wanted.config if _is_text(wanted.config) else Path(path)
+    plan, in_file = keyleasefile.parse_sync_settings(text, path, env)
+    if wanted.deadline is None:
+        return plan
+    if "deadline" in in_file and plan.plan.deadline != wanted.deadline:
+        raise _error("deadline", f"says something else than settings.deadline in {path}", "remove one of the two")
+    return replace(plan, plan=replace(plan.plan, deadline=wanted.deadline))
+
+
+def _is_text(config: str) -> bool:
     """Whether the `config` input holds the YAML itself, not a path."""
     return "\n" in config or re.match(r"\s*version\s*:", config) is not None
 
@@ -274,7 +302,7 @@ def _with_file(path: str, inputs: _Inputs, env: Env, allow: frozenset[str], give
         )
     from keylease.config import keyleasefile
 
-    if is_text(path):  # the YAML itself, in the workflow
+    if _is_text(path):  # the YAML itself, in the workflow
         plan, in_file = keyleasefile.parse(path, "config", env, allow)
         path = "it"
     else:

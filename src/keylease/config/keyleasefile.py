@@ -72,7 +72,13 @@ def load_sync(path: Path, env: Env) -> "SyncPlan":
 
 def parse_sync(text: str | bytes, source: str, env: Env) -> "SyncPlan":
     """As :func:`load_sync`, of the text itself. source: what it is called in messages."""
-    return _File(yamltree.parse(text, source), source, env).sync_plan()
+    return parse_sync_settings(text, source, env)[0]
+
+
+def parse_sync_settings(text: str | bytes | Path, source: str, env: Env) -> tuple["SyncPlan", frozenset[str]]:
+    """As :func:`parse_sync`, of a file too, with the keys of `settings` that it gives."""
+    file = _File(yamltree.parse(_read(text) if isinstance(text, Path) else text, source), source, env)
+    return file.sync_plan(), file.settings_given
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:

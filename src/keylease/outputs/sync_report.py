@@ -120,8 +120,11 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def as_markdown(report: Report, title: str = "Keylease sync") -> str:
-    """For a comment or a job's summary: names and sources are text there, whatever is in them."""
+def as_markdown(report: Report, title: str = "Keylease sync", undone: Sequence[str] = ()) -> str:
+    """For a comment or a job's summary: names and sources are text there, whatever is in them.
+
+    undone: what an apply did not do of it, one line each.
+    """
     lines = [f"### {escape(title)}", "", escape(report.summary()), ""]
     rows = [
         [section.address, change.action, str(change.slot), change.source, change.reason]
@@ -139,6 +142,10 @@ def as_markdown(report: Report, title: str = "Keylease sync") -> str:
     problems = [f"- {escape(problem)}" for problem in [*report.problems, *errors]]
     kept = _fitting(problems, MAX_MARKDOWN // 5)
     lines += ["", *kept, *([f"- … and {len(problems) - len(kept)} more"] if len(kept) < len(problems) else [])]
+    if undone:
+        kept = _fitting([f"- {escape(each)}" for each in undone], MAX_MARKDOWN // 20)
+        more = [f"- … and {len(undone) - len(kept)} more"] if len(kept) < len(undone) else []
+        lines += ["", f"**Not done: {len(undone)}**", "", *kept, *more]
     return "\n".join(lines).rstrip() + "\n"
 
 

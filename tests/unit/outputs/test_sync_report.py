@@ -184,3 +184,13 @@ def test_a_comment_is_never_too_long(rows: int, length: int, problems: int) -> N
     shown = text.count("\n| ") - 2 if rows else 0
     assert shown <= MAX_ROWS
     assert (f"… and {rows - shown} more" in text) == (shown < rows)
+
+
+def test_the_summary_of_an_apply_names_what_was_not_done() -> None:
+    text = as_markdown(MANY, undone=["github://acme/trainer: secret A|B: refused", *(f"no. {n}" for n in range(9000))])
+    head, _, rest = text.partition("**Not done: 9001**")
+    assert "| Place | Action |" in head
+    assert "- github&#58;//acme/trainer: secret A&#124;B: refused" in rest
+    assert rest.rstrip().endswith("more")
+    assert len(text) <= 65_536
+    assert "Not done" not in as_markdown(MANY)
