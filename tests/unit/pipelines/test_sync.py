@@ -1,5 +1,7 @@
 """Sources and destinations of a sync, with managers and a platform in memory: what is known, and what is kept."""
 
+# long file: one store and one platform in memory, for all of them
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
