@@ -146,7 +146,12 @@ def test_a_runs_own_tokens_end_with_it(job: Job) -> None:
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     job.hub.add_app("1234", public.decode(), {"acme": 7})
     made: list[str] = []
-    job.hub.on_token = lambda token: made.append(job.seeded.add(token) or token)
+
+    def issued(token: str) -> None:
+        job.seeded.add(token)
+        made.append(token)
+
+    job.hub.on_token = issued
     job.env["HUB_KEY"] = key.private_bytes(*forms).decode()
     job.config = CONFIG.replace("token_env: HUB_TOKEN", "app_id: 1234, private_key_env: HUB_KEY")
     for command in ("plan", "apply"):

@@ -32,7 +32,7 @@ def plan_of(fingerprint: str = FINE, address: str = "a", **more: Any) -> dict[st
 def read(tmp_path: Path, content: bytes) -> Mapping[str, Any]:
     path = tmp_path / "plan.json"
     path.write_bytes(content)
-    return syncing._read_plan(str(path))
+    return syncing._read_plan(str(path), "--")
 
 
 # Plans in files.
@@ -171,7 +171,7 @@ def test_every_failure_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("text", ["1/1", "3/4", "99999/99999"])
 def test_shards(text: str) -> None:
-    assert "/".join(map(str, syncing._shard(text))) == text
+    assert "/".join(map(str, syncing._shard(text, "--"))) == text
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_shards(text: str) -> None:
 )
 def test_no_shards(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
-        syncing._shard(text)
+        syncing._shard(text, "--")
