@@ -48,6 +48,12 @@ class VaultHarness(ManagerHarness):
     def pattern(self, text: str) -> Read:
         return read_of(text if text in self.bad_patterns else f"{self._kv.mount}/{text}")
 
+    def limit_lists(self, most: int) -> None:
+        """A list has no more than so many keys: https://openbao.org/docs/concepts/policies/."""
+        kv = self._kv.mount
+        lists = f'path "{kv}/metadata/*" {{ capabilities = ["list"]\npagination_limit = {most} }}'
+        self._trust.bao.policy(self._trust.policy, f'path "{kv}/data/*" {{ capabilities = ["read"] }}\n{lists}')
+
     def close_lists(self) -> None:
         self._trust.bao.policy(self._trust.policy, f'path "{self._kv.mount}/data/*" {{ capabilities = ["read"] }}')
 

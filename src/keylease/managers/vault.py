@@ -158,8 +158,23 @@ class VaultManager(Manager):
         return found
 
     def _keys(self, read: Read, mount: Mount, folder: str) -> list[str]:
+        """All keys of a folder.
+
+        An OpenBao whose policy has a ``pagination_limit`` gives as many and says nothing of others, so it is asked for
+        what comes after them (https://openbao.org/docs/rfcs/acl-paginated-lists). A Vault knows no pages, and says the
+        same again.
+        """
         path = "/".join(filter(None, [mount.path, "metadata" if mount.version == 2 else "", folder])) + "/"
-        answer = self._client.get(_quoted(path), {"list": "true"})
+        found: dict[str, None] = {}
+        while len(found) <= MOST_FOUND:
+            keys = self._page(read, path, next(reversed(found), ""))
+            if not keys or found.keys() & keys:
+                break
+            found |= dict.fromkeys(keys)
+        return list(found)
+
+    def _page(self, read: Read, path: str, after: str) -> list[str]:
+        answer = self._client.get(_quoted(path), {"list": "true", **({"after": after} if after else {})})
         if answer.status == 404 and answer.is_vaults and not answer.said:
             return []  # an empty folder is `{"errors": []}`: what a proxy says must not pass for one
         if not answer.ok:
