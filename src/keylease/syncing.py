@@ -105,10 +105,12 @@ def carried_out(
             applied = apply(planned, run.targets, run.keys, context, progress, _taken_over(plan))
         return Outcome(report, planned, applied)
     finally:
-        for target in run.targets.values():
-            target.close()
-        remember(lease.abandon())
-        context.http.close()
+        try:
+            remember(lease.abandon())
+        finally:
+            for target in run.targets.values():
+                target.close()
+            context.http.close()
 
 
 def _narrowed(plan: SyncPlan, only: Sequence[str], adopt: Sequence[str]) -> SyncPlan:

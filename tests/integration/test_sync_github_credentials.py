@@ -1,5 +1,7 @@
 """What GitHub is asked with: Apps, tokens, and what is said of those that won't do."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.secret import Secret
 from keylease.targets.github import GitHubTarget
+from keylease.vendors.github_pace import pace_of
 from keylease.vendors.github_settings import GitHubSettings
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.loopback import Exchange
-from tests.fakes.misbehaving import drop
+from tests.fakes.misbehaving import drop, hang
 from tests.integration.github_sync import place_of, put, target_of
 from tests.leaks import Seeded
 from tests.servers.tls import ThrowawayCA
@@ -84,7 +87,8 @@ def test_an_apps_tokens_are_revoked_at_the_end(
     for name in ("acme/trainer", "other/x"):
         target.list(place_of(target, repository=name))
     assert len(made) == 2
-    target.close()
+    with pace_of(target.context, target.settings.host or "github.com", 0, 0).turn("other", write=True):
+        target.close()  # a write that waits, for a minute perhaps, holds nobody up
     assert not set(made) & set(github.credentials)
     before = len(github.requests)
     target.close()
@@ -94,6 +98,29 @@ def test_an_apps_tokens_are_revoked_at_the_end(
     target.close()
     assert "could not be revoked" in caplog.text
     assert made[-1] not in caplog.text
+
+
+def test_the_end_waits_for_no_thread_that_hangs(
+    github: GitHubRest, seeded: Seeded, key_pair: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    github.add_app("1234", key_pair[1], {"acme": 7})
+    target = app_of(github, seeded, key_pair[0], timeout=3, retries=0)
+    place = place_of(target, repository="acme/trainer")
+    github.before = lambda _: hang()
+
+    def ask() -> None:
+        with pytest.raises(UnreachableError):
+            target.list(place)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not github.requests:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    target.close()
+    assert time.monotonic() - begun < 2.5
+    assert "could not be revoked" in caplog.text
+    thread.join()
 
 
 def test_an_apps_permissions_are_checked_before_anything_is_written(

@@ -108,6 +108,10 @@ class Api:
             data, is_json = None, False
         return Reply(status, {str(name): str(value) for name, value in found.items()}, data, is_json)
 
+    def at_once(self, verb: str, path: str) -> int:
+        """The status of one request that waits for no turn (a job that is cancelled has seconds), nor is sent again."""
+        return self._once(verb, path, None, "", retried=False).status
+
     def get(self, path: str, doing: str, needs: str) -> Item:
         """An object. Raises KeyleaseError."""
         reply = self.send("GET", path)

@@ -20,6 +20,8 @@ from keylease.vendors.github_errors import error_of, garbage
 _SPARE = 120.0
 """Seconds before its end that a token is replaced: a request that waits for its turn must not outlive it."""
 
+_PATIENCE = 1.0
+"""Seconds that the end of a run waits for another thread."""
 
 TOLD = frozenset({"secrets", "dependabot_secrets", "environments", "organization_secrets"})
 """Permissions that GitHub's OpenAPI has among those of an installation's token (``app-permissions``)."""
@@ -95,11 +97,15 @@ class AppCredentials(Credentials):
     def give_back(self) -> list[str]:
         """https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token"""
         left = []
-        with self._lock:
-            owners = [owner for owner, tokens in self._tokens.items() if tokens.is_live]
+        # A thread that asks for an installation just now, and may do so for long, is not waited for.
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return [f"what was taken for App {self._app}"]
+        owners = list(self._tokens)
+        self._lock.release()
+        owners = [owner for owner in owners if self._tokens[owner].is_live]
         for owner in owners:
             try:
-                done = self._apis[owner].send("DELETE", "/installation/token", retried=False).status in (204, 401)
+                done = self._apis[owner].at_once("DELETE", "/installation/token") in (204, 401)
             except KeyleaseError:
                 done = False
             if not done:
@@ -170,14 +176,12 @@ class _Installation:
 
     @property
     def is_live(self) -> bool:
-        """Whether there is one that is good now: none is made to be revoked."""
-        with self._lock:
-            return self._token is not None and time.monotonic() <= self._until - _SPARE
+        """Whether there is one that is good now: none is made to be revoked, nor waited for."""
+        return self._token is not None and time.monotonic() <= self._until - _SPARE
 
     def forget(self) -> None:
         """It was given back: who asks again gets a new one."""
-        with self._lock:
-            self._token = None
+        self._until = 0.0
 
     def key(self) -> CacheKey:
         """Of the token that is good now."""
