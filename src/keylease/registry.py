@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from keylease.errors import UsageError
 
 if TYPE_CHECKING:
+    from keylease.audit.rule import Rule
     from keylease.exchange.base import Exchanger
     from keylease.identity.base import Identity
     from keylease.managers.base import Manager
@@ -102,3 +103,5 @@ TARGETS: "Registry[Target]" = Registry(
         "jenkins": "keylease.targets.jenkins:JenkinsTarget",
     },
 )
+
+RULES: "Registry[Rule]" = Registry("rule", {})

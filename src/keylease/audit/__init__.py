@@ -1,0 +1,1 @@
+"""What an audit judges: inventory, rules, findings. Only collectors do I/O."""

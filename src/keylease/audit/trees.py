@@ -1,0 +1,114 @@
+"""YAML and JSON with lines, whatever is in it: rules look at files that anybody wrote."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+MAX_DEPTH = 60
+MAX_NODES = 200_000
+"""Of a document with its aliases followed: an alias bomb ends there."""
+
+
+class TreeError(ValueError):
+    """The text is no YAML or JSON. line: where, from 1; 0 if not known. The text says what, without quoting it."""
+
+    def __init__(self, what: str, line: int = 0) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+class Tree:
+    """A document as plain data: mappings, lists, and every scalar as its text (``on`` and ``true`` are texts too)."""
+
+    __slots__ = ("_lines", "data")
+
+    def __init__(self, data: Any, lines: dict[tuple[str | int, ...], int]) -> None:
+        self.data = data
+        self._lines = lines
+
+    def line(self, *path: str | int) -> int:
+        """The line of the value at `path` (of its key, in a mapping), or of the nearest thing above that is known."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 0)
+
+    def at(self, *path: str | int) -> Any:
+        """The value at `path`, or None."""
+        node = self.data
+        for step in path:
+            if isinstance(node, dict) and step in node:
+                node = node[step]
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                node = node[step]
+            else:
+                return None
+        return node
+
+
+def yaml_trees(text: str) -> Iterator[Tree]:
+    """Each document of a YAML text. Raises :class:`TreeError`."""
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        for node in yaml.compose_all(text, Loader=loader):
+            lines: dict[tuple[str | int, ...], int] = {}
+            yield Tree(_Plain(lines).of(node, (), 0), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise TreeError(error.problem or "it is no YAML", mark.line + 1 if mark else 0) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise TreeError("it is no YAML" if isinstance(error, yaml.YAMLError) else "it is nested too deeply") from None
+
+
+def json_tree(text: str) -> Tree:
+    """A JSON text; lines are known where it is YAML as well. Raises :class:`TreeError`."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TreeError(error.msg, error.lineno) from None
+    except RecursionError:
+        raise TreeError("it is nested too deeply") from None
+    try:
+        return next(yaml_trees(text))
+    except (TreeError, StopIteration):
+        return Tree(_texts(data, 0), {})
+
+
+class _Plain:
+    def __init__(self, lines: dict[tuple[str | int, ...], int]) -> None:
+        self._lines = lines
+        self._count = 0
+
+    def of(self, node: Any, path: tuple[str | int, ...], depth: int) -> Any:
+        self._count += 1
+        if depth > MAX_DEPTH or self._count > MAX_NODES:
+            raise TreeError("it is nested too deeply, or its aliases make it huge", node.start_mark.line + 1)
+        if path not in self._lines:
+            self._lines[path] = node.start_mark.line + 1
+        kind = type(node).__name__
+        if kind == "ScalarNode":
+            return node.value
+        if kind == "SequenceNode":
+            return [self.of(each, (*path, number), depth + 1) for number, each in enumerate(node.value)]
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            name = key.value if type(key).__name__ == "ScalarNode" else ""
+            if name == "<<" and isinstance(merged := self.of(value, (*path, "<<"), depth + 1), dict):
+                found = {**merged, **found}
+                continue
+            self._lines[(*path, name)] = key.start_mark.line + 1
+            found[name] = self.of(value, (*path, name), depth + 1)
+        return found
+
+
+def _texts(node: Any, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise TreeError("it is nested too deeply")
+    if isinstance(node, dict):
+        return {str(key): _texts(value, depth + 1) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_texts(value, depth + 1) for value in node]
+    if isinstance(node, bool):
+        return "true" if node else "false"
+    return "" if node is None else str(node)
