@@ -36,12 +36,10 @@ class Tree:
         """The value at `path`, or None."""
         node = self.data
         for step in path:
-            if isinstance(node, dict) and step in node:
-                node = node[step]
-            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-                node = node[step]
-            else:
+            listed = isinstance(node, list) and isinstance(step, int) and step < len(node)
+            if not listed and not (isinstance(node, dict) and step in node):
                 return None
+            node = node[step]
         return node
 
 
