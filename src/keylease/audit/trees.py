@@ -20,7 +20,7 @@ class TreeError(ValueError):
 class Tree:
     """A document as plain data: mappings, lists, and every scalar as its text (``on`` and ``true`` are texts too)."""
 
-    __slots__ = ("_lines", "data")
+    __slots__ = ("__weakref__", "_lines", "data")
 
     def __init__(self, data: Any, lines: dict[tuple[str | int, ...], int]) -> None:
         self.data = data
@@ -43,15 +43,18 @@ class Tree:
         return node
 
 
-def yaml_trees(text: str) -> Iterator[Tree]:
-    """Each document of a YAML text. Raises :class:`TreeError`."""
+def yaml_trees(text: str, *, intrinsics: bool = False) -> Iterator[Tree]:
+    """Each document of a YAML text. Raises :class:`TreeError`.
+
+    intrinsics: CloudFormation's short forms become its long ones: ``!Sub x`` is ``{"Fn::Sub": x}``.
+    """
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         for node in yaml.compose_all(text, Loader=loader):
             lines: dict[tuple[str | int, ...], int] = {}
-            yield Tree(_Plain(lines).of(node, (), 0), lines)
+            yield Tree(_Plain(lines, intrinsics=intrinsics).of(node, (), 0), lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise TreeError(error.problem or "it is no YAML", mark.line + 1 if mark else 0) from None
@@ -67,6 +70,8 @@ def json_tree(text: str) -> Tree:
         raise TreeError(error.msg, error.lineno) from None
     except RecursionError:
         raise TreeError("it is nested too deeply") from None
+    except ValueError:
+        raise TreeError("a number in it is too long") from None
     try:
         return next(yaml_trees(text))
     except (TreeError, StopIteration):
@@ -74,11 +79,19 @@ def json_tree(text: str) -> Tree:
 
 
 class _Plain:
-    def __init__(self, lines: dict[tuple[str | int, ...], int]) -> None:
+    def __init__(self, lines: dict[tuple[str | int, ...], int], *, intrinsics: bool = False) -> None:
         self._lines = lines
+        self._intrinsics = intrinsics
         self._count = 0
 
     def of(self, node: Any, path: tuple[str | int, ...], depth: int) -> Any:
+        value = self._value(node, path, depth)
+        if self._intrinsics and node.tag.startswith("!") and len(node.tag) > 1:
+            name = node.tag[1:]
+            return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
+        return value
+
+    def _value(self, node: Any, path: tuple[str | int, ...], depth: int) -> Any:
         self._count += 1
         if depth > MAX_DEPTH or self._count > MAX_NODES:
             raise TreeError("it is nested too deeply, or its aliases make it huge", node.start_mark.line + 1)
@@ -109,4 +122,4 @@ def _texts(node: Any, depth: int) -> Any:
         return [_texts(value, depth + 1) for value in node]
     if isinstance(node, bool):
         return "true" if node else "false"
-    return "" if node is None else str(node)
+    return "" if node is None else str(node).encode("utf-8", "replace").decode()  # JSON can spell half a character

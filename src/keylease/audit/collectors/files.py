@@ -1,0 +1,264 @@
+"""The repository's files: workflows, GitLab's CI files, `.env` files; policies in JSON, YAML, Terraform and HCL.
+
+Needs no credential and asks nobody. What can't be read is a :class:`Problem` of every kind that it might have held.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from keylease.audit.collectors.listing import SKIPPED, Reader, UnreadableError, listing
+from keylease.audit.model import Inventory, Location, Problem, Record
+from keylease.audit.trees import Tree, TreeError, yaml_trees
+
+WORKFLOW, GITLAB, ENV = "file.workflow", "file.gitlab_ci", "file.env"
+KINDS = (WORKFLOW, GITLAB, ENV, "aws.trust_policy", "aws.iam_policy", "vault.jwt_role", "vault.policy")
+
+MAX_BYTES = 2 * 1024 * 1024
+"""Of one file."""
+
+_WORKFLOW = re.compile(r"(?:^|/)(?:\.github/workflows/[^/]+|action)\.ya?ml$")
+_GITLAB = re.compile(r"(?:^|/)(?:[^/]*\.gitlab-ci\.ya?ml|\.gitlab(?:-ci|/ci)/(?:.*/)?[^/]+\.ya?ml)$")
+_ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
+_AWS = (b"Statement", b"Effect")
+_VAULT_ROLE = (b'"user_claim"',)
+_VAULT_JSON = (b'"path"', b'"capabilities"')
+_VAULT_HCL = re.compile(rb'^\s*path\s+"', re.MULTILINE)
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*)")
+
+
+def collect(root: Path, only: Sequence[str] = (), skipped: Collection[str] = SKIPPED) -> Inventory:
+    """The files below `root`, or `only` these paths of it. skipped: names of directories that are passed over."""
+    inventory = Inventory(kinds=set(KINDS))
+    collector = _Collector(root, inventory)
+    if only:
+        collector.all(only)
+        return inventory
+    found = listing(root, skipped)
+    for where, why in found.problems:
+        text = f"{_shown(where)}: the directory can't be read: {why}"
+        inventory.problems.append(Problem("", text, "let the audit read it", Location(_shown(where))))
+    for path in found.absent:
+        for kind in kinds_by_name(path):
+            collector.problem(kind, path, "a sparse checkout left it out", "check out the whole repository")
+    absent = set(found.absent)
+    collector.all([path for path in found.paths if path not in absent])
+    return inventory
+
+
+def kinds_by_name(path: str) -> tuple[str, ...]:
+    """The kinds that a file of this name can be; those of JSON and other YAML are told by what is in them."""
+    if _WORKFLOW.search(path):
+        return (WORKFLOW,)
+    if _GITLAB.search(path):
+        return (GITLAB,)
+    if _ENV.search(path):
+        return (ENV,)
+    if path.endswith((".tf", ".tf.json", ".tofu")):
+        return KINDS[3:]
+    return ("vault.policy",) if path.endswith(".hcl") else ()
+
+
+class _Collector:
+    def __init__(self, root: Path, inventory: Inventory) -> None:
+        self._reader = Reader(root)
+        self._inventory = inventory
+        self._terraform: dict[str, dict[str, str]] = {}
+        self._interesting: dict[str, tuple[str, ...]] = {}
+
+    def all(self, paths: Sequence[str]) -> None:
+        """Take in all of `paths`."""
+        for path in paths:
+            self._one(path)
+        if self._interesting:
+            from keylease.audit.collectors.terraform import in_directory
+
+            known = {_shown(path) for path in paths}
+            for files in self._terraform.values():
+                if any(path in self._interesting for path in files):
+                    self._take(in_directory(files, self._interesting, known))
+
+    def problem(self, kind: str, path: str, why: str, change: str = "", line: int = 0) -> None:
+        """A file that could not be looked at."""
+        where = _shown(path)
+        text = f"{where}{f':{line}' if line else ''}: {why}"
+        self._inventory.problems.append(Problem(kind, text, change, Location(where, line)))
+
+    def _take(self, found: Iterable[Record | Problem]) -> None:
+        for each in found:
+            if isinstance(each, Record):
+                self._inventory.records.append(each)
+            else:
+                self._inventory.problems.append(each)
+
+    def _one(self, path: str) -> None:
+        kinds = kinds_by_name(path)
+        suffix = path.rpartition(".")[2]
+        if not kinds and suffix not in ("json", "yml", "yaml", "template"):
+            if path in (".github", ".github/workflows") and self._reader.is_link(path):
+                self.problem(WORKFLOW, path, "it is a symbolic link, which is not followed", "make it a directory")
+            return
+        try:
+            data = self._reader.read(path, MAX_BYTES)
+            if len(data) > MAX_BYTES:
+                kinds = kinds or self._kinds_of_large(path)
+                for kind in kinds:
+                    self.problem(kind, path, f"it is larger than {MAX_BYTES // 1024 // 1024} MiB", "split it")
+                return
+        except FileNotFoundError:
+            return  # deleted, and git has not been told yet
+        except (UnreadableError, OSError) as error:
+            if not (kinds or self._reader.is_link(path)):
+                kinds = ("aws.trust_policy", "aws.iam_policy")
+            for kind in kinds:
+                self.problem(kind, path, f"it can't be read: {error}", "let the audit read it")
+            return
+        self._data(path, data, kinds)
+
+    def _kinds_of_large(self, path: str) -> tuple[str, ...]:
+        found: tuple[str, ...] = ()
+        if self._reader.holds(path, _AWS):
+            found = ("aws.trust_policy", "aws.iam_policy")
+        return (*found, "vault.jwt_role") if self._reader.holds(path, _VAULT_ROLE) else found
+
+    def _data(self, path: str, data: bytes, kinds: tuple[str, ...]) -> None:
+        by_name = bool(kinds)
+        if not by_name:
+            kinds = _kinds_by_content(path, data)
+        elif path.endswith(".hcl"):
+            kinds = kinds if _VAULT_HCL.search(data) else ()
+        elif kinds == KINDS[3:]:
+            from keylease.audit.collectors.terraform import kinds_of
+
+            kinds = kinds_of(data)
+        if not kinds and not path.endswith((".tf", ".tofu")):
+            return
+        text = _decoded(data)
+        if text is None:
+            for kind in kinds:
+                self.problem(kind, path, "it is no text in UTF-8", "save it as UTF-8")
+            return
+        if path.endswith((".tf", ".tofu")):
+            shown = _shown(path)
+            self._terraform.setdefault(path.rpartition("/")[0], {})[shown] = text
+            if kinds:
+                self._interesting[shown] = kinds
+        elif path.endswith(".tf.json"):
+            for kind in kinds:
+                self.problem(kind, path, "Terraform in JSON is not read", "write it as .tf")
+        elif kinds == (ENV,):
+            self._env(path, text)
+        elif path.endswith(".hcl"):
+            self._hcl(path, text)
+        elif kinds in ((WORKFLOW,), (GITLAB,)):
+            self._ci(path, text, kinds[0])
+        else:
+            self._policies(path, text, kinds)
+
+    def _record(self, kind: str, path: str, facts: dict[str, Any]) -> None:
+        shown = _shown(path)
+        self._inventory.records.append(Record(kind, f"file://{shown}", facts, Location(shown, 1)))
+
+    def _ci(self, path: str, text: str, kind: str) -> None:
+        change = "mend it: what can't be read is not checked"
+        try:
+            trees = [tree for tree in yaml_trees(text) if tree.data != ""]
+        except TreeError as error:
+            self.problem(kind, path, f"it is no YAML: {error}", change, error.line)
+            return
+        if kind == GITLAB:
+            # A component's or template's header, which has no jobs: https://docs.gitlab.com/ci/inputs/
+            trees = [tree for tree in trees if not (len(trees) > 1 and _only_spec(tree))]
+        if not trees or any(not isinstance(tree.data, dict) for tree in trees):
+            self.problem(kind, path, "it holds no mapping", change)
+        elif len(trees) > 1:
+            self.problem(kind, path, "it holds several documents", "keep one", trees[1].line())
+        else:
+            self._record(kind, path, {"tree": trees[0]})
+
+    def _env(self, path: str, text: str) -> None:
+        names, empty = [], []
+        for name, value in _assignments(text):
+            names.append(name)
+            if not value:
+                empty.append(name)
+        self._record(ENV, path, {"names": names, "empty": empty})
+
+    def _hcl(self, path: str, text: str) -> None:
+        from keylease.audit.collectors.hcl import HclError, parse
+
+        try:
+            parse(text)
+        except HclError as error:
+            self.problem("vault.policy", path, f"it is no HCL: {error}", "mend it", error.line)
+            return
+        name = _shown(path).rpartition("/")[2].removesuffix(".hcl")
+        self._record("vault.policy", path, {"name": name, "text": text})
+
+    def _policies(self, path: str, text: str, kinds: tuple[str, ...]) -> None:
+        from keylease.audit.collectors.policies import in_tree
+        from keylease.audit.trees import json_tree
+
+        try:
+            trees = (
+                [json_tree(text)]
+                if path.endswith(".json") or text.lstrip()[:1] == "{"
+                else [*yaml_trees(text, intrinsics=True)]
+            )
+        except TreeError as error:
+            name = "JSON" if path.endswith(".json") else "YAML"
+            for kind in kinds:
+                self.problem(kind, path, f"it is no {name}: {error}", "mend it", error.line)
+            return
+        for tree in trees:
+            self._take(in_tree(tree, _shown(path)))
+
+
+def _kinds_by_content(path: str, data: bytes) -> tuple[str, ...]:
+    found: tuple[str, ...] = ()
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return found
+    if all(word in data for word in _AWS):
+        found = ("aws.trust_policy", "aws.iam_policy") if b"ssume" in data else ("aws.iam_policy",)
+    if path.endswith(".json"):
+        if _VAULT_ROLE[0] in data:
+            found = (*found, "vault.jwt_role")
+        if all(word in data for word in _VAULT_JSON):
+            found = (*found, "vault.policy")
+    return found
+
+
+def _decoded(data: bytes) -> str | None:
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def _only_spec(tree: Tree) -> bool:
+    return isinstance(tree.data, dict) and set(tree.data) == {"spec"}
+
+
+def _assignments(text: str) -> Iterator[tuple[str, bool]]:
+    """(name, whether it has a value) of a ``.env`` file."""
+    quote = ""
+    for line in text.splitlines():
+        if quote:  # inside a value of several lines
+            quote = "" if quote in line else quote
+            continue
+        match = _LINE.fullmatch(line)
+        if not match:
+            continue
+        value = match[2].strip()
+        if value[:1] in ('"', "'") and value[:1] not in value[1:]:
+            quote = value[0]
+        bare = value.strip("\"'").strip()
+        yield match[1], bool(bare) and not value.startswith("#")
+
+
+def _shown(path: str) -> str:
+    """A path as text that can be written: bytes that are no UTF-8 become ``\\xff``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
