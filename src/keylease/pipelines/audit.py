@@ -20,7 +20,7 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
             why = f"no inventory of {', '.join(missing)}"
             verdict.not_checked.append(NotChecked(rule.id, why, "collect it: docs/audit.md"))
             continue
-        partly = [problem for problem in inventory.problems if problem.kind in rule.needs]
+        partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
         if partly:
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""
             verdict.not_checked.append(NotChecked(rule.id, f"not all of it: {partly[0].what}{more}", partly[0].change))
