@@ -23,7 +23,8 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
         partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
         if partly:
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""
-            verdict.not_checked.append(NotChecked(rule.id, f"not all of it: {partly[0].what}{more}", partly[0].change))
+            first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what
+            verdict.not_checked.append(NotChecked(rule.id, f"not all of it: {first}{more}", partly[0].change))
         found = list(rule.check(inventory))
         severity = policy.severities.get(rule.id)
         verdict.findings += [replace(each, severity=severity) if severity else each for each in found]

@@ -37,7 +37,7 @@ def collect(root: Path, only: Sequence[str] = (), skipped: Collection[str] = SKI
         return inventory
     found = listing(root, skipped)
     for where, why in found.problems:
-        text = f"{_shown(where)}: the directory can't be read: {why}"
+        text = f"the directory can't be read: {why}"
         inventory.problems.append(Problem("", text, "let the audit read it", Location(_shown(where))))
     for path in found.absent:
         for kind in kinds_by_name(path):
@@ -82,8 +82,7 @@ class _Collector:
     def problem(self, kind: str, path: str, why: str, change: str = "", line: int = 0) -> None:
         """A file that could not be looked at."""
         where = _shown(path)
-        text = f"{where}{f':{line}' if line else ''}: {why}"
-        self._inventory.problems.append(Problem(kind, text, change, Location(where, line)))
+        self._inventory.problems.append(Problem(kind, why, change, Location(where, line)))
 
     def _take(self, found: Iterable[Record | Problem]) -> None:
         for each in found:

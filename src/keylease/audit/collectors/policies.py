@@ -41,7 +41,7 @@ def problem(kind: str, path: str, line: int, why: str) -> Problem:
     what = {TRUST: "a trust policy", IAM: "an IAM policy", ROLE: "a JWT role", VAULT_POLICY: "a Vault policy"}[kind]
     return Problem(
         kind,
-        f"{path}{f':{line}' if line else ''}: {what} can't be judged: {why}",
+        f"{what} can't be judged: {why}",
         "write it out as literal JSON, or check it where it is applied",
         Location(path, line),
     )

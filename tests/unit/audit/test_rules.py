@@ -1,0 +1,115 @@
+"""Every rule that is registered: its own samples through the collector of files, and what it says of itself."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from keylease.audit.collectors.files import KINDS, collect
+from keylease.audit.model import PERSONAS, SEVERITIES, Finding, Inventory
+from keylease.audit.rule import Rule
+from keylease.outputs.console import sanitize
+from keylease.registry import RULES
+
+NAMES = list(RULES)
+SAMPLES = [
+    pytest.param(name, text, kind, id=f"{name}-{kind}{number}")
+    for name in NAMES
+    for kind in ("bad", "good")
+    for number, text in enumerate(getattr(RULES.load(name), kind))
+]
+
+
+def collected(tmp_path: Path, sample: str, text: str) -> Inventory:
+    file = tmp_path / sample
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return collect(tmp_path)
+
+
+def judged(name: str, inventory: Inventory) -> list[Finding]:
+    return list(RULES.load(name)().check(inventory))
+
+
+@pytest.mark.parametrize(("name", "text", "kind"), SAMPLES)
+def test_samples(name: str, text: str, kind: str, tmp_path: Path) -> None:
+    rule = RULES.load(name)
+    inventory = collected(tmp_path, rule.sample, text)
+    assert inventory.problems == []
+    assert any(inventory.of(each) for each in rule.needs), "nothing that the rule is for: it would judge nothing"
+    findings = judged(name, inventory)
+    assert all(finding.rule == name for finding in findings)
+    assert bool(findings) == (kind == "bad"), [finding.message for finding in findings]
+    for finding in findings:
+        keeps_the_manner(finding, text)
+    prints = [finding.fingerprint for finding in findings]
+    assert len(set(prints)) == len(prints), "findings that can't be told apart"
+
+
+def keeps_the_manner(finding: Finding, text: str) -> None:
+    assert finding.message
+    assert "\n" not in finding.message
+    assert finding.change, "it must say what to write"
+    assert "\n" not in finding.change.partition("\n\n")[0]
+    assert sanitize(finding.change) == finding.change
+    assert finding.location is not None
+    assert 0 < finding.location.line <= text.count("\n") + 1
+    assert finding.subject.startswith("file://")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_rule_says_of_itself(name: str) -> None:
+    rule = RULES.load(name)
+    assert issubclass(rule, Rule)
+    assert rule.id == name
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name)
+    assert rule.__module__.rpartition(".")[2] == name.replace("-", "_")
+    assert rule.severity in SEVERITIES
+    assert rule.confidence in ("low", "medium", "high")
+    assert rule.persona in PERSONAS
+    assert rule.needs
+    assert set(rule.needs) <= set(KINDS), "no collector makes these"
+    assert rule.title
+    assert not rule.title.endswith(".")
+    assert len(rule.why) > 60
+    assert len(rule.fix) > 20
+    assert all(link.startswith("https://") for link in rule.links)
+    assert rule.sample
+    assert rule.bad, "no sample that must be found"
+    assert rule.good, "no sample that must not be found"
+    assert issubclass(rule.Settings, msgspec.Struct)
+    assert msgspec.structs.replace(rule.Settings()) == rule.Settings()
+    assert rule.Settings.__struct_config__.forbid_unknown_fields
+    assert (Path(__file__).parent / "rules" / f"test_{name.replace('-', '_')}.py").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_moving_a_sample_down_keeps_its_fingerprints(name: str, tmp_path: Path) -> None:
+    rule = RULES.load(name)
+    prefix = "\n\n" if rule.sample.endswith(".json") else "# a line\n# another\n"
+    for number, text in enumerate(rule.bad):
+        before = judged(name, collected(tmp_path / f"a{number}", rule.sample, text))
+        after = judged(name, collected(tmp_path / f"b{number}", rule.sample, prefix + text))
+        assert {each.fingerprint for each in before} == {each.fingerprint for each in after}
+
+
+HOSTILE = (
+    "",
+    "null",
+    "[]",
+    "- a",
+    "{}",
+    "jobs: []",
+    "jobs: {a: 1}",
+    "on: [[]]\njobs: {a: {steps: {b: c}}}",
+    "a: &a [*a]",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_odd_files_are_no_crash(name: str, text: str, tmp_path: Path) -> None:
+    rule = RULES.load(name)
+    inventory = collected(tmp_path, rule.sample, text)
+    assert all(isinstance(finding.message, str) for finding in judged(name, inventory))
