@@ -9,7 +9,7 @@ help            the options of every command
 action-inputs   the inputs of action.yml, as a table
 exit-codes      what the process says to its caller
 
-``src/keylease/config/keylease.schema.json`` is generated as a whole.
+``src/keylease/config/keylease.schema.json`` and ``docs/rules.md`` are generated as a whole.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PART = re.compile(r"(<!-- generated: ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+SAMPLES = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".tf": "hcl", ".hcl": "hcl"}
 LANGUAGES = {".yml": "yaml", ".sh": "sh", "": "groovy"}  # a Jenkinsfile has no suffix
 
 
@@ -107,7 +108,7 @@ def exit_codes(_: str) -> str:
 
     meanings = {
         ExitCode.OK: "done",
-        ExitCode.FINDINGS: "`sync plan --check`: something differs",
+        ExitCode.FINDINGS: "`audit`: findings; `sync plan --check`: something differs",
         ExitCode.USAGE: "the command line or the configuration is wrong; nothing was handed over",
         ExitCode.IDENTITY: "no usable identity token",
         ExitCode.REFUSED: "the server refused, or there is no such secret; never retried",
@@ -118,6 +119,32 @@ def exit_codes(_: str) -> str:
     }
     rows = [f"| {code.value} | {meanings[code]} |" for code in ExitCode]
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows, ""])
+
+
+def rules_page() -> str:
+    """docs/rules.md: every rule of the audit, by what it looks at."""
+    from keylease.auditing import settings_of
+    from keylease.registry import RULES
+
+    rules = [RULES.load(name) for name in sorted(RULES)]
+    lines = ["# Rules of the audit", "", "<!-- generated as a whole: make docs -->", ""]
+    lines += ["What `keylease audit` looks for; [Audit](audit.md) says how it is run and what its findings do.", ""]
+    lines += ["| rule | severity | what it finds |", "| --- | --- | --- |"]
+    lines += [f"| [`{rule.id}`](#{rule.id}) | {rule.severity} | {_cell(rule.title)} |" for rule in rules]
+    for rule in rules:
+        lines += ["", f"## {rule.id}", "", f"{rule.title}.", ""]
+        needs = ", ".join(f"`{kind}`" for kind in rule.needs)
+        lines += [f"Severity {rule.severity}, confidence {rule.confidence}, persona {rule.persona}; judges {needs}."]
+        for title, text in (("Why", rule.why), ("Fix", rule.fix)):
+            lines += ["", f"**{title}.** {' '.join(text.split())}"]
+        if settings := settings_of(rule):
+            lines += ["", "Settings, with their defaults: " + ", ".join(f"`{each}`" for each in settings) + "."]
+        for title, samples in (("Found", rule.bad[:1]), ("Not found", rule.good[:1])):
+            for sample in samples:
+                language = SAMPLES.get(Path(rule.sample).suffix, "text")
+                lines += ["", f"{title}, in `{rule.sample}`:", "", f"```{language}", sample.strip("\n"), "```"]
+        lines += ["", "See " + ", ".join(f"<{link}>" for link in rule.links) + "."] if rule.links else []
+    return "\n".join(lines) + "\n"
 
 
 GENERATORS: dict[str, Callable[[str], str]] = {
@@ -145,6 +172,7 @@ def wanted() -> dict[Path, str]:
     from keylease.config.schema import json_text
 
     files[ROOT / "src/keylease/config/keylease.schema.json"] = json_text()
+    files[ROOT / "docs/rules.md"] = rules_page()
     return files
 
 

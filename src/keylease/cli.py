@@ -17,7 +17,7 @@ REPLACEMENT = "***"
 EPILOG = """\
 exit codes:
   0  done                              4  a provider refused (login, permission, no such secret)
-  1  a difference (sync plan --check)  5  a provider can't be reached, or the deadline passed
+  1  findings; a difference            5  a provider can't be reached, or the deadline passed
   2  usage or configuration            6  some items failed, each is named
   3  no usable identity token          7  the plan to apply is out of date
                                       70  a defect of keylease
@@ -122,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     whoami.add_argument("--verify", action="store_true", help="check the token's signature with its issuer's keys")
 
     _sync(commands)
+    _audit(commands)
 
     process = _command(
         commands,
@@ -158,6 +159,39 @@ def _sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     apply.add_argument("--plan", metavar="FILE", help="exactly this plan (of --format json), or nothing")
     adopt = _command(parts, "adopt", "take over values that are there and not ours, then do as apply", parents)
     adopt.add_argument("names", nargs="+", metavar="NAME", help="as it is called at the target")
+
+
+def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    audit = _command(
+        commands,
+        "audit",
+        "find broad trust, long-lived keys and exposed secrets in a repository's files",
+        [_common()],
+        usage="keylease audit --offline [options] [PATH]",
+    )
+    audit.add_argument("path", nargs="?", default=".", metavar="PATH", help="a directory or file (default: .)")
+    audit.add_argument("--offline", action="store_true", help="look at files only; nobody is asked (needed for now)")
+    audit.add_argument("--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)")
+    audit.add_argument(
+        "--format",
+        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"),
+        default="table",
+        help="default: table; code-scanning: SARIF for GitHub, without what was set aside",
+    )
+    audit.add_argument("--output", metavar="FILE", help="write the report to FILE instead of standard output")
+    audit.add_argument(
+        "--fail-on",
+        choices=("info", "low", "medium", "high", "critical"),
+        help="the least severity that exits with 1 (default: high)",
+    )
+    audit.add_argument(
+        "--persona", choices=("regular", "pedantic", "auditor"), help="whose findings are shown (default: regular)"
+    )
+    audit.add_argument("--baseline", metavar="FILE", help="findings that are known and don't fail")
+    audit.add_argument("--write-baseline", action="store_true", help="note all findings of now in the baseline's file")
+    audit.add_argument("--explain", metavar="RULE", help="say what a rule finds, why it matters, and how to mend it")
+    rules = _command(commands, "rules", "list the rules of `keylease audit`", [_common()])
+    rules.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
 
 
 def _command(

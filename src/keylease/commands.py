@@ -1,5 +1,7 @@
 """What the commands of the command line do. Returns exit codes; prints; never exits."""
 
+# long file: every command of the command line, each a few lines
+
 import argparse
 import gc
 import json
@@ -78,6 +80,8 @@ class _Command:
             "credential-process": self.credential_process,
             "schema": self.schema,
             "sync": self.sync,
+            "audit": self.audit,
+            "rules": self.audit,
         }
         return commands[self.options.command]()
 
@@ -246,6 +250,12 @@ class _Command:
         plan = load_sync(path, self.env)
         plan = replace(plan, plan=self._with_deadline(plan.plan, self.options.deadline))
         return sync(plan, self._context(plan.plan), self.options, self.env, self.log, self.signals)
+
+    def audit(self) -> int:
+        """`keylease audit` and `keylease rules`."""
+        from keylease.auditing import audit, rules
+
+        return rules(self.options) if self.options.command == "rules" else audit(self.options, self.env, self.log)
 
     def schema(self) -> int:
         """`keylease schema`."""

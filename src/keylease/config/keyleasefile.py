@@ -22,8 +22,7 @@ from keylease.vendors.endpoints import check_audience
 if TYPE_CHECKING:
     from keylease.pipelines.sync import SyncPlan
 
-_KEYS = ("version", "settings", "providers", "leases", "targets", "ledger", "sync")
-_LATER = ("audit",)
+_KEYS = ("version", "settings", "providers", "leases", "targets", "ledger", "sync", "audit")
 
 SYNC_DEADLINE = 3600.0
 """Seconds: platforms take about one write a second."""
@@ -40,10 +39,11 @@ def load_file(path: Path, env: Env) -> Plan:
 
 def load(path: Path, env: Env, allow_names: frozenset[str]) -> tuple[Plan, frozenset[str]]:
     """The plan, and which of ``settings:`` the file has. allow_names: allowed besides those the file allows."""
-    return parse(_read(path), str(path), env, allow_names)
+    return parse(read(path), str(path), env, allow_names)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """The file's bytes. Raises :class:`UsageError`."""
     try:
         with path.open("rb") as file:
             return file.read(yamltree.MAX_BYTES + 1)
@@ -67,7 +67,7 @@ def parse(text: str | bytes, source: str, env: Env, allow_names: frozenset[str])
 
 def load_sync(path: Path, env: Env) -> "SyncPlan":
     """See :func:`keylease.config.load_sync`."""
-    return parse_sync(_read(path), str(path), env)
+    return parse_sync(read(path), str(path), env)
 
 
 def parse_sync(text: str | bytes, source: str, env: Env) -> "SyncPlan":
@@ -77,13 +77,31 @@ def parse_sync(text: str | bytes, source: str, env: Env) -> "SyncPlan":
 
 def parse_sync_settings(text: str | bytes | Path, source: str, env: Env) -> tuple["SyncPlan", frozenset[str]]:
     """As :func:`parse_sync`, of a file too, with the keys of `settings` that it gives."""
-    file = _File(yamltree.parse(_read(text) if isinstance(text, Path) else text, source), source, env)
+    file = _File(yamltree.parse(read(text) if isinstance(text, Path) else text, source), source, env)
     return file.sync_plan(), file.settings_given
 
 
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:
     """See :func:`keylease.config.load_text`."""
     return parse(text, source, env, frozenset())[0]
+
+
+def sections(root: Node, source: str) -> dict[str, Node]:
+    """The file's parts, of a version that is known. Raises :class:`UsageError` with file, line and key."""
+    found = mapping(root, source, "")
+    unknown(root, dict.fromkeys(_KEYS), source, "")
+    if "version" not in found:
+        raise fail(source, 1, "version", "is missing", f"start the file with `version: {VERSION}`")
+    version = found["version"].value
+    if version != VERSION or isinstance(version, bool | float):
+        raise fail(
+            source,
+            root.lines["version"],
+            "version",
+            f"must be {VERSION}",
+            f"write `version: {VERSION}`, or use a newer Keylease if the file was made for one",
+        )
+    return found
 
 
 class _File:
@@ -134,24 +152,7 @@ class _File:
         return plan, assembler, settings
 
     def _sections(self) -> dict[str, Node]:
-        sections = mapping(self._root, self._source, "")
-        for name in _LATER:
-            if name in sections:
-                raise self._fail(
-                    self._root.lines[name], name, "this version of Keylease does not know this section", "remove it"
-                )
-        unknown(self._root, dict.fromkeys(_KEYS), self._source, "")
-        if "version" not in sections:
-            raise self._fail(1, "version", "is missing", f"start the file with `version: {VERSION}`")
-        version = sections["version"].value
-        if version != VERSION or isinstance(version, bool | float):
-            raise self._fail(
-                self._root.lines["version"],
-                "version",
-                f"must be {VERSION}",
-                f"write `version: {VERSION}`, or use a newer Keylease if the file was made for one",
-            )
-        return sections
+        return sections(self._root, self._source)
 
     def _children(self, node: Node | None, path: str) -> list[tuple[str, Node]]:
         if node is None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from keylease.audit.model import SEVERITIES
+from keylease.config.audits import AuditSettings, WaiverItem
 from keylease.config.convert import fields_of, is_a, is_secret
 from keylease.config.document import VERSION, NeededSecret, RunSettings, SecretItem, UseItem
 from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
 from keylease.config.values import DURATION_PATTERN
-from keylease.registry import EXCHANGERS, TARGETS
+from keylease.registry import EXCHANGERS, RULES, TARGETS
 from keylease.secret import Secret
 
 ID = "https://raw.githubusercontent.com/keylease/keylease/main/src/keylease/config/keylease.schema.json"
@@ -31,6 +33,7 @@ def json_schema() -> dict[str, Any]:
     of_targets = {name: TARGETS.load(name).Settings for name in TARGETS}
     tos = {name: TARGETS.load(name).To for name in TARGETS}
     items = [RunSettings, UseItem, SecretItem, NeededSecret, NamingKeys, FromItem, SyncSettings, LedgerSettings]
+    items += [AuditSettings, WaiverItem]
     _, parts = msgspec.json.schema_components(
         [*items, *settings.values(), *of_targets.values(), *tos.values()],
         schema_hook=_hook,
@@ -55,6 +58,14 @@ def json_schema() -> dict[str, Any]:
     }
     sync["required"] = [*sync.get("required", []), "from", "to"]
     parts["Sync"] = sync
+    parts["AuditSettings"]["properties"] |= {
+        "rules": _rules(),
+        "waivers": {
+            "description": "Findings that are accepted, until a day.",
+            "type": "array",
+            "items": {"$ref": "#/$defs/WaiverItem"},
+        },
+    }
     for part in parts.values():
         _without_null(part)
         part.pop("title", None)
@@ -90,6 +101,7 @@ def json_schema() -> dict[str, Any]:
                 "type": "array",
                 "items": {"$ref": "#/$defs/Sync"},
             },
+            "audit": {"$ref": "#/$defs/AuditSettings"},
         },
         "required": ["version"],
         "dependentRequired": {"sync": ["ledger"]},
@@ -103,6 +115,26 @@ def json_text() -> str:
     import json
 
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def _rules() -> dict[str, Any]:
+    """What may be said of each rule: off, another severity, or its settings."""
+    found = {}
+    for name in sorted(RULES):
+        rule = RULES.load(name)
+        (own,), parts = msgspec.json.schema_components([rule.Settings], ref_template="#/$defs/{name}")
+        part = parts.get(own["$ref"].rpartition("/")[2], own) if "$ref" in own else own
+        severity = {"enum": list(SEVERITIES), "description": f"Default: {rule.severity}."}
+        properties = {"severity": severity, **part.get("properties", {})}
+        _described({"properties": properties}, rule.Settings)
+        mapping = {"type": "object", "properties": properties, "additionalProperties": False}
+        found[name] = {"description": rule.title + ".", "anyOf": [{"enum": [False, "off", *SEVERITIES]}, mapping]}
+    return {
+        "description": "By rule: false, another severity, or its settings.",
+        "type": "object",
+        "properties": found,
+        "additionalProperties": False,
+    }
 
 
 def _typed(part: dict[str, Any], name: str, struct: type, what: str) -> dict[str, Any]:

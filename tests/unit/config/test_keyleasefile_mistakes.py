@@ -36,7 +36,7 @@ def test_a_directory(tmp_path: Path) -> None:
         ("version: true\n", "keylease.yml:1: version: must be 1", ""),
         ("version: 1\nlease: []\n", "keylease.yml:2: lease: unknown key", "did you mean 'leases'?"),
         ("version: 1\nzzz: []\n", "keylease.yml:2: zzz: unknown key", "version, settings, providers, leases"),
-        ("version: 1\naudit: {}\n", "keylease.yml:2: audit: this version of Keylease does not know this section", ""),
+        ("version: 1\naudits: {}\n", "keylease.yml:2: audits: unknown key", "did you mean 'audit'?"),
         ("version: 1\nproviders: []\n", "keylease.yml:2: providers: must be a mapping (KEY: VALUE), not a list", ""),
         (
             "version: 1\nleases: {}\n",
