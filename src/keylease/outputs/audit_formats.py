@@ -14,6 +14,7 @@ from keylease.outputs.audit_report import (
     change_of,
     count,
     dump,
+    evidence_of,
     flat,
     plain,
     problem_text,
@@ -119,7 +120,7 @@ def _upto(texts: list[str]) -> Iterable[str]:
 def _told(finding: Finding) -> str:
     head, block = change_of(finding.change)
     lines = [f"{finding.severity}: {flat(where(finding), 500)}", flat(finding.message, 2000)]
-    lines += [f"  {flat(what, 100)}: {flat(value, 500)}" for what, value in finding.evidence[:20]]
+    lines += [f"  {line}" for line in evidence_of(finding, 20)]
     lines += [f"change: {head}"] if head else []
     lines += ["", *(f"    {line}" if line else "" for line in block)] if block else []
     return "\n".join(lines)
@@ -163,7 +164,7 @@ def gitlab(audit: Audit) -> str:
 
 def _description(finding: Finding) -> str:
     place = "" if finding.location else f"{flat(where(finding), 500)}: "
-    return place + sentence(finding.message, finding.change)
+    return (place + sentence(finding.message, finding.change)) or finding.rule
 
 
 def _entry(check: str, told: str, severity: str, location: Location, mark: str, seen: Counter[str]) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def _entry(check: str, told: str, severity: str, location: Location, mark: str, 
         # GitLab shows the first of one fingerprint alone.
         "fingerprint": mark if seen[mark] == 1 else _hash(mark, str(seen[mark])),
         "severity": severity,
-        "location": {"path": plain(location.path), "lines": {"begin": max(location.line, 1)}},
+        "location": {"path": plain(location.path).lstrip("/") or ".", "lines": {"begin": max(location.line, 1)}},
     }
 
 

@@ -162,7 +162,7 @@ def render(
     about = {each.id: each for each in (*(describe(rule, policy) for rule in rules), *WAIVERS)}
     for finding in (*found.failing, *found.below, *found.baselined, *(each for each, _ in found.waived)):
         about.setdefault(finding.rule, About(finding.rule, finding.rule, finding.severity, finding.confidence))
-    audit = Audit(verdict, found, inventory, policy, about, source, moment)
+    audit = Audit(verdict, found, inventory, policy, about, source.removeprefix("./"), moment)
     if form == "json":
         return dump(as_json(audit))
     if form in ("table", "markdown"):
@@ -306,6 +306,13 @@ def change_of(change: str) -> tuple[str, list[str]]:
     lines = [line.rstrip() for line in text[:MAX_BLOCK].split("\n")] if text else []
     cut = len(text) > MAX_BLOCK or len(lines) > MAX_BLOCK_LINES or len(change) > MAX_BLOCK * 2
     return flat(head, 2000), [*lines[:MAX_BLOCK_LINES], *(["…"] if cut else [])]
+
+
+def evidence_of(finding: Finding, most: int, limit: int = 500) -> list[str]:
+    """``what: value``, a line each. Made safe as a whole: ``:`` and ``: x`` are a command together."""
+    lines = [flat(f"{flat(what, 100)}: {value[: limit * 4]}", limit) for what, value in finding.evidence[:most]]
+    more = len(finding.evidence) - most
+    return [*lines, f"… and {more} more"] if more > 0 else lines
 
 
 def sentence(text: str, change: str, limit: int = 1000) -> str:

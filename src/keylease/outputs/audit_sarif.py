@@ -19,6 +19,7 @@ from keylease.outputs.audit_report import (
     Audit,
     change_of,
     dump,
+    evidence_of,
     flat,
     plain,
     problem_text,
@@ -185,11 +186,11 @@ def _message(finding: Finding) -> str:
         flat(finding.message, 1000)
         if finding.location
         else f"{flat(where(finding), 500)}: {flat(finding.message, 1000)}",
-        "\n".join(f"{flat(what, 100)}: {flat(value, 300)}" for what, value in finding.evidence[:10]),
+        "\n".join(evidence_of(finding, 10, 300)),
         f"Change: {head}" if head else "",
         "\n".join(block)[:4000],
     ]
-    return text("\n\n".join(filter(None, parts)))
+    return text("\n\n".join(filter(None, parts))) or finding.rule
 
 
 def text(foreign: str) -> str:

@@ -11,6 +11,7 @@ from keylease.outputs.audit_report import (
     Audit,
     change_of,
     count,
+    evidence_of,
     flat,
     problem_text,
     sentence,
@@ -42,7 +43,7 @@ def table(audit: Audit, *, colour: bool) -> str:
         severity = finding.severity
         told = f"\x1b[{_COLOURS[severity]}m{severity}\x1b[0m" if colour else severity
         lines += [f"{told}  {flat(finding.rule, 100)}  {flat(where(finding), 500)}", f"  {flat(finding.message, 2000)}"]
-        lines += [f"    {line}" for line in _evidence(finding)]
+        lines += [f"    {line}" for line in evidence_of(finding, MAX_EVIDENCE)]
         head, block = change_of(finding.change)
         lines += [f"  change: {head}"] if head else []
         lines += ["", *_indented(block, 6)] if block else []
@@ -74,12 +75,6 @@ def _changed(change: str) -> Iterable[str]:
         yield f"    change: {head}"
     if block:
         yield from ["", *_indented(block, 8)]
-
-
-def _evidence(finding: Finding) -> list[str]:
-    lines = [f"{flat(what, 100)}: {flat(value, 500)}" for what, value in finding.evidence[:MAX_EVIDENCE]]
-    more = len(finding.evidence) - MAX_EVIDENCE
-    return [*lines, f"… and {more} more"] if more > 0 else lines
 
 
 def _indented(block: Sequence[str], width: int) -> list[str]:
@@ -115,7 +110,7 @@ def _markdown_change(finding: Finding) -> Iterable[str]:
         return
     yield f"**{finding.severity}** {_linked(finding.rule)}: {escape(where(finding))}"
     yield ""
-    for line in _evidence(finding):
+    for line in evidence_of(finding, MAX_EVIDENCE):
         yield f"- {escape(line)}"
     if finding.evidence:
         yield ""
