@@ -58,6 +58,7 @@ PRECISIONS: Mapping[Confidence, str] = {"high": "high", "medium": "medium", "low
 
 _ROOT = "%SRCROOT%"
 _PLACEHOLDER = re.compile(r"\{(?=\d+\})")
+_TEXTS = ("shortDescription", "fullDescription", "help")  # code scanning's rules want all three of notifications too
 _NOTES = {
     "nothing-judged": "Nothing was judged.",
     "not-checked": "A rule could not judge all that it is for.",
@@ -98,7 +99,7 @@ def _log(audit: Audit, results: list[tuple[Finding, str, Waiver | None]], left_o
                         "version": __version__,
                         "rules": [_rule(about) for about in rules],
                         "notifications": [
-                            {"id": name, "shortDescription": {"text": text}} for name, text in _NOTES.items()
+                            {"id": name, **{key: {"text": text} for key in _TEXTS}} for name, text in _NOTES.items()
                         ],
                     }
                 },

@@ -63,6 +63,10 @@ def test_what_code_scanning_wants_is_there() -> None:
         assert rule["defaultConfiguration"]["level"] in ("note", "warning", "error")
         assert len(rule["properties"]["tags"]) <= 20
         assert rule["properties"]["precision"] in ("very-high", "high", "medium", "low")
+    for note in run["tool"]["driver"]["notifications"]:  # by the rule GH2012 of Microsoft's validator
+        assert note["shortDescription"]["text"]
+        assert note["fullDescription"]["text"]
+        assert note["help"]["text"]
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         (location,) = result["locations"]
