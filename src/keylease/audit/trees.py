@@ -8,6 +8,9 @@ MAX_DEPTH = 60
 MAX_NODES = 200_000
 """Of a document with its aliases followed: an alias bomb ends there."""
 
+_SAFE_NESTING = 1000
+"""Signs that begin something nested, of any text that can be composed without a look at its depth first."""
+
 
 class TreeError(ValueError):
     """The text is no YAML or JSON. line: where, from 1; 0 if not known. The text says what, without quoting it."""
@@ -52,6 +55,8 @@ def yaml_trees(text: str, *, intrinsics: bool = False) -> Iterator[Tree]:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        if sum(map(text.count, "[{-?")) > _SAFE_NESTING:
+            _must_be_shallow(yaml.parse(text, Loader=loader))
         for node in yaml.compose_all(text, Loader=loader):
             lines: dict[tuple[str | int, ...], int] = {}
             yield Tree(_Plain(lines, intrinsics=intrinsics).of(node, (), 0), lines)
@@ -60,6 +65,16 @@ def yaml_trees(text: str, *, intrinsics: bool = False) -> Iterator[Tree]:
         raise TreeError(error.problem or "it is no YAML", mark.line + 1 if mark else 0) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise TreeError("it is no YAML" if isinstance(error, yaml.YAMLError) else "it is nested too deeply") from None
+
+
+def _must_be_shallow(events: Iterator[Any]) -> None:
+    """PyYAML's composer in C recurses, and ends the process where its stack ends: at some 50,000 brackets."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > MAX_DEPTH + 2:  # of the stream and the document
+            raise TreeError("it is nested too deeply", event.start_mark.line + 1)
 
 
 def json_tree(text: str) -> Tree:

@@ -24,7 +24,7 @@ _ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
 _AWS = (b"Statement", b"Effect")
 _VAULT_ROLE = (b'"user_claim"',)
 _VAULT_JSON = (b'"path"', b'"capabilities"')
-_VAULT_HCL = re.compile(rb'^\s*path\s+"', re.MULTILINE)
+_VAULT_HCL = re.compile(rb'^[ \t]*path[ \t]+"', re.MULTILINE)
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*)")
 
 
@@ -66,9 +66,11 @@ class _Collector:
         self._inventory = inventory
         self._terraform: dict[str, dict[str, str]] = {}
         self._interesting: dict[str, tuple[str, ...]] = {}
+        self._paths: frozenset[str] = frozenset()
 
     def all(self, paths: Sequence[str]) -> None:
         """Take in all of `paths`."""
+        self._paths = frozenset(paths)
         for path in paths:
             self._one(path)
         if self._interesting:
@@ -108,9 +110,10 @@ class _Collector:
         except FileNotFoundError:
             return  # deleted, and git has not been told yet
         except (UnreadableError, OSError) as error:
-            if not (kinds or self._reader.is_link(path)):
-                kinds = ("aws.trust_policy", "aws.iam_policy")
-            for kind in kinds:
+            target = self._reader.target(path)
+            if target in self._paths and kinds_by_name(target) == kinds and target.endswith(suffix):
+                return  # looked at under its own name
+            for kind in kinds or ("aws.trust_policy", "aws.iam_policy"):
                 self.problem(kind, path, f"it can't be read: {error}", "let the audit read it")
             return
         self._data(path, data, kinds)

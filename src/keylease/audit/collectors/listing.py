@@ -94,6 +94,12 @@ class Reader:
         """Whether it is a symbolic link."""
         return os.path.islink(os.path.join(self._root, path))
 
+    def target(self, path: str) -> str:
+        """What a symbolic link of the tree leads to, relative to the root; empty if out of it, or no link."""
+        found = os.path.realpath(os.path.join(self._root, path))
+        inside = self.is_link(path) and found.startswith(self._root + os.sep)
+        return os.path.relpath(found, self._root).replace(os.sep, "/") if inside else ""
+
     def read(self, path: str, limit: int) -> bytes:
         """At most `limit` + 1 bytes. Raises :class:`UnreadableError`, or FileNotFoundError."""
         directory = path.rpartition("/")[0]
