@@ -127,7 +127,12 @@ def rules_page() -> str:
     from keylease.registry import RULES
 
     rules = [RULES.load(name) for name in sorted(RULES)]
-    lines = ["# Rules of the audit", "", "<!-- generated as a whole: make docs -->", ""]
+    lines = [
+        "# Rules of the audit",
+        "",
+        "<!-- long file: generated as a whole (make docs), a section for each rule -->",
+        "",
+    ]
     lines += ["What `keylease audit` looks for; [Audit](audit.md) says how it is run and what its findings do.", ""]
     lines += ["| rule | severity | what it finds |", "| --- | --- | --- |"]
     lines += [f"| [`{rule.id}`](#{rule.id}) | {rule.severity} | {_cell(rule.title)} |" for rule in rules]

@@ -233,3 +233,9 @@ def test_a_directory_of_the_index_that_became_a_link(tmp_path: Path) -> None:
     inventory = collect(root)
     assert inventory.records == []
     assert {problem.kind for problem in inventory.problems} == {"file.workflow"}
+
+
+@pytest.mark.parametrize("root", ["", ".github", ".github/workflows"])
+def test_a_workflow_is_one_from_wherever_one_looks(tmp_path: Path, root: str) -> None:
+    tree(tmp_path, {".github/workflows/ci.yml": "on: push\n"})
+    assert [record.kind for record in collect(tmp_path / root).records] == ["file.workflow"]

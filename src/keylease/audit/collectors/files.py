@@ -40,7 +40,7 @@ def collect(root: Path, only: Sequence[str] = (), skipped: Collection[str] = SKI
         text = f"the directory can't be read: {why}"
         inventory.problems.append(Problem("", text, "let the audit read it", Location(_shown(where))))
     for path in found.absent:
-        for kind in kinds_by_name(path):
+        for kind in collector.kinds(path):
             collector.problem(kind, path, "a sparse checkout left it out", "check out the whole repository")
     absent = set(found.absent)
     collector.all([path for path in found.paths if path not in absent])
@@ -63,6 +63,7 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
 class _Collector:
     def __init__(self, root: Path, inventory: Inventory) -> None:
         self._reader = Reader(root)
+        self._above = f"{root.parent.name}/{root.name}/"  # the root can be `.github` itself
         self._inventory = inventory
         self._terraform: dict[str, dict[str, str]] = {}
         self._interesting: dict[str, tuple[str, ...]] = {}
@@ -81,6 +82,10 @@ class _Collector:
                 if any(path in self._interesting for path in files):
                     self._take(in_directory(files, self._interesting, known))
 
+    def kinds(self, path: str) -> tuple[str, ...]:
+        """The kinds that a file of this name can be."""
+        return kinds_by_name(self._above + path)
+
     def problem(self, kind: str, path: str, why: str, change: str = "", line: int = 0) -> None:
         """A file that could not be looked at."""
         where = _shown(path)
@@ -94,7 +99,7 @@ class _Collector:
                 self._inventory.problems.append(each)
 
     def _one(self, path: str) -> None:
-        kinds = kinds_by_name(path)
+        kinds = self.kinds(path)
         suffix = path.rpartition(".")[2]
         if not kinds and suffix not in ("json", "yml", "yaml", "template"):
             if path in (".github", ".github/workflows") and self._reader.is_link(path):
@@ -111,7 +116,7 @@ class _Collector:
             return  # deleted, and git has not been told yet
         except (UnreadableError, OSError) as error:
             target = self._reader.target(path)
-            if target in self._paths and kinds_by_name(target) == kinds and target.endswith(suffix):
+            if target in self._paths and self.kinds(target) == kinds and target.endswith(suffix):
                 return  # looked at under its own name
             for kind in kinds or ("aws.trust_policy", "aws.iam_policy"):
                 self.problem(kind, path, f"it can't be read: {error}", "let the audit read it")
