@@ -1,0 +1,88 @@
+"""Credentials that stand in a file in clear, told by their vendor's exact form. No value leaves here."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from keylease.audit.trees import Tree
+
+_ENOUGH = 8
+"""Different signs that a real one has at least; a placeholder (``ghp_xxxxxxxx``) has fewer."""
+
+_FORMS: Sequence[tuple[str, str]] = (
+    ("AWS access key id", r"(?P<p>AKIA)[A-Z2-7]{16}"),
+    ("Anthropic key", r"(?P<p>sk-ant-(?:api|admin|oat)\d\d-)[\w-]{80,}"),
+    ("OpenRouter key", r"(?P<p>sk-or-v1-)[0-9a-f]{64}"),
+    ("OpenAI key", r"(?P<p>sk-(?:proj|svcacct|admin)-)[\w-]{40,}"),
+    ("Hugging Face token", r"(?P<p>hf_)[A-Za-z]{34}"),
+    ("Databricks token", r"(?P<p>dapi)[0-9a-f]{32}(?:-\d)?"),
+    ("Vault token", r"(?P<p>hv[sb]\.)[\w-]{24,}"),
+    ("GitHub token", r"(?P<p>gh[pousr]_)[A-Za-z0-9]{36,}"),
+    ("GitHub token", r"(?P<p>github_pat_)[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
+    ("GitLab token", r"(?P<p>gl(?:pat|dt|rt|ptt|cbt|ft|agent|oas|soat)-)[\w-]{20,}(?:\.[\w.]{10,})?"),
+    ("Slack token", r"(?P<p>xox[abprs]-)\d{8,}-[\w-]{20,}"),
+    ("Stripe key", r"(?P<p>[sr]k_live_)[A-Za-z0-9]{24,}"),
+    ("Google API key", r"(?P<p>AIza)[\w-]{35}"),
+    ("npm token", r"(?P<p>npm_)[A-Za-z0-9]{36}"),
+    ("PyPI token", r"(?P<p>pypi-AgE)[\w-]{50,}"),
+    ("Docker token", r"(?P<p>dckr_(?:pat|oat)_)[\w-]{27,}"),
+    ("SendGrid key", r"(?P<p>SG\.)[\w-]{22}\.[\w-]{43}"),
+    ("private key", r"(?P<p>-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----)\s+[A-Za-z0-9+/=\s]{64,}"),
+)
+_PATTERNS = [(what, re.compile(rf"(?<![\w.-]){form}(?![\w-])")) for what, form in _FORMS]
+_HINT = re.compile(
+    r"AKIA|sk-|hf_|dapi|hv[sb]\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|k_live_|AIza|npm_|pypi-|dckr_|SG\.|-----B"
+)
+_AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
+_NAMES_AWS_SECRET = re.compile(r"AWS_SECRET_(?:ACCESS_)?KEY", re.IGNORECASE)
+
+
+class Literal(Struct, frozen=True):
+    """One in clear. what: whose. prefix: its public beginning; length: of all. path: in the tree. number: there."""
+
+    what: str
+    prefix: str
+    length: int
+    path: tuple[str | int, ...]
+    line: int
+    number: int
+
+
+def literals(tree: Tree) -> Iterator[Literal]:
+    """All that stand in a document's values."""
+    for path, text in _scalars(tree.data, ()):
+        name = "" if not path else str(path[-2] if len(path) > 1 and path[-1] == "value" else path[-1])
+        for count, (what, prefix, length, offset) in enumerate(_in(text, name)):
+            line = tree.line(*path) + (1 + text.count("\n", 0, offset) if "\n" in text[:-1] else 0)
+            yield Literal(what, prefix, length, path, line, count)
+
+
+def _in(text: str, name: str) -> Iterator[tuple[str, str, int, int]]:
+    if _NAMES_AWS_SECRET.search(name) and _AWS_SECRET.fullmatch(text) and _real(text):
+        yield "AWS secret access key", "", len(text), 0
+    if not _HINT.search(text):
+        return
+    for what, pattern in _PATTERNS:
+        for found in pattern.finditer(text):
+            if _real(found[0][len(found["p"]) :]):
+                yield what, found["p"], len(found[0]), found.start()
+
+
+def _real(text: str) -> bool:
+    """Whether it isn't what documentation writes in a credential's place."""
+    upper = text.upper()
+    placeholder = any(word in upper for word in ("EXAMPLE", "XXXX", "0000000", "1234567", "ABCDEFG", "PLACEHOLDER"))
+    return len(set(text)) >= _ENOUGH and not placeholder
+
+
+def _scalars(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _scalars(value, (*path, key))
+    elif isinstance(node, list):
+        for number, each in enumerate(node):
+            yield from _scalars(each, (*path, number))
+    elif isinstance(node, str) and len(node) >= 20:
+        yield path, node
