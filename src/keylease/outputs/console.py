@@ -39,7 +39,7 @@ def sanitize(text: str) -> str:
     Azure DevOps or TeamCity takes for a command (``::`` at the start of a line, ``##[`` and ``##vso[`` anywhere) is
     broken up by a space.
     """
-    if text.isascii() and text.isprintable() and "::" not in text and "##" not in text:
+    if text.isascii() and text.replace("\n", "").isprintable() and "::" not in text and "##" not in text:
         return text
     text = _ANSI.sub("", text.replace("\r\n", "\n"))
     text = "".join(_safe(c) for c in text)
