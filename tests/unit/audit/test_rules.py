@@ -81,7 +81,7 @@ def test_what_a_rule_says_of_itself(name: str) -> None:
     assert issubclass(rule.Settings, msgspec.Struct)
     assert msgspec.structs.replace(rule.Settings()) == rule.Settings()
     assert rule.Settings.__struct_config__.forbid_unknown_fields
-    own = (name, rule.__name__, rule.__module__.rpartition(".")[2])
+    own = (name, rule.__name__, rule.__module__.rpartition(".")[2], f'"{"-".join(name.split("-")[2:])}"')
     tests = [each for each in Path(__file__).parent.rglob("test_*.py") if each.name != Path(__file__).name]
     assert any(word in f"{each.name}{each.read_text()}" for each in tests for word in own), "it has no tests of its own"
 
