@@ -117,7 +117,8 @@ jobs:
                 if job.action and not self._trusted(job.action):
                     mine = [use for use in given if use.at in ("secrets", "with") and use.step < 0]
                     if mine:
-                        yield self._found(record, job, job.action, mine, mine[0].line)
+                        line = workflow.tree.line(*job.path, "uses")
+                        yield self._found(record, job, job.action, mine, line)
                 yield from self._steps(record, job, given)
 
     def _steps(self, record: Record, job: Job, given: list[Use]) -> Iterator[Finding]:
