@@ -1,5 +1,6 @@
 """Every rule that is registered: its own samples through the collector of files, and what it says of itself."""
 
+import random
 import re
 from pathlib import Path
 
@@ -115,3 +116,42 @@ def test_odd_files_are_no_crash(name: str, text: str, tmp_path: Path) -> None:
     rule = RULES.load(name)
     inventory = collected(tmp_path, rule.sample, text)
     assert all(isinstance(finding.message, str) for finding in judged(name, inventory))
+
+
+PIECES = (
+    "{",
+    "}",
+    "[",
+    "]",
+    '"',
+    "'",
+    "${{",
+    "!Ref ",
+    "\n",
+    "  ",
+    ": ",
+    "- ",
+    "null",
+    "&a ",
+    "*a",
+    "<<: ",
+    "#",
+    ",",
+    "=",
+    "? ",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_samples_are_no_crash(name: str, tmp_path: Path) -> None:
+    rule, chance = RULES.load(name), random.Random(name)
+    for number in range(60):
+        text = chance.choice((*rule.bad, *rule.good))
+        for _ in range(chance.randint(1, 5)):
+            at, end = sorted(chance.randrange(len(text) + 1) for _ in range(2))
+            text = text[:at] + chance.choice((*PIECES, text[at:end])) + text[chance.choice((at, at + 1, end)) :]
+        inventory = collected(tmp_path / str(number), rule.sample, text)
+        findings = judged(name, inventory)
+        assert all("\n" not in finding.message for finding in findings)
+        if rule.needs[0].startswith("file."):
+            assert inventory.records or inventory.problems, text
