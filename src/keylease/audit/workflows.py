@@ -32,6 +32,12 @@ _SECRETS = re.compile(
 )
 _TESTED_AFTER = re.compile(r"\s*(?:==|!=|&&)")
 _TESTED_BEFORE = re.compile(r"(?:==|!=|!)\s*\Z")
+_NO_SECRET = re.compile(
+    r"(?:ROLE|ROLE_?ARN|ROLE_TO_ASSUME|_ARN|REGION|(?:ACCOUNT|CLIENT|TENANT|SUBSCRIPTION|PROJECT|APP|ORG|ROLE)_ID|_EMAIL"
+    r"|_?USERNAME|_USER|_HOST|_BUCKET|IDENTITY_PROVIDER|PUBLIC_KEY)\Z"
+)
+"""Names of identifiers that many keep as secrets: with one of them alone nobody gets in."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 
 
@@ -118,6 +124,11 @@ class Use(Struct, frozen=True):
     line: int
     tested: bool = False
 
+    @property
+    def secret(self) -> bool:
+        """Whether a value goes there with which somebody gets in for longer than the job lasts, by the name."""
+        return not self.tested and self.name != GITHUB_TOKEN and not _NO_SECRET.search(self.name)
+
 
 class Step(Struct, frozen=True):
     """One step. number: from 0."""
@@ -198,8 +209,8 @@ class Workflow:
         return {use.key: use for use in found if levels.get(use.key) == use.path[:-2]}
 
     def used_in(self, job: Job) -> list[Use]:
-        """All uses whose value reaches the job, the workflow's own variables with it; never `GITHUB_TOKEN`."""
-        return [use for use in self.uses if use.job in ("", job.id) and not use.tested and use.name != GITHUB_TOKEN]
+        """All uses of what is `secret` whose value reaches the job, the workflow's own variables with it."""
+        return [use for use in self.uses if use.job in ("", job.id) and use.secret]
 
     def shell(self, job: Job, step: Step) -> str:
         """What runs the step's script, such as ``bash``, ``pwsh`` or ``cmd``; ``bash`` where nothing says."""

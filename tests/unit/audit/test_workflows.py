@@ -110,3 +110,22 @@ def test_nothing_is_too_odd(data: object) -> None:
     for name in RULES:
         if name.startswith("workflow-"):
             assert all("\n" not in finding.message for finding in RULES.load(name)().check(every))
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("AWS_ROLE_ARN", False),
+        ("DEPLOY_ROLE_TO_ASSUME", False),
+        ("AZURE_CLIENT_ID", False),
+        ("SMTP_USERNAME", False),
+        ("GITHUB_TOKEN", False),
+        ("AZURE_CLIENT_SECRET", True),
+        ("DATABASE_URL", True),
+        ("AWS_ACCESS_KEY_ID", True),
+        ("ROLE_KEY", True),
+    ],
+)
+def test_identifiers_are_no_secrets(name: str, secret: bool) -> None:
+    it = workflow(job(f"- run: x\n  env: {{A: '${{{{ secrets.{name} }}}}'}}"))
+    assert bool(it.used_in(it.jobs[0])) == secret

@@ -7,7 +7,6 @@ from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import (
     COMPUTED,
-    GITHUB_TOKEN,
     WHOLE,
     Job,
     Step,
@@ -105,7 +104,7 @@ jobs:
 
 
 def _pasted(use: Use, job: Job, step: Step) -> bool:
-    if use.job != job.id or use.step != step.number or use.tested or use.name == GITHUB_TOKEN:
+    if use.job != job.id or use.step != step.number or not use.secret:
         return False
     script = step.action is not None and step.action.name == "actions/github-script"
     return use.at == "run" or (script and use.at == "with" and use.key == "script")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Record, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.scripts import Printed, printed, traced
-from keylease.audit.workflows import GITHUB_TOKEN, Job, Step, Workflow, at, shown, workflows
+from keylease.audit.workflows import Job, Step, Workflow, at, shown, workflows
 
 _SHELLS = ("bash", "sh", "zsh", "dash")
 
@@ -109,9 +109,7 @@ jobs:
                         yield from self._of(record, workflow, job, step)
 
     def _of(self, record: Record, workflow: Workflow, job: Job, step: Step) -> Iterator[Finding]:
-        secret = {
-            name: use.name for name, use in workflow.secrets_seen_by(job, step).items() if use.name != GITHUB_TOKEN
-        }
+        secret = {name: use.name for name, use in workflow.secrets_seen_by(job, step).items() if use.secret}
         script = _without_pasted(workflow, job, step, secret)
         if not secret:
             return
@@ -155,8 +153,8 @@ def _without_pasted(workflow: Workflow, job: Job, step: Step, secret: dict[str, 
     """The script with every pasted secret written as a variable, which is added to `secret`."""
     script = step.run
     for use in workflow.uses:
-        if use.at == "run" and use.job == job.id and use.step == step.number and not use.tested:
-            if use.name == GITHUB_TOKEN or not re.fullmatch(r"\w+", use.name):
+        if use.at == "run" and use.job == job.id and use.step == step.number and use.secret:
+            if not re.fullmatch(r"\w+", use.name):
                 continue
             pasted = re.compile(rf"\$\{{\{{\s*secrets\s*(?:\.\s*|\[\s*'){use.name}(?:'\s*\])?\s*\}}\}}", re.IGNORECASE)
             script = pasted.sub(f"${{_pasted_{use.name}}}", script)
