@@ -1,17 +1,17 @@
 """Judge an inventory: every rule that the policy wants, and what could not be checked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from keylease.audit.model import Inventory, NotChecked, Verdict, sorted_findings
+from keylease.audit.model import Inventory, NotChecked, Problem, Verdict, sorted_findings
 from keylease.audit.policy import AuditPolicy
 from keylease.audit.rule import Rule
 
 
 def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> Verdict:
     """All findings, the worst first. A rule whose inventory lacks, or is not whole, is *not checked*, never passed."""
-    verdict = Verdict(problems=list(inventory.problems))
+    verdict = Verdict(problems=_told_once(inventory.problems))
     for rule in rules:
         if rule.id in policy.off:
             continue
@@ -31,3 +31,12 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
         verdict.checked[rule.id] = sum(len(inventory.of(kind)) for kind in rule.needs)
     verdict.findings = sorted_findings(verdict.findings)
     return verdict
+
+
+def _told_once(problems: Iterable[Problem]) -> list[Problem]:
+    """`problems` with those that differ in their kind alone as one without a kind."""
+    found: dict[Problem, Problem] = {}
+    for problem in problems:
+        bare = replace(problem, kind="")
+        found[bare] = bare if bare in found and found[bare] != problem else problem
+    return list(found.values())

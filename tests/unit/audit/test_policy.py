@@ -146,6 +146,16 @@ def test_another_kinds_problem_is_none_of_a_rule() -> None:
     assert len(verdict.problems) == 1
 
 
+def test_a_file_of_several_kinds_is_told_of_once() -> None:
+    one, two = (
+        Problem(kind, "it can't be read", "let it", Location("main.tf")) for kind in ("file.env", "vault.policy")
+    )
+    other = Problem("file.env", "it can't be read", "let it", Location("b.tf"))
+    verdict = judge(Inventory([RECORD], {"file.env"}, [one, two, other, one, other]), [Finds()], AuditPolicy())
+    assert verdict.problems == [msgspec.structs.replace(one, kind=""), other]
+    assert len(verdict.not_checked) == 1
+
+
 # keylease.yml.
 
 

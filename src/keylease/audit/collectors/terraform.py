@@ -22,7 +22,7 @@ from keylease.audit.collectors.policies import (
     policy,
     problem,
 )
-from keylease.audit.model import Location, Record
+from keylease.audit.model import Location, Problem, Record
 
 WORDS = {
     b"aws_iam_": (TRUST, IAM),
@@ -56,7 +56,8 @@ def in_directory(
             root = parse(text)
         except HclError as error:
             kinds = interesting.get(path, ())
-            yield from (problem(kind, path, error.line, f"it is no Terraform: {error}") for kind in kinds)
+            place = Location(path, error.line)
+            yield from (Problem(kind, f"it is no Terraform: {error}", "mend it", place) for kind in kinds)
             continue
         module.learn(root)
         read.append((path, root))
