@@ -184,10 +184,24 @@ class Workflow:
         self.triggers = _triggers(self.data.get("on"))
         self.jobs = tuple(_jobs(tree, self.data))
         self.uses = tuple(_uses(tree))
+        self._jobs = {job.id: job for job in self.jobs}
+        self._steps = {(job.id, step.number): step for job in self.jobs for step in job.steps}
+        self._placed: dict[tuple[str, int], list[Use]] = {}
+        for use in self.uses:
+            self._placed.setdefault((use.job, use.step), []).append(use)
 
     def job(self, name: str) -> Job | None:
         """The job with this id."""
-        return next((job for job in self.jobs if job.id == name), None)
+        return self._jobs.get(name)
+
+    def step(self, use: Use) -> Step | None:
+        """The step that a secret is used in."""
+        return self._steps.get((use.job, use.step))
+
+    def uses_at(self, job: Job | None, step: Step | None = None) -> list[Use]:
+        """What a step, a job beside its steps, or (no job) the workflow beside its jobs uses itself."""
+        where = (job.id if job else "", step.number if step else -1)
+        return self._placed.get(where, []) if job is None or job.id or step else []
 
     def permissions(self, job: Job) -> Any:
         """What the job's own token may: its own `permissions` or the workflow's; None: the repository's default."""
@@ -205,12 +219,14 @@ class Workflow:
         levels: dict[str, Path] = {}  # variable → where the innermost `env` that has it stands: that one wins
         for path, data in (((), self.data), (job.path, job.data), (step.path, step.data)):
             levels |= dict.fromkeys(mapping(data.get("env")), path)
-        found = [use for use in self.uses if use.at == "env" and not use.tested]
+        every = [*self.uses_at(None), *self.uses_at(job), *self.uses_at(job, step)]
+        found = [use for use in every if use.at == "env" and not use.tested]
         return {use.key: use for use in found if levels.get(use.key) == use.path[:-2]}
 
     def used_in(self, job: Job) -> list[Use]:
         """All uses of what is `secret` whose value reaches the job, the workflow's own variables with it."""
-        return [use for use in self.uses if use.job in ("", job.id) and use.secret]
+        inner = [use for step in job.steps for use in self.uses_at(job, step)]
+        return [use for use in [*self.uses_at(None), *self.uses_at(job), *inner] if use.secret]
 
     def shell(self, job: Job, step: Step) -> str:
         """What runs the step's script, such as ``bash``, ``pwsh`` or ``cmd``; ``bash`` where nothing says."""

@@ -129,3 +129,27 @@ def test_nothing_is_too_odd(data: object) -> None:
 def test_identifiers_are_no_secrets(name: str, secret: bool) -> None:
     it = workflow(job(f"- run: x\n  env: {{A: '${{{{ secrets.{name} }}}}'}}"))
     assert bool(it.used_in(it.jobs[0])) == secret
+
+
+def test_a_huge_workflow_ends_soon() -> None:
+    import time
+
+    from keylease.audit.model import Inventory, Location, Record
+    from keylease.registry import RULES
+
+    step = {
+        "run": "git fetch " * 20 + "${{ secrets.A }} | echo $B 'x",
+        "env": {"B": "${{ secrets.B }}"},
+        "uses": "a/b@v1",
+    }
+    data = {
+        "on": "pull_request_target",
+        "jobs": {"a": {"steps": [step] * 8000}, "b": {"steps": [{"run": "git fetch " * 90_000}]}},
+    }
+    record = Record("file.workflow", "file://a.yml", {"tree": Tree(data, {})}, Location("a.yml", 1))
+    every = Inventory(records=[record], kinds={"file.workflow"})
+    start = time.monotonic()
+    for name in RULES:
+        if name.startswith("workflow-"):
+            list(RULES.load(name)().check(every))
+    assert time.monotonic() - start < 30  # seconds; it takes some three, and hours where a step looks at all the others

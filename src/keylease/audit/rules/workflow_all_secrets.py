@@ -87,7 +87,7 @@ jobs:
 
     def _found(self, record: Record, workflow: Workflow, use: Use) -> Finding:
         job = workflow.job(use.job)
-        step = next((each for each in job.steps if each.number == use.step), None) if job else None
+        step = workflow.step(use)
         foreign = step and step.action and step.action.kind != "local" and use.at in ("with", "env")
         where = step.title if step else job.title if job else "the workflow"
         key = f"{use.job} {use.at} {use.key} {use.name}"

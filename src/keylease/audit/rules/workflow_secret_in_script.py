@@ -1,6 +1,7 @@
 """A secret that is pasted into a script."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
@@ -82,12 +83,15 @@ jobs:
         """One finding a step."""
         for record, workflow in workflows(inventory):
             for job in workflow.jobs if workflow.uses else ():
+                alike: Counter[str] = Counter()
                 for step in job.steps:
-                    uses = [use for use in workflow.uses if _pasted(use, job, step)]
+                    uses = [use for use in workflow.uses_at(job, step) if _pasted(use, step)]
+                    label = _label(step)
                     if uses:
-                        yield self._found(record, workflow, job, step, uses)
+                        yield self._found(record, workflow, job, step, uses, f"{label} {alike[label]}")
+                    alike[label] += 1
 
-    def _found(self, record: Record, workflow: Workflow, job: Job, step: Step, uses: list[Use]) -> Finding:
+    def _found(self, record: Record, workflow: Workflow, job: Job, step: Step, uses: list[Use], which: str) -> Finding:
         named = list(dict.fromkeys(shown(use.name) for use in uses if use.name not in (WHOLE, COMPUTED))) or ["NAME"]
         shell = "node" if step.action else workflow.shell(job, step)
         read = "process.env.{}" if step.action else _READ.get(shell, '"${}"')
@@ -99,21 +103,18 @@ jobs:
             evidence=evidence(uses),
             change=f"add this to the step, and write {', '.join(read.format(name) for name in named[:4])} in the script"
             f"\n\nenv:\n{lines}",
-            key=f"{job.id} {' '.join(sorted({use.name for use in uses}))} {_same(job, step)}",
+            key=f"{job.id} {' '.join(sorted({use.name for use in uses}))} {which}",
         )
 
 
-def _pasted(use: Use, job: Job, step: Step) -> bool:
-    if use.job != job.id or use.step != step.number or not use.secret:
+def _pasted(use: Use, step: Step) -> bool:
+    if not use.secret:
         return False
     script = step.action is not None and step.action.name == "actions/github-script"
     return use.at == "run" or (script and use.at == "with" and use.key == "script")
 
 
-def _same(job: Job, step: Step) -> str:
-    """What tells steps of a job apart when others come before: the name or id, or else the script's first words."""
+def _label(step: Step) -> str:
+    """What tells steps of a job apart when others come before: the id or name, or else the script's first words."""
     name = step.data.get("id") or step.data.get("name") or step.data.get("uses")
-    if isinstance(name, str):
-        return f"{name} {sum(1 for each in job.steps[: step.number] if name in each.data.values())}"
-    before = [" ".join(re.findall(r"\S+", each.run)[:3]) for each in job.steps[: step.number + 1]]
-    return f"{before[-1]} {before.count(before[-1])}"
+    return name if isinstance(name, str) else " ".join(re.findall(r"\S+", step.run[:400])[:3])

@@ -152,8 +152,8 @@ jobs:
 def _without_pasted(workflow: Workflow, job: Job, step: Step, secret: dict[str, str]) -> str:
     """The script with every pasted secret written as a variable, which is added to `secret`."""
     script = step.run
-    for use in workflow.uses:
-        if use.at == "run" and use.job == job.id and use.step == step.number and use.secret:
+    for use in workflow.uses_at(job, step):
+        if use.at == "run" and use.secret:
             if not re.fullmatch(r"\w+", use.name):
                 continue
             pasted = re.compile(rf"\$\{{\{{\s*secrets\s*(?:\.\s*|\[\s*'){use.name}(?:'\s*\])?\s*\}}\}}", re.IGNORECASE)

@@ -153,7 +153,7 @@ jobs:
         if use.tested or use.name in (GITHUB_TOKEN, WHOLE, COMPUTED):
             return None
         job = workflow.job(use.job)
-        step = next((each for each in job.steps if each.number == use.step), None) if job else None
+        step = workflow.step(use)
         if use.at == "secrets" and job and job.action and job.action.kind == "local":
             return None  # judged in the workflow that is called
         called = (step.action.name if step and step.action else "", use.key.lower())

@@ -7,7 +7,7 @@ import msgspec
 
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import Action, Job, Step, Use, at, evidence, names, shown, workflows
+from keylease.audit.workflows import Action, Job, Step, Use, Workflow, at, evidence, names, shown, workflows
 
 _RELEASE = re.compile(r"v?\d+(?:\.\d+){0,3}(?:[.+-][\w.+-]*)?")
 
@@ -113,21 +113,22 @@ jobs:
             if not workflow.uses:
                 continue
             for job in workflow.jobs:
-                given = workflow.used_in(job)
+                shared = [use for use in (*workflow.uses_at(None), *workflow.uses_at(job)) if use.secret]
                 if job.action and not self._trusted(job.action):
-                    mine = [use for use in given if use.at in ("secrets", "with") and use.step < 0]
+                    mine = [use for use in shared if use.at in ("secrets", "with")]
                     if mine:
                         line = workflow.tree.line(*job.path, "uses")
                         yield self._found(record, job, job.action, mine, line)
-                yield from self._steps(record, job, given)
+                yield from self._steps(record, workflow, job, [use for use in shared if use.at == "env"])
 
-    def _steps(self, record: Record, job: Job, given: list[Use]) -> Iterator[Finding]:
+    def _steps(self, record: Record, workflow: Workflow, job: Job, shared: list[Use]) -> Iterator[Finding]:
         found: dict[str, tuple[Action, Step, dict[tuple[object, ...], Use]]] = {}
         for step in job.steps:
             used = step.action
             if used is None or self._trusted(used):
                 continue
-            mine = [use for use in given if use.step in (-1, step.number) and use.at in ("with", "env")]
+            own = [use for use in workflow.uses_at(job, step) if use.secret and use.at in ("with", "env")]
+            mine = [*shared, *own]
             if mine:
                 found.setdefault(used.text.partition("@")[0], (used, step, {}))[2].update(
                     {(use.path, use.name): use for use in mine}

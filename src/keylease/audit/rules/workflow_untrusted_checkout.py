@@ -13,7 +13,9 @@ _HEAD = re.compile(
     r"|refs/pull/|github\.event\.pull_request\.merge_commit_sha",
     re.IGNORECASE,
 )
-_FETCH = re.compile(r"\bgh\s+pr\s+checkout\b|\bgit\b[^\n]*\b(?:fetch|pull)\b[^\n]*\bpull/[^\n]*/(?:head|merge)\b")
+# Bounded, for a script may be megabytes of one line.
+_FETCH = re.compile(r"\bgh\s{1,9}pr\s{1,9}checkout\b|\bpull/[^\n]{1,90}?/(?:head|merge)\b")
+_SWITCH = re.compile(r"\bgit\b[^\n]{1,90}?\b(?:checkout|switch|reset|merge)\b")
 _SAFE = re.compile(
     r"head\.repo\.full_name\s*==\s*github\.(?:repository|event\.repository\.full_name)"
     r"|github\.repository\s*==\s*github\.event\.pull_request\.head\.repo\.full_name"
@@ -207,12 +209,10 @@ def _takes_head(step: Step) -> bool:
     if used is not None and used.name == "actions/checkout":
         given = mapping(step.data.get("with"))
         return any(_HEAD.search(text_of(given.get(name))) for name in ("ref", "repository"))
-    if _FETCH.search(step.run):
+    if _FETCH.search(step.run) and ("git " in step.run or "gh " in step.run):
         return True
     texts = [step.run, *(text_of(value) for value in mapping(step.data.get("env")).values())]
-    return bool(re.search(r"\bgit\b[^\n]*\b(?:checkout|switch|reset|merge)\b", step.run)) and any(
-        _HEAD.search(text) for text in texts
-    )
+    return bool(_SWITCH.search(step.run)) and any(_HEAD.search(text) for text in texts)
 
 
 def _confidence(workflow: Workflow, job: Job, taking: Step, conditions: str, event: str) -> Confidence:
