@@ -104,4 +104,21 @@ TARGETS: "Registry[Target]" = Registry(
     },
 )
 
-RULES: "Registry[Rule]" = Registry("rule", {})
+RULES: "Registry[Rule]" = Registry(
+    "rule",
+    {
+        "workflow-all-secrets": "keylease.audit.rules.workflow_all_secrets:WorkflowAllSecrets",
+        "workflow-clear-secret": "keylease.audit.rules.workflow_clear_secret:WorkflowClearSecret",
+        "workflow-id-token-scope": "keylease.audit.rules.workflow_id_token_scope:WorkflowIdTokenScope",
+        "workflow-permissions": "keylease.audit.rules.workflow_permissions:WorkflowPermissions",
+        "workflow-secret-in-script": "keylease.audit.rules.workflow_secret_in_script:WorkflowSecretInScript",
+        "workflow-secret-no-environment": "keylease.audit.rules.workflow_secret_no_environment:SecretNoEnvironment",
+        "workflow-secret-printed": "keylease.audit.rules.workflow_secret_printed:WorkflowSecretPrinted",
+        "workflow-secrets-inherit": "keylease.audit.rules.workflow_secrets_inherit:WorkflowSecretsInherit",
+        "workflow-static-key": "keylease.audit.rules.workflow_static_key:WorkflowStaticKey",
+        "workflow-unpinned-action": "keylease.audit.rules.workflow_unpinned_action:WorkflowUnpinnedAction",
+        "workflow-untrusted-checkout": "keylease.audit.rules.workflow_untrusted_checkout:WorkflowUntrustedCheckout",
+        "gitlab-clear-secret": "keylease.audit.rules.gitlab_clear_secret:GitlabClearSecret",
+        "env-file": "keylease.audit.rules.env_file:EnvFile",
+    },
+)
