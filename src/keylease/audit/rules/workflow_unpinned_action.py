@@ -1,6 +1,7 @@
 """A secret in the hands of an action that may become other code."""
 
 import re
+import shlex
 from collections.abc import Iterator
 
 import msgspec
@@ -147,9 +148,10 @@ jobs:
             release = bool(_RELEASE.fullmatch(used.ref))
             where = "a tag" if release else "a branch"
             severity = "medium" if release or job.action else "high"  # one calls workflows of one's own organisation
-            repository = f"https://github.com/{used.name}"
+            # Quoted, for it is to be pasted into a shell, and the name is whatever the file says.
+            wanted = f"{shlex.quote(shown(f'https://github.com/{used.name}'))} {shlex.quote(shown(used.ref) or 'HEAD')}"
             change = (
-                f"pin it by commit, which `git ls-remote {shown(repository)} {shown(used.ref) or 'HEAD'}` prints\n\n"
+                f"pin it by commit, which `git ls-remote {wanted}` prints\n\n"
                 f"uses: {shown(used.text.partition('@')[0])}@COMMIT # {shown(used.ref)}"
             )
         return self.finding(

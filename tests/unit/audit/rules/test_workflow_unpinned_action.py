@@ -40,3 +40,8 @@ def test_a_variable_of_the_job_reaches_every_action_of_it_and_no_other(tmp_path:
     messages = [each.message for each in judge(Rule, tmp_path, text)]
     assert len(messages) == 2
     assert not any("acme/z" in message for message in messages)
+
+
+def test_a_hostile_reference_is_quoted_in_the_command(tmp_path: Path) -> None:
+    (finding,) = judge(Rule, tmp_path, job(STEP.format("acme/x@$(reboot)")))
+    assert "git ls-remote https://github.com/acme/x '$(reboot)'" in finding.change
