@@ -350,3 +350,20 @@ def test_a_thousand_projects_are_planned_by_a_list_each(server: GitLab) -> None:
         assert len(target.list(place).remotes) == 1
     assert len(places) == 1000
     assert len(server.requests) == 10 + 50
+
+
+def test_a_value_that_an_answer_quotes_is_in_no_error(seeded: Seeded) -> None:
+    """Nor the beginning of one that is cut with the message."""
+    with Misbehaving() as quoting:
+        target = connected(quoting)  # type: ignore[arg-type]
+        value = target.context.seal(f"{seeded.new('value')}_{'x' * 400}", "value")
+        said = {"message": {"value": [f"{value.reveal()} is bad"]}}
+        quoting.on("*", reply(400, json=said))
+        [place] = target.places(GitLabTo(project="acme/trainer"))
+        wanted = Wanted(target.slot(place, "NAME"), value, "s", "p", "", place.options)
+        with pytest.raises(RefusedError) as caught:
+            target.put(place, wanted, exists=True)
+    shown = caught.value.diagnostics(debug=True)
+    assert "is bad" in shown
+    assert value.reveal()[:20] not in shown
+    assert "xxxx" not in shown
