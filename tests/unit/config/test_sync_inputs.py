@@ -50,10 +50,12 @@ def test_all_that_a_plan_and_an_apply_can_have() -> None:
     assert sync_from_inputs(inputs(sync="apply", host_paths="container=;workspace=/w;temp=/t", job_workflow_ref="x"))
 
 
-OF_A_FILE = ("url", "role", "mount", "method", "audience", "namespace", "secrets", "token", "role-id", "secret-id")
-OF_A_FILE += ("ca-certificate", "client-certificate", "client-key", "tls-verify", "export-env", "export-token")
-OF_A_FILE += ("output-token", "timeout", "retries", "ignore-not-found", "kubernetes-token-file", "secretEncodingType")
-OF_A_FILE += ("path", "exportEnv", "tlsSkipVerify")  # vault-action's names
+OF_A_FILE = (
+    "url role mount method audience namespace secrets token role-id secret-id ca-certificate client-certificate"
+    " client-key tls-verify export-env export-token output-token timeout retries ignore-not-found"
+    " kubernetes-token-file secretEncodingType"
+    " path exportEnv tlsSkipVerify"  # vault-action's names
+).split()
 
 
 @pytest.mark.parametrize(
