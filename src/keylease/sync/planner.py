@@ -4,9 +4,13 @@ import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from keylease.sync.ledger import Keys, Ledger, variable_of
 from keylease.sync.model import ABSENT, Change, Entry, Limit, Listing, Option, Policy, Remote, Slot, Wanted
+
+MOST_PRUNED = 10
+"""Deletes at one place that need no more than `prune: true`, however few values there are."""
 
 Check = Callable[[Wanted], str]
 """Why a platform would not take a value as it is; empty if it would."""
@@ -37,7 +41,7 @@ def plan_place(case: Case, check: Check) -> list[Change]:
     changes = [*clashes, *(_want(case, each, check) for each in wanted.values())]
     changes = _within(case.listing.limits, changes, case.listing.remotes)
     taken = {*wanted, *(clash.slot for clash in clashes)}
-    changes += [_unwanted(case, slot) for slot in case.ledger.slots() if slot not in taken]
+    changes += _braked(case, [_unwanted(case, slot) for slot in case.ledger.slots() if slot not in taken])
     order = {"delete": 2, "forget": 2}
     return sorted(changes, key=lambda change: (order.get(change.effect, 1), change.slot))
 
@@ -147,6 +151,15 @@ def _unwanted(case: Case, slot: Slot) -> Change:
     if not case.policy.prune:
         return orphan("none", "no longer at its source; `prune: true` would delete it")
     return orphan("delete", "no longer at its source")
+
+
+def _braked(case: Case, orphans: list[Change]) -> list[Change]:
+    """`orphans`, none deleted where most of what is ours would go: mostly, the source is another one then."""
+    number, ours = sum(each.effect == "delete" for each in orphans), len(case.ledger.slots())
+    if case.policy.prune == "all" or number <= max(MOST_PRUNED, ours // 2):
+        return orphans
+    why = f"kept: {number} of {ours} would be deleted at once; if that is meant, `prune: all` does it"
+    return [replace(each, effect="none", reason=why) if each.effect == "delete" else each for each in orphans]
 
 
 def _within(limits: Sequence[Limit], changes: list[Change], remotes: Mapping[Slot, Remote]) -> list[Change]:
