@@ -16,6 +16,9 @@ Check = Callable[[Wanted], str]
 """Why a platform would not take a value as it is; empty if it would."""
 
 
+_ADOPT = "`keylease sync adopt NAME` takes it over"
+
+
 class Case(Struct, frozen=True):
     """All that is known of one place.
 
@@ -76,7 +79,11 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
     if problem:
         return change("blocked", "none", problem)
     if remote is None and entry is None and slot in case.others:
-        return change("blocked", "none", f"the sync {case.others[slot]!a} wants this name too")
+        return change(
+            "blocked",
+            "none",
+            f"the sync {case.others[slot]!a} wants this name too; give one of them a `prefix`, or `exclude` it there",
+        )
     if remote is None:
         return change("add", "write", "it was deleted there" if entry and not entry.pending else "not there yet")
     options = _differing(wanted.options, remote.options)
@@ -123,7 +130,7 @@ def _foreign(case: Case, wanted: Wanted, same: bool, change: Callable[[str, str,
     unknown = sorted(set(case.ledger.unknown.values()))
     lost = f"; the ledger can't be believed: {'; '.join(unknown)}" if unknown else ""
     if not case.policy.adopts(name):
-        return change("blocked", "none", f"it is there and not this sync's{lost}; `keylease sync adopt` takes it over")
+        return change("blocked", "none", f"it is there and not this sync's{lost}; {_ADOPT}")
     if same:
         return change("adopt", "record", "the same value is there already")
     return change("adopt", "write", "it is there, and is taken over")
@@ -143,14 +150,17 @@ def _unwanted(case: Case, slot: Slot) -> Change:
     if entry.pattern in case.broken:
         return orphan("none", f"kept: {entry.pattern} has nothing, or could not be read as a whole")
     if entry.pattern not in case.patterns:
-        return orphan("none", f"kept: {entry.pattern}, where it came from, is no longer in the configuration")
+        gone = f"{entry.pattern}, where it came from, is no longer in the configuration"
+        return orphan("none", f"kept: {gone}; delete it by hand if it is to go")
     if entry.pending:
         return orphan("none", "kept: an earlier run ended in the middle of writing it")
     if _drifted(case, remote, entry):
         return orphan("none", "kept: changed there since this sync wrote it")
+    now = next((each.slot for each in case.wanted if each.source == entry.source), None)
+    why = f"its source is {now} now" if now else "no longer at its source, or left out by `include` or `exclude`"
     if not case.policy.prune:
-        return orphan("none", "no longer at its source; `prune: true` would delete it")
-    return orphan("delete", "no longer at its source")
+        return orphan("none", f"{why}; `prune: true` would delete it")
+    return orphan("delete", why)
 
 
 def _braked(case: Case, orphans: list[Change]) -> list[Change]:
