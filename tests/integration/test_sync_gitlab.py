@@ -224,7 +224,7 @@ def test_options_that_somebody_changed_are_put_back(server: GitLab) -> None:
     mine.update(masked=False, protected=False, description="?")
     change = by_name(sync.planned({"A": LONG}))["A"]
     assert change.action == "update"
-    assert "masked (False → True)" in change.reason
+    assert "masked (false → true)" in change.reason
     sync.run({"A": LONG})
     assert (mine["protected"], mine["masked"], mine["description"]) == (True, True, "of the trainer")
     undeclared = Sync(server, GitLabTo(project="acme/trainer"))

@@ -101,7 +101,8 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
     if entry.pending:
         return change("update", "write", "an earlier run ended in the middle of this write")
     if _drifted(case, remote, entry):
-        at = f", {remote.updated_at}" if remote.updated_at else ""
+        # A platform that tells no time has a mark instead, which says nothing to people.
+        at = f", {remote.updated_at}" if "-" in remote.updated_at else ""
         if case.policy.on_drift == "keep":
             return change("drifted", "none", f"changed there by somebody else{at}; kept (`on_drift: keep`)")
         return change("drifted", "write", f"changed there by somebody else{at}; it is written again")
@@ -192,7 +193,18 @@ def _within(limits: Sequence[Limit], changes: list[Change], remotes: Mapping[Slo
 
 def _differing(wanted: Mapping[str, Option], there: Mapping[str, Option]) -> list[str]:
     # What the platform does not show can't be compared.
-    return [f"{name} ({there[name]} → {to})" for name, to in wanted.items() if name in there and there[name] != to]
+    return [
+        f"{name} ({_shown(there[name])} → {_shown(to)})"
+        for name, to in wanted.items()
+        if name in there and there[name] != to
+    ]
+
+
+def _shown(option: Option) -> str:
+    """As it is written in keylease.yml."""
+    if isinstance(option, tuple):
+        return f"[{', '.join(option)}]"
+    return str(option).lower() if isinstance(option, bool) else str(option)
 
 
 def _equal(remote: Remote, wanted: Wanted) -> bool:

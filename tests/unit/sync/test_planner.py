@@ -123,7 +123,7 @@ def test_a_platform_that_tells_no_dates_has_no_drift() -> None:
 def test_options() -> None:
     held = [there("A", masked=True, scope="x")]
     assert only([want("A", masked=True)], held, [own("A")])[0] == "unchanged"
-    assert only([want("A", masked=False)], held, [own("A")]) == ("update", "write", "differs in masked (True → False)")
+    assert only([want("A", masked=False)], held, [own("A")]) == ("update", "write", "differs in masked (true → false)")
     assert only([want("A", hidden=True)], held, [own("A")])[0] == "unchanged", "what is not shown can't be compared"
     readable = [there("A", T1, "v", masked=True)]
     assert only([want("A", masked=False)], readable, [own("A")])[:2] == ("update", "write")
@@ -258,6 +258,12 @@ def test_what_keeps_an_orphan() -> None:
     assert "changed there" in orphan(remote=there("A", T1, "theirs"))[1]
     assert orphan(hold="a `to` is not known") == ("none", "kept: a `to` is not known")
     assert orphan(remote=there("A", T1, "v")) == ("delete", GONE)
+
+
+def test_a_date_is_shown_and_a_mark_is_not() -> None:
+    assert f"somebody else, {T2}; " in only([want("A")], [there("A", T2)], [own("A")])[2]
+    mark = only([want("A")], [there("A", "d398aa825dbbbf0b")], [own("A", at="175a990a6320ae7d")])
+    assert (mark[0], mark[2]) == ("drifted", "changed there by somebody else; it is written again")
 
 
 def test_the_order_is_writes_then_deletes() -> None:
