@@ -158,7 +158,7 @@ def _unwanted(case: Case, slot: Slot) -> Change:
     if _drifted(case, remote, entry):
         return orphan("none", "kept: changed there since this sync wrote it")
     now = next((each.slot for each in case.wanted if each.source == entry.source), None)
-    why = f"its source is {now} now" if now else "no longer at its source, or left out by `include` or `exclude`"
+    why = f"its source goes to {now} now" if now else "no longer at its source, or left out by `include` or `exclude`"
     if not case.policy.prune:
         return orphan("none", f"{why}; `prune: true` would delete it")
     return orphan("delete", why)

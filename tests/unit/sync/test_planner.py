@@ -242,7 +242,7 @@ def test_an_orphan_is_deleted_only_on_request() -> None:
 def test_an_orphan_that_is_called_otherwise_now_says_how() -> None:
     written, orphaned = plan([want("NEW", source="vault://kv/A")], [there("A")], [own("A")], prune=True)
     assert (written.slot.name, written.effect) == ("NEW", "write")
-    assert (orphaned.effect, orphaned.reason) == ("delete", "its source is secret NEW now")
+    assert (orphaned.effect, orphaned.reason) == ("delete", "its source goes to secret NEW now")
 
 
 @pytest.mark.parametrize("prune", [False, True])
