@@ -136,8 +136,8 @@ def listed_by(answer: Callable[[int], Behaviour]) -> list[str]:
     with Misbehaving() as server:
         context = Context({}, Masker(), Deadline(10))
         server.on("/orgs/acme/repos", *(answer(number) for number in (1, 2)))
-        given = {"url": server.url, "token": context.seal("t" * 20, "token"), "points_per_minute": 0}
-        return selected(GitHubTarget("github", GitHubTarget.complete(GitHubSettings(**given), {}), context))
+        settings = GitHubSettings(url=server.url, token=context.seal("t" * 20, "token"), points_per_minute=0)
+        return selected(GitHubTarget("github", GitHubTarget.complete(settings, {}), context))
 
 
 def repository(full: str) -> dict[str, object]:

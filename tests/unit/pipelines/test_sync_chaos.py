@@ -209,7 +209,7 @@ def test_a_place_that_can_not_be_listed_again_is_not_written_to() -> None:
     def cut(_: Place) -> Listing:
         raise UnreachableError("cut")
 
-    target.list = cut  # type: ignore[method-assign]
+    target.list = cut  # type: ignore[method-assign,assignment]
     applied = Applied()
     apply_place(place, target, KEYS, applied)
     assert [str(each.error) for each in applied.failed] == ["cut"]
