@@ -179,6 +179,7 @@ def test_what_the_platform_refused_is_in_the_summary(job: Job) -> None:
         return (lambda exchange: exchange.answer_json(422, {"message": "no, not this"})) if refused else None
 
     job.hub.before = before
+    job.runner.env["RUNNER_DEBUG"] = "1"  # more is shown of an error, and still no value
     main = job.main("apply")
     assert main.exit_code == 6, main.log
     assert any("acme/second" in text and "no, not this" in text for text in annotations(main))
