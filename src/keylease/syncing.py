@@ -91,6 +91,12 @@ def carried_out(
     """
     old = _read_plan(request.plan, request.prefix) if request.plan else None
     shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard, request.prefix)
+    if old and request.shard and _shard(request.shard, request.prefix) != shard:
+        raise UsageError(
+            f"{request.prefix}shard: the plan is of part {shard[0]}/{shard[1]}",
+            change="leave it out: the plan says which part it is of",
+            docs="sync-shard",
+        )
     adopt = list(old["adopt"]) if old else list(request.names)
     only = list(old["only"]) if old and not request.only else list(request.only)
     plan = _narrowed(plan, only, adopt)
