@@ -201,6 +201,8 @@ def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: b
         what = f"{failed.place.address}: {failed.change.slot}: " if failed.change else f"{failed.place.address}: "
         what = "" if f"{failed.place.address}: " in failed.error.summary else what
         log.error("%s%s", what, told(failed.error))
+    for note in planned.notes:
+        log.warning("%s", note)
     late = [error for error in planned.problems if isinstance(error, DeadlineError)]
     for error in [*(each for each in planned.problems if not isinstance(each, DeadlineError)), *late[:1]]:
         log.error("%s", told(error))
