@@ -255,13 +255,15 @@ def _source(*, secrets: bool = True) -> argparse.ArgumentParser:
     return source
 
 
-def _refuse(root: argparse.ArgumentParser, command: str, word: str) -> NoReturn:
+def _refuse(root: argparse.ArgumentParser, options: argparse.Namespace, word: str) -> NoReturn:
     """Say what is not known in the command's own words: its usage, and what it may have meant."""
-    groups = [action for action in root._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
-    chosen: argparse.ArgumentParser = groups[0].choices[command]
+    commands, chosen = [options.command, getattr(options, "sync_command", "")], root
+    for command in filter(None, commands):
+        groups = [action for action in chosen._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+        chosen = groups[0].choices[command]
     near = difflib.get_close_matches(word.partition("=")[0], chosen._option_string_actions, 1)  # noqa: SLF001
     hint = f" (did you mean {near[0]}?)" if near else ""
-    chosen.error(f"unknown argument: {word}{hint}; see keylease {command} --help")
+    chosen.error(f"unknown argument: {word}{hint}; see {chosen.prog} --help")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -277,7 +279,7 @@ def main(argv: Sequence[str]) -> int:
         return ExitCode.OK if arguments else ExitCode.USAGE
     options, unknown = root.parse_known_args(arguments)
     if unknown:
-        _refuse(root, options.command, unknown[0])
+        _refuse(root, options, unknown[0])
     if options.command == "exec":
         options.argv = command or [word for word in options.argv if word != "--"]
     from keylease import commands

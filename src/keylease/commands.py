@@ -41,8 +41,9 @@ def run(options: argparse.Namespace, env: Env) -> int:
             command.show(error)
             return error.exit_code
         except Interrupted as stop:
+            done = "".join(f": {note}" for note in getattr(stop, "__notes__", ()))
             command.log.warning(
-                "stopped by signal %s; a lease that could not be given back is named above", stop.signum
+                "stopped by signal %s%s; a lease that could not be given back is named above", stop.signum, done
             )
             return 128 + stop.signum
         except BrokenPipeError:

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from msgspec.json import format as format_json
 from msgspec.structs import replace
 
 from keylease.context import Context
-from keylease.errors import DeadlineError, ExitCode, OutdatedError, PartialError, UsageError
+from keylease.errors import DeadlineError, ExitCode, KeyleaseError, OutdatedError, PartialError, UsageError
 from keylease.identity.source import IdentitySource
 from keylease.model import Env, Revocation
 from keylease.outputs import console
@@ -21,10 +22,14 @@ from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_ma
 from keylease.pipelines.lease import LeaseRun
 from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
-from keylease.pipelines.sync import Planned, Progress, Sync, SyncPlan, SyncRun
+from keylease.pipelines.sync import PlacePlan, Planned, Progress, Sync, SyncPlan, SyncRun
 from keylease.pipelines.sync_apply import Applied, apply
+from keylease.sync.model import Change
 
 _MAX_PLAN = 64 * 1024 * 1024
+_NAMED = 20
+_EVERY = 60.0
+"""Seconds between lines of progress, where there is no terminal."""
 
 
 class Request(Struct, frozen=True):
@@ -63,7 +68,7 @@ def sync(
         getattr(options, "plan", None) or "",
         getattr(options, "check", False),
     )
-    bar = _Progress(env, quiet=options.quiet)
+    bar = _Progress(env, log, quiet=options.quiet)
     try:
         outcome = carried_out(plan, context, request, signals, bar)
     finally:
@@ -86,6 +91,12 @@ def carried_out(
     """
     old = _read_plan(request.plan, request.prefix) if request.plan else None
     shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard, request.prefix)
+    if old and request.shard and _shard(request.shard, request.prefix) != shard:
+        raise UsageError(
+            f"{request.prefix}shard: the plan is of part {shard[0]}/{shard[1]}",
+            change="leave it out: the plan says which part it is of",
+            docs="sync-shard",
+        )
     adopt = list(old["adopt"]) if old else list(request.names)
     only = list(old["only"]) if old and not request.only else list(request.only)
     plan = _narrowed(plan, only, adopt)
@@ -185,12 +196,16 @@ def _show(report: Report, options: argparse.Namespace, env: Env) -> None:
 def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: bool = False) -> int:
     """The exit code, with every failure in the log. Raises :class:`PartialError`."""
     planned, applied = outcome.planned, outcome.applied
+    told = _Told(debug=debug)
     for failed in applied.failed if applied else ():
         what = f"{failed.place.address}: {failed.change.slot}: " if failed.change else f"{failed.place.address}: "
-        log.error("%s%s", what, failed.error.diagnostics(debug=debug))
+        what = "" if f"{failed.place.address}: " in failed.error.summary else what
+        log.error("%s%s", what, told(failed.error))
+    for note in planned.notes:
+        log.warning("%s", note)
     late = [error for error in planned.problems if isinstance(error, DeadlineError)]
     for error in [*(each for each in planned.problems if not isinstance(each, DeadlineError)), *late[:1]]:
-        log.error("%s", error.diagnostics(debug=debug))
+        log.error("%s", told(error))
     if len(late) > 1:
         log.error("%s more could not be asked for in time", len(late) - 1)
     for name, least in planned.permissions.items():
@@ -198,10 +213,11 @@ def verdict(outcome: Outcome, request: Request, log: logging.Logger, *, debug: b
     blocked = [(place, each) for place in planned.places for each in place.changes if each.action == "blocked"]
     if applied is None:
         if planned.problems:
-            raise _partial(len(planned.problems), "could not be read, each named above; the rest is planned")
+            what, change = "could not be read, each named above; the rest is planned", "mend them and plan again"
+            raise _partial(len(planned.problems), what, change)
         return ExitCode.FINDINGS if request.check and not planned.in_line else ExitCode.OK
-    for place, change in blocked:
-        log.error("%s: %s: %s", place.address, change.slot, change.reason)
+    for (address, reason), names in _by_reason(blocked).items():
+        log.error("%s: %s: %s", address, names, reason)
     done = len(applied.done)
     log.info("%s change%s carried out", done, "" if done == 1 else "s")
     number = len(applied.failed) + len(blocked) + len(planned.problems)
@@ -231,12 +247,36 @@ def failures(outcome: Outcome) -> list[str]:
     return [*failed, *(f"{place.address}: {change.slot}: not begun in time" for place, change in applied.left)]
 
 
-def _partial(number: int, what: str) -> PartialError:
-    return PartialError(
-        f"sync: {number} item{'' if number == 1 else 's'} {what}",
-        change="mend them and run it again: what is done already is not done twice",
-        docs="sync-partial",
-    )
+def _partial(
+    number: int, what: str, change: str = "mend them and run it again: what is done already is not done twice"
+) -> PartialError:
+    return PartialError(f"sync: {number} item{'' if number == 1 else 's'} {what}", change=change, docs="sync-partial")
+
+
+def _by_reason(blocked: Sequence[tuple[PlacePlan, Change]]) -> Mapping[tuple[str, str], str]:
+    """{(address, reason): the names it is the reason for}: one ledger that is lost blocks all that it held."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for place, change in blocked:
+        found.setdefault((place.address, change.reason), []).append(str(change.slot))
+    return {
+        key: ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        for key, names in found.items()
+    }
+
+
+class _Told:
+    """An error's whole story; of one that has the same cause and remedy as an earlier one the first line only."""
+
+    def __init__(self, *, debug: bool) -> None:
+        self._debug = debug
+        self._seen: set[tuple[str, str, str, str]] = set()
+
+    def __call__(self, error: KeyleaseError) -> str:
+        key = error.cause, error.change, error.docs, str(error.claims)
+        if key in self._seen and error.change and not self._debug:
+            return f"{error.summary} (cause and change: as above)"
+        self._seen.add(key)
+        return error.diagnostics(debug=self._debug)
 
 
 # Plans in files.
@@ -286,20 +326,25 @@ def _must_hold(old: Mapping[str, Any], now: Report) -> None:
         shown = ", ".join(console.one_line(each, 200) for each in changed[:5])
         raise OutdatedError(
             f"sync: the plan is out of date at {len(changed)} place{'' if len(changed) == 1 else 's'}: {shown}",
-            cause="a source, a target, the configuration or the ledger has changed since it was made",
+            cause="it was applied, or a source, target, the configuration or the ledger has changed since it was made",
             change="make a new plan, look at it, and apply that one; nothing has been written",
             docs="sync-outdated",
         )
 
 
 class _Progress:
-    """A line that is written over, on a terminal; silent elsewhere."""
+    """A line that is written over, on a terminal; elsewhere one a minute: some CIs end jobs that say nothing."""
 
-    def __init__(self, env: Env, *, quiet: bool) -> None:
+    def __init__(self, env: Env, log: logging.Logger, *, quiet: bool) -> None:
         self._stream = sys.stderr if sys.stderr.isatty() and not quiet and env.get("TERM") != "dumb" else None
+        self._log = log
+        self._next = time.monotonic() + _EVERY
         self._shown = False
 
     def __call__(self, what: str, done: int, of: int) -> None:
+        if self._stream is None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _EVERY
+            self._log.info("%s: %s of %s", what, done, of)
         if self._stream and of > 1:
             console.emit(self._stream, f"\r\x1b[K{what}: {done} of {of}")
             self._shown = True

@@ -1,7 +1,9 @@
 """examples/sync: each platform's keylease.yml, and the steps of the Jenkinsfile and the GitLab pipeline that use it.
 
-What it can't show: the workflow for GitHub as GitHub runs it (it is linted; the action's `sync` input has tests of its
-own), schedules, environments, resource groups, and the platforms themselves: they are the fakes of tests/fakes.
+The workflow for GitHub is run in test_sync_action.py.
+
+What it can't show: schedules, environments, resource groups, and the platforms themselves: they are
+the fakes of tests/fakes.
 """
 
 import os

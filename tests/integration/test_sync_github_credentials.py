@@ -82,7 +82,12 @@ def test_an_apps_tokens_are_revoked_at_the_end(
     github.add_app("1234", public, {"acme": 7, "other": 8})
     made: list[str] = []
     target = app_of(github, seeded, private)
-    github.on_token = lambda token: (made.append(token), seeded.add(token))
+
+    def noted(token: str) -> None:
+        made.append(token)
+        seeded.add(token)
+
+    github.on_token = noted
     target.close()
     for name in ("acme/trainer", "other/x"):
         target.list(place_of(target, repository=name))

@@ -10,6 +10,7 @@ from keylease.context import Context
 from keylease.errors import NotFoundError, RefusedError, UnreachableError, UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
+from keylease.outputs.sync_report import Report, as_markdown
 from keylease.secret import Secret
 from keylease.sync import ledger as ledgers
 from keylease.sync.ledger import Keys, Ledger
@@ -135,8 +136,8 @@ def listed_by(answer: Callable[[int], Behaviour]) -> list[str]:
     with Misbehaving() as server:
         context = Context({}, Masker(), Deadline(10))
         server.on("/orgs/acme/repos", *(answer(number) for number in (1, 2)))
-        given = {"url": server.url, "token": context.seal("t" * 20, "token"), "points_per_minute": 0}
-        return selected(GitHubTarget("github", GitHubTarget.complete(GitHubSettings(**given), {}), context))
+        settings = GitHubSettings(url=server.url, token=context.seal("t" * 20, "token"), points_per_minute=0)
+        return selected(GitHubTarget("github", GitHubTarget.complete(settings, {}), context))
 
 
 def repository(full: str) -> dict[str, object]:
@@ -325,3 +326,19 @@ def test_the_fake_knows_what_github_describes() -> None:
         put_secret = variables.replace("variables", "secrets") + "/A"
         assert requests.put(put_secret, json=secret, headers=headers, timeout=5).status_code == 422
         assert requests.get(f"{server.url}/repos/acme/trainer", timeout=5).status_code == 401
+
+
+@pytest.mark.parametrize("kind", ["secret", "variable"])
+def test_a_value_that_an_answer_quotes_is_in_no_error(github: GitHubRest, seeded: Seeded, kind: str) -> None:
+    """Nor the beginning of one that is cut, nor one that is escaped in a summary before it is looked for."""
+    target = target_of(github)
+    place = place_of(target, repository="acme/trainer", kind=kind)
+    value = f"{seeded.new('value')}_{'x' * 400}"
+    said = {"message": f"{value} is bad", "errors": [{"field": value, "code": value}]}
+    github.before = lambda request: reply(422, json=said) if request.method != "GET" else None
+    with pytest.raises(RefusedError) as caught:
+        put(target, place, "NAME", value)
+    shown = f"{caught.value.diagnostics(debug=True)} {as_markdown(Report([], [caught.value.summary]))}"
+    assert "is bad" in caught.value.summary
+    assert value[:20] not in shown
+    assert "xxxx" not in shown

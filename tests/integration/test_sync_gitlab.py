@@ -224,7 +224,7 @@ def test_options_that_somebody_changed_are_put_back(server: GitLab) -> None:
     mine.update(masked=False, protected=False, description="?")
     change = by_name(sync.planned({"A": LONG}))["A"]
     assert change.action == "update"
-    assert "masked (False → True)" in change.reason
+    assert "masked (false → true)" in change.reason
     sync.run({"A": LONG})
     assert (mine["protected"], mine["masked"], mine["description"]) == (True, True, "of the trainer")
     undeclared = Sync(server, GitLabTo(project="acme/trainer"))
@@ -350,3 +350,20 @@ def test_a_thousand_projects_are_planned_by_a_list_each(server: GitLab) -> None:
         assert len(target.list(place).remotes) == 1
     assert len(places) == 1000
     assert len(server.requests) == 10 + 50
+
+
+def test_a_value_that_an_answer_quotes_is_in_no_error(seeded: Seeded) -> None:
+    """Nor the beginning of one that is cut with the message."""
+    with Misbehaving() as quoting:
+        target = connected(quoting)  # type: ignore[arg-type]
+        value = target.context.seal(f"{seeded.new('value')}_{'x' * 400}", "value")
+        said = {"message": {"value": [f"{value.reveal()} is bad"]}}
+        quoting.on("*", reply(400, json=said))
+        [place] = target.places(GitLabTo(project="acme/trainer"))
+        wanted = Wanted(target.slot(place, "NAME"), value, "s", "p", "", place.options)
+        with pytest.raises(RefusedError) as caught:
+            target.put(place, wanted, exists=True)
+    shown = caught.value.diagnostics(debug=True)
+    assert "is bad" in shown
+    assert value.reveal()[:20] not in shown
+    assert "xxxx" not in shown

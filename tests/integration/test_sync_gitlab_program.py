@@ -35,9 +35,6 @@ sync:
     prune: true
 """
 
-PLAIN = "".join(line for line in CONFIG.splitlines(keepends=True) if "include:" not in line)
-"""Where no secret is a PEM file: a `to` that leaves out every name is taken for a mistake."""
-
 
 @pytest.fixture
 def server() -> Iterator[GitLab]:
@@ -152,7 +149,7 @@ def test_from_plan_to_prune(
 def test_the_token_is_leased_too(
     keylease: RunKeylease, trust: Trust, server: GitLab, job: dict[str, Any], seeded: Seeded
 ) -> None:
-    config = written(job, f"token: {{secret: 'vault://{trust.kv.mount}/gitlab#token'}}", PLAIN)
+    config = written(job, f"token: {{secret: 'vault://{trust.kv.mount}/gitlab#token'}}")
     del job["env"]["SYNC_TOKEN"]
     value = seeded.new("value-of-it")
     trust.kv.put("ml/a", {"value": value})
@@ -165,7 +162,7 @@ def test_the_token_is_leased_too(
 def test_what_lacks_is_said_before_anything_is_written(
     keylease: RunKeylease, trust: Trust, server: GitLab, job: dict[str, Any], seeded: Seeded
 ) -> None:
-    config = written(job, config=PLAIN)
+    config = written(job)
     trust.kv.put("ml/a", {"value": seeded.new("value-of-it")})
     server.tokens[job["env"]["SYNC_TOKEN"]].scopes = ["read_api"]
     assert keylease("sync", "plan", "--config", config, env=job["env"]).returncode == 0
@@ -175,7 +172,7 @@ def test_what_lacks_is_said_before_anything_is_written(
     assert "scope `api` and role Maintainer" in done.stderr
     assert not server.writes
     job["env"] |= {"CI_JOB_TOKEN": "glcbt-64"}
-    config = written(job, "token_env: CI_JOB_TOKEN", PLAIN)
+    config = written(job, "token_env: CI_JOB_TOKEN")
     done = keylease("sync", "plan", "--config", config, env=job["env"])
     assert done.returncode == 2
     assert "targets.gitlab.token_env" in done.stderr
@@ -233,7 +230,7 @@ def test_killed_at_each_write(
     when: str,
     writes: tuple[int, ...],
 ) -> None:
-    config = written(job, config=PLAIN)
+    config = written(job)
     values = {("A_VALUE", "production"): seeded.new("value-a"), ("B_VALUE", "production"): seeded.new("value-b")}
     for (name, _), value in values.items():
         trust.kv.put(f"ml/{name[0].lower()}", {"value": value})

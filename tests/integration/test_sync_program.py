@@ -233,7 +233,10 @@ def test_shards_are_parts_of_the_whole(job: Job) -> None:
     assert set().union(*parts) == whole
     assert sum(map(len, parts)) == 3
     job.run("plan", "--format", "json", "--shard", "1/3", "--output", "plan.json")
-    job.run("apply", "--plan", "plan.json")
+    job.run("apply", "--plan", "plan.json", "--shard", "2/3", code=2)
+    assert "--shard: the plan is of part 1/3" in job.said
+    assert job.writes() == 0
+    job.run("apply", "--plan", "plan.json", "--shard", "1/3")
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,43 @@ def test_every_failure_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
         assert any(text in line for line in caplog.messages), text
 
 
+def test_one_reason_and_one_cause_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    blocked: tuple[Action, ...] = ("blocked",) * 25
+    made = outcome(*blocked)
+    place = made.planned.places[0]
+    made.planned.failures = [RefusedError(f"source {n}", cause="the role", change="mend it") for n in range(3)]
+    made.planned.failures.append(RefusedError("other", cause="the role", change="mend that"))
+    made.applied = Applied(failed=[Failed(place, place.changes[0], RefusedError("hub: a: writing N0: HTTP 403"))])
+    with pytest.raises(PartialError, match=r"^sync: 30 items failed"):
+        verdict(made, Request("apply"), LOG)
+    assert caplog.messages[0] == "hub: a: writing N0: HTTP 403", "the place is named already"
+    assert "change         mend it" in caplog.messages[1]
+    assert caplog.messages[2:4] == [f"source {n} (cause and change: as above)" for n in (1, 2)]
+    assert "change         mend that" in caplog.messages[4]
+    names = caplog.messages[5]
+    assert names.startswith("a: secret N0, secret N1, ")
+    assert names.endswith(", secret N19 and 5 more: why")
+
+
+def test_a_plan_that_could_not_read_all_speaks_of_no_run() -> None:
+    with pytest.raises(PartialError) as caught:
+        verdict(outcome(failures=[RefusedError("no")]), Request("plan"), LOG)
+    assert caught.value.change == "mend them and plan again"
+
+
+def test_without_a_terminal_progress_is_a_line_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("keylease.syncing.time.monotonic", lambda: now)
+    progress = syncing._Progress({}, LOG, quiet=False)
+    with caplog.at_level(logging.INFO, LOG.name):
+        for step in range(1, 200):
+            now += 1
+            progress("writing", step, 200)
+    assert caplog.messages == ["writing: 60 of 200", "writing: 120 of 200", "writing: 180 of 200"]
+
+
 @pytest.mark.parametrize("text", ["1/1", "3/4", "99999/99999"])
 def test_shards(text: str) -> None:
     assert "/".join(map(str, syncing._shard(text, "--"))) == text

@@ -137,6 +137,8 @@ def _explained(message: str, node: Node, fields: Mapping[str, Any], source: str,
     elif limit := re.fullmatch(r"Expected `(\w+)` (>=|<=|>|<) (\S+)", what):
         sign = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}[limit[2]]
         what = f"must be {sign} {limit[3].removesuffix('.0')}"
+    elif what == "Expected `str` matching regex '^[a-z0-9-]+$'":
+        what, change = "must be of a-z, 0-9 and - only", "a name like ml-prod: its ledger is called after it"
     elif re.fullmatch(r"Expected `(\w+)` of length >= 1", what):
         what = "must not be empty"
     return fail(source, line, where, what, change)

@@ -55,7 +55,11 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         str, msgspec.Meta(description="Its name, of which its ledger is kept: a-z, 0-9 and -.", pattern="^[a-z0-9-]+$")
     ]
     prune: Annotated[
-        bool, msgspec.Meta(description="Whether what is ours and no longer at its source is deleted. Default: false.")
+        bool | Literal["all"],
+        msgspec.Meta(
+            description="Whether what is ours and no longer at its source is deleted; all: also most of a place's "
+            "values at once. Default: false."
+        ),
     ] = False
     adopt: Annotated[
         bool | list[str],

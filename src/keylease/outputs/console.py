@@ -15,7 +15,7 @@ LOGGER = "keylease"
 STREAM_LOCK = threading.RLock()
 """Held for each line, whatever part writes it: a mask must not be torn by a message of another thread."""
 
-QUIET = ("urllib3", "requests", "hvac", "charset_normalizer")
+QUIET = ("urllib3", "requests", "hvac", "charset_normalizer", "botocore", "github", "gitlab")
 """Libraries whose loggers print URLs and headers."""
 
 MAX_ANNOTATION = 4000

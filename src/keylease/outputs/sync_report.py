@@ -55,7 +55,9 @@ class Report(Struct, frozen=True):
 
     def summary(self) -> str:
         """``2 add, 1 update, 40 unchanged at 3 places``."""
-        counts = ", ".join(f"{number} {action}" for action, number in self.counts().items() if number)
+        deletes = sum(change.effect == "delete" for section in self.sections for change in section.changes)
+        named = {"orphan": f" ({deletes} to delete)"} if deletes else {}
+        counts = ", ".join(f"{n} {action}{named.get(action, '')}" for action, n in self.counts().items() if n)
         places = len({section.address for section in self.sections})
         failed = sum(bool(section.error) for section in self.sections) + len(self.problems)
         text = f"{counts or 'nothing'} at {places} place{'' if places == 1 else 's'}"
@@ -127,7 +129,7 @@ def as_markdown(report: Report, title: str = "Keylease sync", undone: Sequence[s
     """
     lines = [f"### {escape(title)}", "", escape(report.summary()), ""]
     rows = [
-        [section.address, change.action, str(change.slot), change.source, change.reason]
+        [section.address, change.action, f"{change.slot.kind} {_named(change)}", change.source, _effect(change)]
         for section in report.sections
         for change in section.changes
         if change.action != "unchanged"
@@ -160,7 +162,8 @@ def _fitting(lines: Sequence[str], most: int) -> list[str]:
 
 
 def _named(change: Change) -> str:
-    return change.slot.name + (f" ({change.slot.scope})" if change.slot.scope else "")
+    # `*` is every environment: what there is without a scope.
+    return change.slot.name + (f" ({change.slot.scope})" if change.slot.scope not in ("", "*") else "")
 
 
 def _version(change: Change) -> str:
@@ -168,7 +171,7 @@ def _version(change: Change) -> str:
 
 
 def _effect(change: Change) -> str:
-    doing = _EFFECTS[change.effect] if change.action in ("orphan", "drifted", "unchanged") else ""
+    doing = _EFFECTS[change.effect] if change.action in ("orphan", "unchanged") else ""
     return f"{doing}: {change.reason}" if doing and change.reason else change.reason or doing
 
 

@@ -121,13 +121,14 @@ class PlacePlan(Struct):
 
 
 class Planned(Struct):
-    """A plan. failures: of sources and selections; the rest is planned all the same.
+    """A plan. failures: of sources and selections; the rest is planned all the same. notes: what looks like a mistake.
 
     permissions: target → the least that its credential needs; of those that refused something.
     """
 
     places: list[PlacePlan] = field(default_factory=list)
     failures: list[KeyleaseError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     permissions: dict[str, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -305,7 +306,10 @@ class SyncRun:
             naming, given = destination.naming, [each.name for each in values[sync.name] if each.name]
             if naming and given and all(naming.again(name) is None for name in given):
                 unknown.add(sync.name)
-                found.failures.append(_left_out(destination.origin, "`include` and `exclude`"))
+                found.notes.append(
+                    f"{destination.origin}: `include` and `exclude` leave out every name: nothing goes there, and "
+                    f"nothing of the sync {sync.name} is deleted"
+                )
             for place in places:
                 if not self._is_ours(place.address):
                     continue

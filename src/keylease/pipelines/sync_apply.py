@@ -4,6 +4,7 @@ At each place: the ledger says first what is about to be written, then come the 
 ledger says what is there now. A slot whose write has no recorded end is written again by the next run.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -78,24 +79,28 @@ def apply(
         by_target.setdefault(place.target, []).append(place)
     applied, stops = Applied(), {name: _Stop(context.deadline) for name in by_target}
     ended = {name: threading.Event() for name in by_target}
+    steps = itertools.count(1)
+
+    def step() -> None:
+        progress("writing", next(steps), total)
 
     def one(name: str) -> None:
         try:
             for place in by_target[name]:
-                apply_place(place, targets[name], keys, applied, replace_unknown(place), stops[name])
-                progress("writing", len(applied.done) + len(applied.failed), total)
+                apply_place(place, targets[name], keys, applied, replace_unknown(place), stops[name], step)
         finally:
             ended[name].set()
 
     try:
         results = parallel(one, list(by_target), context.deadline, "writing")
-    except BaseException:
+    except BaseException as error:
         # A signal, or the deadline: what is being written is finished and noted, nothing new is begun.
         for stop in stops.values():
             stop.set()
         until = time.monotonic() + LAST_WRITES
         for event in ended.values():
             event.wait(max(0.0, until - time.monotonic()))
+        error.add_note(f"{len(applied.done)} of {total} changes were carried out, the next run does the rest")
         raise
     for result in results:
         if isinstance(result, Exception):
@@ -110,13 +115,14 @@ def apply_place(
     applied: Applied,
     replace_unknown: bool = False,
     stop: threading.Event | None = None,
+    step: Callable[[], None] = lambda: None,
 ) -> None:
-    """The changes of one place. stop: once it is set, nothing more is begun."""
+    """The changes of one place. stop: once it is set, nothing more is begun. step: called after each."""
     stop = stop or threading.Event()
     if stop.is_set():
         applied.left += [(place, change) for change in place.changes if change.effect != "none"]
     else:
-        _Place(place, target, keys, applied, replace_unknown, stop).apply()
+        _Place(place, target, keys, applied, replace_unknown, stop, step).apply()
 
 
 class _Place:
@@ -128,6 +134,7 @@ class _Place:
         applied: Applied,
         replace_unknown: bool,
         stop: threading.Event,
+        step: Callable[[], None],
     ) -> None:
         assert place.listing is not None
         assert place.ledger is not None
@@ -136,6 +143,7 @@ class _Place:
         self._keys = keys
         self._applied = applied
         self._stop = stop
+        self._step = step
         self._listing = place.listing
         self._ledger = place.ledger
         self._records = dict(place.listing.ledgers.get(place.sync, {}))
@@ -173,9 +181,11 @@ class _Place:
             elif change.effect == "forget":
                 self._ledger.drop(change.slot)
                 self._done(change)
+                self._step()
             elif change.effect == "record":
                 self._ledger.put(self._entry(change))
                 self._done(change)
+                self._step()
         self._finish(written)
 
     def _goes_on(self, change: Change) -> bool:
@@ -222,6 +232,8 @@ class _Place:
                     self._ledger.put(before)
             self._fail(change, error)
             return False
+        finally:
+            self._step()
         return True
 
     def _delete(self, change: Change) -> None:
@@ -230,6 +242,8 @@ class _Place:
         except KeyleaseError as error:
             self._fail(change, error)
             return
+        finally:
+            self._step()
         self._ledger.drop(change.slot)
         self._done(change)
 

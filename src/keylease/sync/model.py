@@ -91,11 +91,12 @@ class Policy(Struct, frozen=True):
     """What a sync may do.
 
     adopt: slots that are there and not ours may be taken over: all, or those of these names.
-    prune: orphans are deleted. on_drift: what becomes of a value that somebody else changed.
+    prune: orphans are deleted; but of a place's values not most at once, unless it is ``all``.
+    on_drift: what becomes of a value that somebody else changed.
     """
 
     adopt: bool | frozenset[str] = False
-    prune: bool = False
+    prune: bool | Literal["all"] = False
     on_drift: Literal["overwrite", "keep"] = "overwrite"
 
     def adopts(self, name: str) -> bool:

@@ -4,12 +4,19 @@ import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from keylease.sync.ledger import Keys, Ledger, variable_of
 from keylease.sync.model import ABSENT, Change, Entry, Limit, Listing, Option, Policy, Remote, Slot, Wanted
 
+MOST_PRUNED = 10
+"""Deletes at one place that need no more than `prune: true`, however few values there are."""
+
 Check = Callable[[Wanted], str]
 """Why a platform would not take a value as it is; empty if it would."""
+
+
+_ADOPT = "`keylease sync adopt NAME` takes it over"
 
 
 class Case(Struct, frozen=True):
@@ -37,7 +44,7 @@ def plan_place(case: Case, check: Check) -> list[Change]:
     changes = [*clashes, *(_want(case, each, check) for each in wanted.values())]
     changes = _within(case.listing.limits, changes, case.listing.remotes)
     taken = {*wanted, *(clash.slot for clash in clashes)}
-    changes += [_unwanted(case, slot) for slot in case.ledger.slots() if slot not in taken]
+    changes += _braked(case, [_unwanted(case, slot) for slot in case.ledger.slots() if slot not in taken])
     order = {"delete": 2, "forget": 2}
     return sorted(changes, key=lambda change: (order.get(change.effect, 1), change.slot))
 
@@ -72,7 +79,11 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
     if problem:
         return change("blocked", "none", problem)
     if remote is None and entry is None and slot in case.others:
-        return change("blocked", "none", f"the sync {case.others[slot]!a} wants this name too")
+        return change(
+            "blocked",
+            "none",
+            f"the sync {case.others[slot]!a} wants this name too; give one of them a `prefix`, or `exclude` it there",
+        )
     if remote is None:
         return change("add", "write", "it was deleted there" if entry and not entry.pending else "not there yet")
     options = _differing(wanted.options, remote.options)
@@ -90,7 +101,8 @@ def _want(case: Case, wanted: Wanted, check: Check) -> Change:
     if entry.pending:
         return change("update", "write", "an earlier run ended in the middle of this write")
     if _drifted(case, remote, entry):
-        at = f", {remote.updated_at}" if remote.updated_at else ""
+        # A platform that tells no time has a mark instead, which says nothing to people.
+        at = f", {remote.updated_at}" if "-" in remote.updated_at else ""
         if case.policy.on_drift == "keep":
             return change("drifted", "none", f"changed there by somebody else{at}; kept (`on_drift: keep`)")
         return change("drifted", "write", f"changed there by somebody else{at}; it is written again")
@@ -119,7 +131,7 @@ def _foreign(case: Case, wanted: Wanted, same: bool, change: Callable[[str, str,
     unknown = sorted(set(case.ledger.unknown.values()))
     lost = f"; the ledger can't be believed: {'; '.join(unknown)}" if unknown else ""
     if not case.policy.adopts(name):
-        return change("blocked", "none", f"it is there and not this sync's{lost}; `keylease sync adopt` takes it over")
+        return change("blocked", "none", f"it is there and not this sync's{lost}; {_ADOPT}")
     if same:
         return change("adopt", "record", "the same value is there already")
     return change("adopt", "write", "it is there, and is taken over")
@@ -139,14 +151,26 @@ def _unwanted(case: Case, slot: Slot) -> Change:
     if entry.pattern in case.broken:
         return orphan("none", f"kept: {entry.pattern} has nothing, or could not be read as a whole")
     if entry.pattern not in case.patterns:
-        return orphan("none", f"kept: {entry.pattern}, where it came from, is no longer in the configuration")
+        gone = f"{entry.pattern}, where it came from, is no longer in the configuration"
+        return orphan("none", f"kept: {gone}; delete it by hand if it is to go")
     if entry.pending:
         return orphan("none", "kept: an earlier run ended in the middle of writing it")
     if _drifted(case, remote, entry):
         return orphan("none", "kept: changed there since this sync wrote it")
+    now = next((each.slot for each in case.wanted if each.source == entry.source), None)
+    why = f"its source goes to {now} now" if now else "no longer at its source, or left out by `include` or `exclude`"
     if not case.policy.prune:
-        return orphan("none", "no longer at its source; `prune: true` would delete it")
-    return orphan("delete", "no longer at its source")
+        return orphan("none", f"{why}; `prune: true` would delete it")
+    return orphan("delete", why)
+
+
+def _braked(case: Case, orphans: list[Change]) -> list[Change]:
+    """`orphans`, none deleted where most of what is ours would go: mostly, the source is another one then."""
+    number, ours = sum(each.effect == "delete" for each in orphans), len(case.ledger.slots())
+    if case.policy.prune == "all" or number <= max(MOST_PRUNED, ours // 2):
+        return orphans
+    why = f"kept: {number} of {ours} would be deleted at once; if that is meant, `prune: all` does it"
+    return [replace(each, effect="none", reason=why) if each.effect == "delete" else each for each in orphans]
 
 
 def _within(limits: Sequence[Limit], changes: list[Change], remotes: Mapping[Slot, Remote]) -> list[Change]:
@@ -169,7 +193,18 @@ def _within(limits: Sequence[Limit], changes: list[Change], remotes: Mapping[Slo
 
 def _differing(wanted: Mapping[str, Option], there: Mapping[str, Option]) -> list[str]:
     # What the platform does not show can't be compared.
-    return [f"{name} ({there[name]} → {to})" for name, to in wanted.items() if name in there and there[name] != to]
+    return [
+        f"{name} ({_shown(there[name])} → {_shown(to)})"
+        for name, to in wanted.items()
+        if name in there and there[name] != to
+    ]
+
+
+def _shown(option: Option) -> str:
+    """As it is written in keylease.yml."""
+    if isinstance(option, tuple):
+        return f"[{', '.join(option)}]"
+    return str(option).lower() if isinstance(option, bool) else str(option)
 
 
 def _equal(remote: Remote, wanted: Wanted) -> bool:

@@ -40,6 +40,7 @@ class Wire(Struct, frozen=True):
     """What all credentials of one target share.
 
     once: without retries, for writes: whoever sends one again must know what became of the first. retries: of those.
+    scrub: hides the values that are known.
     """
 
     retries: int
@@ -48,6 +49,7 @@ class Wire(Struct, frozen=True):
     once: Session
     pace: Pace
     cache: Cache
+    scrub: Callable[[str], str]
 
     @classmethod
     def of(cls, context: Context, url: str, settings: HttpSettings, pace: Pace, cache: Cache) -> "Wire":
@@ -57,7 +59,7 @@ class Wire(Struct, frozen=True):
         usual = replace(settings, retry_statuses=TRANSIENT - {429})
         once = replace(usual, retries=0)
         sessions = context.http.session("GitHub", usual), context.http.session("GitHub", once)
-        return cls(settings.retries, url, *sessions, pace, cache)
+        return cls(settings.retries, url, *sessions, pace, cache, context.masker.scrub)
 
 
 class Api:
@@ -106,7 +108,7 @@ class Api:
             data, is_json = (json.loads(text), True) if text else (None, False)
         except (ValueError, RecursionError):
             data, is_json = None, False
-        return Reply(status, {str(name): str(value) for name, value in found.items()}, data, is_json)
+        return Reply(status, {str(name): str(value) for name, value in found.items()}, data, is_json, self._wire.scrub)
 
     def at_once(self, verb: str, path: str) -> int:
         """The status of one request that waits for no turn (a job that is cancelled has seconds), nor is sent again."""

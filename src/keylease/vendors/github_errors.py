@@ -1,7 +1,7 @@
 """What GitHub's refusals mean, and which permission would mend them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -29,12 +29,16 @@ _LEVELS = {"read": "read", "write": "read and write", "admin": "admin"}
 
 
 class Reply(Struct, frozen=True):
-    """An answer. headers: names in lower case. data: the JSON, None if there is none or it is broken."""
+    """An answer. headers: names in lower case. data: the JSON, None if there is none or it is broken.
+
+    scrub: hides the values that are known, before the words of an error are cut or escaped: a server may quote them.
+    """
 
     status: int
     headers: Mapping[str, str]
     data: Any
     is_json: bool
+    scrub: Callable[[str], str] = str
 
     @property
     def message(self) -> str:
@@ -44,7 +48,7 @@ class Reply(Struct, frozen=True):
         for each in data["errors"][:3] if isinstance(data.get("errors"), list) else []:
             if isinstance(each, dict):
                 parts += [each.get("field"), each.get("code")]
-        return one_line(": ".join(part for part in parts if isinstance(part, str) and part))
+        return one_line(self.scrub(": ".join(part for part in parts if isinstance(part, str) and part)))
 
     @property
     def detail(self) -> dict[str, object]:

@@ -38,19 +38,23 @@ _MOST = {
 }
 
 
+_OTHERWISE = "give it a `prefix`, or another name by `names`"
+
+
 def problem_of(level: str, slot: Slot, value: Secret) -> str:
     """Why GitHub would not take a value; empty if it would. Names are in upper case."""
     if not _NAME.fullmatch(slot.name):
-        return "GitHub takes names of A-Z, 0-9 and _ that begin with no digit"
+        return f"GitHub takes names of A-Z, 0-9 and _ that begin with no digit; {_OTHERWISE}"
     if slot.name.startswith("GITHUB_"):
-        return "GitHub keeps names that begin with GITHUB_ for itself"
+        return f"GitHub keeps names that begin with GITHUB_ for itself; {_OTHERWISE}"
     if slot.kind == "variable" and part_of(slot.name):
         return "names like this one are kept for ledgers"
     if not value.is_text:
         return "it is not text (UTF-8): store it as base64"
     size = len(value.reveal_bytes())
     if size > LARGEST:
-        return f"it has {size} bytes: GitHub takes {LARGEST} ({shown(slot.kind, 2)} of an {level})"
+        where = "a repository" if level == "repository" else f"an {level}"
+        return f"it has {size} bytes: GitHub takes {LARGEST} ({shown(slot.kind, 2)} of {where})"
     return ""
 
 

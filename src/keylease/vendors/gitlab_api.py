@@ -295,7 +295,7 @@ class GitLabApi:
         self, doing: str, answer: GitLabAnswer, container: Container | None, *, writing: bool
     ) -> KeyleaseError:
         # Some servers quote what they refuse.
-        return refusal(doing, answer, container, self.context.masker.scrub(answer.message), writing=writing)
+        return refusal(doing, answer, container, one_line(self.context.masker.scrub(answer.words)), writing=writing)
 
 
 class _NotDoneError(Exception):

@@ -69,9 +69,14 @@ class GitLabAnswer(Struct, frozen=True):
     @property
     def message(self) -> str:
         """What GitLab says of a refusal, on one line: ``value: is invalid``."""
+        return one_line(self.words)
+
+    @property
+    def words(self) -> str:
+        """The same as it came: values that are quoted in it can be found."""
         data = self.data if isinstance(self.data, dict) else {}
         parts = [data.get("message"), data.get("error"), data.get("error_description")]
-        return one_line("; ".join(text for part in parts for text in _texts(part)))
+        return "; ".join(text for part in parts for text in _texts(part))
 
     @property
     def is_gone(self) -> bool:

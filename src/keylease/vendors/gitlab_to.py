@@ -95,7 +95,8 @@ def parse(address: str) -> GitLabTo:
     given: dict[str, Any] = {}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key not in ("level", "host", "scope", *OPTIONS) or key in given:
-            raise _wrong(repr(address), f"has a key {key!a}, or has it twice", "?scope=…&level=group&masked=false")
+            what = f"has the key {key!a} twice" if key in given else f"has an unknown key {key!a}"
+            raise _wrong(repr(address), what, "?scope=…&level=group&masked=false")
         given[key] = value
     level = given.pop("level", "project")
     for key in ("masked", "hidden", "protected", "raw"):

@@ -160,7 +160,7 @@ def test_a_file_with_a_sync_leases_as_before() -> None:
         (item(**{"from": ""}), "keylease.yml:9: sync[0].from: is missing", "from:"),
         (item(to=""), "keylease.yml:9: sync[0].to: is missing", "to:"),
         (item(name=""), "keylease.yml:9: sync[0]", "name"),
-        (item(name="ML"), "keylease.yml:9: sync[0].name", ""),
+        (item(name="ML"), "keylease.yml:9: sync[0].name: must be of a-z, 0-9 and - only", "ml-prod"),
         (item(name="a--b"), "keylease.yml:9: sync[0].name", "ml-prod"),
         (item(name="a" * 49), "keylease.yml:9: sync[0].name", ""),
         (

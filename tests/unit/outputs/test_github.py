@@ -1,5 +1,7 @@
 """What the runner would read of what we write: always through an independent reading of its rules."""
 
+# long file: one reader of the runner's formats, and every kind of thing that is written for it
+
 import base64
 import io
 import json
@@ -382,3 +384,38 @@ def test_damaged_state_is_an_error_not_a_crash(step: Step, more: dict[str, str])
     step.outputs.save_state([Revocation("vault", "prod", {}, Secret("token-1"))])
     with pytest.raises(UsageError, match="GitHub: STATE_KEYLEASE: the state is"):
         post(step, **more).load_state(lambda value, _: Secret(value))
+
+
+# Outputs and a summary that are no exports (a sync's).
+
+
+def test_further_outputs_are_scrubbed_and_follow_what_is_there(step: Step, seeded: Seeded) -> None:
+    value = seeded.new("value")
+    masker = Masker()
+    masker.seal(value, "a value")
+    step.outputs.scrub = masker.scrub
+    step.outputs.set_outputs({"sync_changes": "3", "sync_plan": f'{{"reason": "{value}"}}\n'})
+    step.outputs.set_outputs({"more": "x"})
+    assert runner.key_values(step.read("OUTPUT")) == [
+        ("sync_changes", "3"),
+        ("sync_plan", '{"reason": "***"}\n'),
+        ("more", "x"),
+    ]
+    step.outputs.summary_text(f"### A title\n\n{value}\n")
+    assert step.read("STEP_SUMMARY") == b"### A title\n\n***\n"
+    assert step.log() == []
+
+
+def test_an_output_that_github_would_drop_is_left_out_and_said(step: Step) -> None:
+    step.outputs.set_outputs({"sync_changes": "9999", "sync_plan": "€" * 310_000})
+    assert runner.key_values(step.read("OUTPUT")) == [("sync_changes", "9999")]
+    [warning] = step.commands()
+    assert (warning.name, "output sync_plan is left out" in warning.data) == ("warning", True)
+
+
+def test_no_file_for_outputs_is_no_failure_of_a_sync(step: Step) -> None:
+    del step.env["GITHUB_OUTPUT"]
+    del step.env["GITHUB_STEP_SUMMARY"]
+    step.outputs.set_outputs({"sync_changes": "1"})
+    step.outputs.summary_text("text")
+    assert step.log() == []

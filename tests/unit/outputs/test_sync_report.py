@@ -95,7 +95,10 @@ def test_numbers() -> None:
     assert as_json(MANY)["summary"] == {
         "add": 1, "update": 1, "adopt": 1, "drifted": 1, "orphan": 2, "blocked": 1, "unchanged": 1
     }  # fmt: skip
-    assert MANY.summary() == "1 add, 1 update, 1 adopt, 1 drifted, 2 orphan, 1 blocked, 1 unchanged at 1 place"
+    assert (
+        MANY.summary()
+        == "1 add, 1 update, 1 adopt, 1 drifted, 2 orphan (1 to delete), 1 blocked, 1 unchanged at 1 place"
+    )
     assert Report([]).summary() == "nothing at 0 places"
     both = Report([Section("one", PLACE, []), Section("two", PLACE, [], "x")], ["y"])
     assert both.summary() == "nothing at 1 place; 2 could not be read"
@@ -161,6 +164,21 @@ def test_foreign_names_do_nothing_in_a_comment() -> None:
         assert harm not in text
     (row,) = [line for line in text.splitlines() if line.startswith("| ") and "error" in line]
     assert row.count("|") == 6
+
+
+def test_every_environment_is_not_worth_a_word() -> None:
+    text = as_table(report(change("A", scope="*"), change("B", scope="prod")), colour=False)
+    assert "*" not in text
+    assert "B (prod)" in text
+
+
+def test_what_would_be_deleted_is_said_everywhere() -> None:
+    kept = report(change("A", "orphan", "none"))
+    assert kept.summary() == "1 orphan at 1 place"
+    for text in (as_table(MANY, colour=False), as_markdown(MANY)):
+        assert "delete: why" in text
+        assert "forget: why" in text
+        assert "1 to delete" in text
 
 
 # Markdown.

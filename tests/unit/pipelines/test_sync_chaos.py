@@ -29,7 +29,7 @@ def planned(
     target: MemoryTarget,
     values: Mapping[str, str],
     sync: str = "one",
-    policy: Policy = Policy(prune=True),  # noqa: B008  # immutable
+    policy: Policy = Policy(prune="all"),  # noqa: B008  # immutable
     keys: Keys = KEYS,
 ) -> Planned:
     """As SyncRun plans one place, without the sources."""
@@ -107,7 +107,7 @@ def test_two_syncs_never_touch_each_others(
     first: dict[str, str], second: dict[str, str], again: dict[str, str], same_keys: bool, adopt: bool
 ) -> None:
     target = MemoryTarget(Site())
-    policy = Policy(prune=True, adopt=adopt)
+    policy = Policy(prune="all", adopt=adopt)
     keys = KEYS if same_keys else OTHER_KEYS
     run(target, first, sync="one", policy=policy)
     run(target, second, sync="two", policy=policy, keys=keys)
@@ -209,7 +209,7 @@ def test_a_place_that_can_not_be_listed_again_is_not_written_to() -> None:
     def cut(_: Place) -> Listing:
         raise UnreachableError("cut")
 
-    target.list = cut  # type: ignore[method-assign]
+    target.list = cut  # type: ignore[method-assign,assignment]
     applied = Applied()
     apply_place(place, target, KEYS, applied)
     assert [str(each.error) for each in applied.failed] == ["cut"]
@@ -237,3 +237,20 @@ def test_what_somebody_made_after_a_run_that_ended_before_its_write_is_theirs() 
     assert actions(target, {"A": "theirs"}) == {"A": "unchanged"}
     run(target, {"A": "1"}, policy=Policy(adopt=True))
     assert held(target) == {"A": "1"}
+
+
+def test_most_of_a_place_is_not_deleted_at_once_by_mistake() -> None:
+    target = MemoryTarget(Site())
+    values = {f"N{n:02}": "a" for n in range(24)}
+    run(target, values)
+    few, half, most = (dict(list(values.items())[count:]) for count in (10, 12, 13))
+    plain = Policy(prune=True)
+    for left, deleted in ((few, 10), (half, 12), (most, 0)):
+        changes = planned(target, left, policy=plain).changes
+        assert sum(change.effect == "delete" for change in changes) == deleted
+    reasons = {change.reason for change in planned(target, most, policy=plain).changes if change.action == "orphan"}
+    assert reasons == {"kept: 13 of 24 would be deleted at once; if that is meant, `prune: all` does it"}
+    run(target, most, policy=plain)
+    assert len(held(target)) == 24
+    run(target, most)
+    assert held(target) == most

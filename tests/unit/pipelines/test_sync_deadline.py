@@ -1,7 +1,9 @@
 """A sync whose time runs out: what was written is noted, the rest is counted, and the next run carries on there."""
 
 import logging
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +12,7 @@ from keylease.errors import DeadlineError, ExitCode, PartialError
 from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.outputs.sync_report import Report
+from keylease.pipelines.signals import Interrupted
 from keylease.pipelines.sync import PlacePlan, Planned
 from keylease.pipelines.sync_apply import Applied, apply
 from keylease.secret import Secret
@@ -61,6 +64,38 @@ def test_what_is_left_is_counted_and_nothing_is_written_twice() -> None:
     again = planned(target, places=50, values=3)
     assert sum(change.action == "unchanged" for change in again.changes) == len(applied.done)
     assert len(run(target, again, seconds=60).done) == len(applied.left)
+
+
+def test_every_change_is_a_step() -> None:
+    target = MemoryTarget(Site())
+    steps: list[tuple[str, int, int]] = []
+    context = Context({}, Masker(), Deadline(60))
+    apply(planned(target, places=1, values=4), {"memory": target}, KEYS, context, lambda *step: steps.append(step))
+    assert steps == [("writing", n, 4) for n in (1, 2, 3, 4)]
+
+
+def test_a_run_that_is_stopped_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    site, third = Site(), threading.Event()
+    target = MemoryTarget(site)
+
+    def before(_: str) -> None:
+        if secrets_written(site) == 3:
+            third.set()
+        time.sleep(0.02)
+
+    def interrupted(work: Callable[[str], None], items: list[str], *_: object) -> None:
+        thread = threading.Thread(target=work, args=(items[0],))
+        thread.start()
+        third.wait(10)
+        raise Interrupted(2)
+
+    site.before = before
+    monkeypatch.setattr("keylease.pipelines.sync_apply.parallel", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        run(target, planned(target, places=1, values=20), seconds=60)
+    done = secrets_written(site)
+    assert 3 <= done < 20
+    assert caught.value.__notes__ == [f"{done} of 20 changes were carried out, the next run does the rest"]
 
 
 def test_a_wait_beyond_the_deadline_is_told_once_and_ends_the_target() -> None:

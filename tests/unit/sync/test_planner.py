@@ -19,6 +19,9 @@ def slot(name: str, kind: str = "secret") -> Slot:
     return Slot(kind, name)
 
 
+GONE = "no longer at its source, or left out by `include` or `exclude`"
+
+
 def want(name: str, value: str = "v", source: str = "", version: str = "1", **options: Option) -> Wanted:
     return Wanted(slot(name), Secret(value), source or f"vault://kv/{name}", PATTERN, version, options)
 
@@ -120,7 +123,7 @@ def test_a_platform_that_tells_no_dates_has_no_drift() -> None:
 def test_options() -> None:
     held = [there("A", masked=True, scope="x")]
     assert only([want("A", masked=True)], held, [own("A")])[0] == "unchanged"
-    assert only([want("A", masked=False)], held, [own("A")]) == ("update", "write", "differs in masked (True → False)")
+    assert only([want("A", masked=False)], held, [own("A")]) == ("update", "write", "differs in masked (true → false)")
     assert only([want("A", hidden=True)], held, [own("A")])[0] == "unchanged", "what is not shown can't be compared"
     readable = [there("A", T1, "v", masked=True)]
     assert only([want("A", masked=False)], readable, [own("A")])[:2] == ("update", "write")
@@ -153,7 +156,9 @@ def test_what_another_sync_has_is_never_adopted() -> None:
     assert (action, effect) == ("blocked", "none")
     assert reason.startswith("it belongs to the sync 'ml-old'; ")
     assert "KEYLEASE_LEDGER_ML_OLD__1" in reason, "the way out, after a sync was renamed"
-    assert only([want("A")], [], others=others) == ("blocked", "none", "the sync 'ml-old' wants this name too")
+    action, effect, reason = only([want("A")], [], others=others)
+    assert (action, effect) == ("blocked", "none")
+    assert reason.startswith("the sync 'ml-old' wants this name too; ")
     assert only([want("A")], [there("A")], [own("A")], others=others)[0] == "unchanged", "ours it stays"
 
 
@@ -230,8 +235,14 @@ def orphan(
 
 
 def test_an_orphan_is_deleted_only_on_request() -> None:
-    assert orphan() == ("delete", "no longer at its source")
-    assert orphan(prune=False) == ("none", "no longer at its source; `prune: true` would delete it")
+    assert orphan() == ("delete", GONE)
+    assert orphan(prune=False) == ("none", f"{GONE}; `prune: true` would delete it")
+
+
+def test_an_orphan_that_is_called_otherwise_now_says_how() -> None:
+    written, orphaned = plan([want("NEW", source="vault://kv/A")], [there("A")], [own("A")], prune=True)
+    assert (written.slot.name, written.effect) == ("NEW", "write")
+    assert (orphaned.effect, orphaned.reason) == ("delete", "its source goes to secret NEW now")
 
 
 @pytest.mark.parametrize("prune", [False, True])
@@ -246,7 +257,13 @@ def test_what_keeps_an_orphan() -> None:
     assert "changed there" in orphan(remote=there("A", T2))[1]
     assert "changed there" in orphan(remote=there("A", T1, "theirs"))[1]
     assert orphan(hold="a `to` is not known") == ("none", "kept: a `to` is not known")
-    assert orphan(remote=there("A", T1, "v")) == ("delete", "no longer at its source")
+    assert orphan(remote=there("A", T1, "v")) == ("delete", GONE)
+
+
+def test_a_date_is_shown_and_a_mark_is_not() -> None:
+    assert f"somebody else, {T2}; " in only([want("A")], [there("A", T2)], [own("A")])[2]
+    mark = only([want("A")], [there("A", "d398aa825dbbbf0b")], [own("A", at="175a990a6320ae7d")])
+    assert (mark[0], mark[2]) == ("drifted", "changed there by somebody else; it is written again")
 
 
 def test_the_order_is_writes_then_deletes() -> None:
