@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keylease.audit.model import Finding, Inventory
+from keylease.audit.model import Finding, Inventory, Problem
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Rule
 from keylease.errors import ExitCode, PartialError, UsageError
@@ -40,7 +41,9 @@ def audit(options: argparse.Namespace, env: Env, log: logging.Logger) -> int:
         )
     plan, policy = _policy(options, env)
     inventory, place = _collected(options.path, plan.skip)
-    rules = [RULES.load(name)(policy.settings.get(name)) for name in RULES if name not in policy.off]
+    every = {name: RULES.load(name) for name in RULES}
+    inventory.problems += unjudged(inventory, every.values())
+    rules = [rule(policy.settings.get(name)) for name, rule in every.items() if name not in policy.off]
     verdict = judge(inventory, rules, policy)
     source = plan.source or FILE_NAME
     found = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), source)
@@ -122,6 +125,17 @@ def _collected(given: str, skip: Sequence[str]) -> tuple[Inventory, str]:
         change="keylease audit --offline PATH",
         docs="audit",
     )
+
+
+def unjudged(inventory: Inventory, rules: Iterable[type[Rule]]) -> list[Problem]:
+    """What was found and no rule is for: a report without findings must not look as if it had been judged."""
+    judged = {kind for rule in rules for kind in rule.needs}
+    counts = Counter(record.kind for record in inventory.records if record.kind not in judged)
+    change = "use another tool for these until a later version of Keylease judges them"
+    return [
+        Problem(kind, f"{number} of {kind} found, which no rule of this version judges", change)
+        for kind, number in sorted(counts.items())
+    ]
 
 
 def _tell_stale(found: Sorted, policy: AuditPolicy, log: logging.Logger) -> None:

@@ -204,3 +204,15 @@ def test_a_tree_that_means_harm(tmp_path: Path, keylease: RunKeylease) -> None:
     assert "\x1b" not in done.stdout
     assert "##vso[" not in done.stdout
     assert not any(line.lstrip().startswith("::") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("form", ["table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"])
+def test_what_no_rule_judges_does_not_look_clean(tmp_path: Path, keylease: RunKeylease, form: str) -> None:
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    tree(tmp_path, {WORKFLOW: CLEAN, "iam/admin.json": policy})
+    done = keylease("audit", "--offline", "--format", form)
+    assert done.returncode == 0, done.stderr
+    assert "found, which no rule of this version judges" in done.stdout
+    tree(tmp_path, {"keylease.yml": "version: 1\naudit: {fail_unchecked: true}\n"})
+    assert keylease("audit", "--offline", "--format", form).returncode == 6
