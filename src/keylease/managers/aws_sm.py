@@ -13,8 +13,8 @@ from keylease.errors import KeyleaseError, NotFoundError, RefusedError, Unreacha
 from keylease.managers.base import Manager, check_common, paged
 from keylease.model import Document, Lease, Read
 from keylease.vendors.answers import Answer, one_line
-from keylease.vendors.aws_errors import denied, is_denied, may_not_list, refused, session_refused
-from keylease.vendors.aws_json import AwsApi, Reply, listed
+from keylease.vendors.aws_errors import denied, is_denied, lister, refused, session_refused
+from keylease.vendors.aws_json import AwsApi, Reply
 from keylease.vendors.aws_names import Target, secret_of
 from keylease.vendors.aws_policy import LIST_SECRETS, READ_SECRET
 from keylease.vendors.aws_session import Place
@@ -81,22 +81,11 @@ class AwsSecretsManager(Manager):
         del deep
         if read.path.startswith("arn:"):
             raise _bad(read, "a pattern is of names; an ARN names one secret", "aws-sm://PATH/*")
-        region = self._api.session.region
         start = f"{parent}/{prefix}" if parent or read.path.startswith("/") else prefix
         asked: dict[str, Any] = {"MaxResults": 100, "IncludePlannedDeletion": False}
         if start.strip("/"):
             asked["Filters"] = [{"Key": "name", "Values": [start]}]  # documented: the beginning, with its case
-
-        def page(token: str) -> tuple[list[str], str]:
-            more = {"NextToken": token} if token else {}
-            reply = self._api.ask("ListSecrets", {**asked, **more}, region, f"listing {read}")
-            if not reply.answer.ok:
-                trouble = session_refused(self._api.session, reply, str(read))
-                if trouble is None and is_denied(reply):
-                    trouble = may_not_list(self._api.session, reply, str(read), LIST_SECRETS)
-                raise trouble or refused(reply, str(read))
-            return listed(reply.answer, "SecretList", read)
-
+        page = lister(self._api, read, "ListSecrets", asked, "SecretList", LIST_SECRETS)
         return paged(page, read, VENDOR)
 
     def _refused(self, read: Read, target: Target, reply: Reply) -> KeyleaseError:

@@ -6,14 +6,14 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keylease.errors import KeyleaseError, RefusedError, UnreachableError
 from keylease.model import Read
 from keylease.vendors.answers import one_line
 from keylease.vendors.aws_answers import TRANSIENT
-from keylease.vendors.aws_json import Reply
+from keylease.vendors.aws_json import AwsApi, Reply, listed
 from keylease.vendors.aws_names import REFERENCE, Target
 from keylease.vendors.aws_policy import SUFFIX_NOTE, allow, attach, decrypt, document, read_policy
 from keylease.vendors.aws_session import AwsSession
@@ -115,6 +115,27 @@ def denied(session: AwsSession, reply: Reply, read: Read, target: Target, servic
         docs="aws-read",
         detail=reply.answer.detail,
     )
+
+
+def lister(
+    api: AwsApi, read: Read, operation: str, asked: dict[str, Any], key: str, permission: str
+) -> Callable[[str], tuple[list[str], str]]:
+    """Token of a page (empty: the first) → its names, which stand under `key`, and the next one's token.
+
+    permission: what IAM calls `operation`. What it returns raises as a reading does.
+    """
+
+    def page(token: str) -> tuple[list[str], str]:
+        more = {"NextToken": token} if token else {}
+        reply = api.ask(operation, {**asked, **more}, api.session.region, f"listing {read}")
+        if not reply.answer.ok:
+            trouble = session_refused(api.session, reply, str(read))
+            if trouble is None and is_denied(reply):
+                trouble = may_not_list(api.session, reply, str(read), permission)
+            raise trouble or refused(reply, str(read))
+        return listed(reply.answer, key, read)
+
+    return page
 
 
 def may_not_list(session: AwsSession, reply: Reply, label: str, action: str) -> RefusedError:
