@@ -5,7 +5,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
@@ -173,6 +174,7 @@ class SyncRun:
         self._progress = progress
         self.targets: dict[str, Target] = {}
         self._keys: Keys | None = None
+        self._used: defaultdict[Origin, set[str | None]] = defaultdict(set)  # of a source's `names`, the keys that fit
 
     @property
     def keys(self) -> Keys:
@@ -251,6 +253,8 @@ class SyncRun:
                     if id(error) not in told:  # one request for many fails once
                         found.failures.append(_of(error, source.origin))
                     told.add(id(error))
+            if source.text not in broken[sync.name]:
+                found.notes += _unused(source.origin, source.naming, self._used[source.origin])
             if listed and len(values[sync.name]) == before and source.text not in broken[sync.name]:
                 broken[sync.name].add(source.text)
                 found.failures.append(_left_out(source.origin, f"{source.text}: `include` and `exclude`"))
@@ -283,6 +287,7 @@ class SyncRun:
         made = []
         for shown, selector in fields:
             name = source.naming.name(below, shown, alone=alone)
+            self._used[source.origin].add(source.naming.key(below, shown, alone=alone))
             if name is not None:
                 value = document.value(selector, self._context.seal)
                 label = f"{read}#{'.'.join(selector)}" if selector else str(read)
@@ -310,6 +315,8 @@ class SyncRun:
                     f"{destination.origin}: `include` and `exclude` leave out every name: nothing goes there, and "
                     f"nothing of the sync {sync.name} is deleted"
                 )
+            if naming and given:
+                found.notes += _unused(destination.origin, naming, {naming.key_again(name) for name in given})
             for place in places:
                 if not self._is_ours(place.address):
                     continue
@@ -455,6 +462,11 @@ def _two_targets(at: PlacePlan, destination: Destination) -> KeyleaseError:
         change=f"say `target: {at.target}` in both, or make a sync of its own of it; until then nothing is deleted",
         docs="sync-target",
     )
+
+
+def _unused(origin: Origin, naming: Naming, used: Collection[str | None]) -> list[str]:
+    left = [key for key in naming.names if key not in used]
+    return [f"{origin}: `names` has {', '.join(map(ascii, left))}, which nothing here is called"] if left else []
 
 
 def _left_out(origin: Origin, what: str) -> KeyleaseError:

@@ -130,26 +130,45 @@ class Naming(Struct, frozen=True):
         It is empty if no letter and no digit is left of it. path: below the pattern's parent. alone: the pattern names
         one secret: its path says nothing then.
         """
+        return self._finished(*self._made(path, field_name, alone=alone))
+
+    def key(self, path: str, field_name: str | None, *, alone: bool) -> str | None:
+        """The key of `names` that says what a field is called; None if none does."""
+        return self._key(*self._made(path, field_name, alone=alone))
+
+    def _made(self, path: str, field_name: str | None, *, alone: bool) -> tuple[str, str]:
         last = path.rpartition("/")[2]
         given = {"path": "_".join(path.split("/")), "name": last, "field": field_name or ""}
         template = self.template
         if not template:
             template = "{field}" if alone and field_name else "{path}" if not field_name else "{path}_{field}"
         made = _clean(_PLACEHOLDER.sub(lambda found: given[found[1]], template))
-        return self._finished(made, field_name or last)
+        return made, field_name or last
 
     def again(self, name: str) -> str | None:
         """The name at a target of what a source has named already; None if it is left out there."""
+        return self._finished(*self._made_again(name))
+
+    def key_again(self, name: str) -> str | None:
+        """The key of `names` that says what `name` is called at a target; None if none does."""
+        return self._key(*self._made_again(name))
+
+    def _made_again(self, name: str) -> tuple[str, str]:
         template = self.template or "{name}"
         given = {"path": name, "name": name, "field": ""}
-        return self._finished(_PLACEHOLDER.sub(lambda found: given[found[1]], template), name)
+        return _PLACEHOLDER.sub(lambda found: given[found[1]], template), name
+
+    def _cased(self, made: str) -> str:
+        return made.upper() if self.case == "upper" else made.lower() if self.case == "lower" else made
+
+    def _key(self, made: str, original: str) -> str | None:
+        return next((each for each in (made, self._cased(made), original) if each in self.names), None)
 
     def _finished(self, made: str, original: str) -> str | None:
-        cased = made.upper() if self.case == "upper" else made.lower() if self.case == "lower" else made
-        exact = next((self.names[each] for each in (made, cased, original) if each in self.names), None)
-        if exact is None and not made:
+        key = self._key(made, original)
+        if key is None and not made:
             return ""
-        name = f"{self.prefix}{cased}{self.suffix}" if exact is None else exact
+        name = f"{self.prefix}{self._cased(made)}{self.suffix}" if key is None else self.names[key]
         if self.include and not any(matches(pattern, name) for pattern in self.include):
             return None
         return None if any(matches(pattern, name) for pattern in self.exclude) else name

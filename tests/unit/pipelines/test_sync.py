@@ -433,3 +433,14 @@ def test_two_credentials_at_one_place_overwrite_nothing_foreign(apart: bool) -> 
     else:
         assert ["second" in error.diagnostics() for error in planned.problems] == [True]
         assert not planned.in_line
+
+
+def test_names_that_nothing_is_called_are_told() -> None:
+    here = world(kv__a={"k": "1"}, kv__b={"k": "2"})
+    names = {"A_K": "FIRST", "B_KK": "SECOND"}
+    planned = here.plan(sync(source("mem://kv/*", names=names)))
+    assert planned.notes == ["k.yml:3: sync[0].from: `names` has 'B_KK', which nothing here is called"]
+    at_target = [to("m://a", Naming(case="keep", names={"B_K": "SECOND", "C": "THIRD"}))]
+    planned = here.plan(sync(source("mem://kv/*"), to=at_target))
+    assert ["'C', which nothing" in note for note in planned.notes] == [True]
+    assert planned.problems == []
