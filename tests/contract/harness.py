@@ -3,8 +3,12 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import jwt
+
+from keylease.context import Context
 from keylease.exchange.base import Exchanger
 from keylease.model import IdentityToken, Lease
+from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Behaviour, Proxy, reply, status
 
 
@@ -13,11 +17,15 @@ class Harness(ABC):
 
     login_pattern: path of the login, as `Proxy.fail` takes it. garbage: answers with status 200 that are no credential;
     the battery adds those that every API shares. other: claims of a job that is not trusted.
+    audience: of the job's identity token, which `issuer` makes.
     throttled: how the vendor itself words too many requests. unavailable: the same for trouble of its own.
     absurd: lifetimes in seconds that no credential of the vendor's has.
     """
 
     proxy: Proxy
+    issuer: OIDCIssuer
+    context: Context
+    audience: str
     login_pattern: str
     garbage: tuple[object, ...] = ({},)
     other: dict[str, Any] = {"repository": "evil/fork"}  # noqa: RUF012
@@ -29,9 +37,11 @@ class Harness(ABC):
     def exchanger(self, url: str | None = None, **settings: Any) -> Exchanger:
         """With complete settings for the trusting server (or another address); `settings` besides."""
 
-    @abstractmethod
     def token(self, **claims: Any) -> IdentityToken:
         """The job's identity token; changed claims make it another job's (`OIDCIssuer.mint`)."""
+        minted = self.issuer.mint(**{"audience": self.audience, **claims})
+        found = jwt.decode(minted, options={"verify_signature": False})
+        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", self.audience)
 
     @abstractmethod
     def is_alive(self, lease: Lease) -> bool:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.anthropic import AnthropicExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.anthropic_oauth import ACCOUNT, AUDIENCE, ORGANIZATION, RULE, AnthropicOAuth
 from tests.fakes.github_oidc import OIDCIssuer
@@ -18,6 +17,7 @@ from tests.fakes.verifier import Verifier
 
 
 class AnthropicHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/v1/oauth/token"
     garbage: tuple[object, ...] = (
         {},
@@ -54,11 +54,6 @@ class AnthropicHarness(Harness):
         }
         made = AnthropicExchanger.Settings(**{**given, "url": url or self.proxy.url, **settings})
         return AnthropicExchanger("claude", AnthropicExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.server.is_alive(lease.fields["ANTHROPIC_AUTH_TOKEN"].reveal())

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
-import jwt
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
@@ -13,7 +12,7 @@ from keylease.context import Context
 from keylease.exchange.aws import AwsExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Behaviour, Proxy, reply
@@ -31,6 +30,7 @@ def error(code: str, status: int = 400, words: str = "no") -> Behaviour:
 
 
 class AwsHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/"
     throttled = staticmethod(error("Throttling"))
     unavailable = staticmethod(error("IDPCommunicationError"))
@@ -44,11 +44,6 @@ class AwsHarness(Harness):
         given = {"role_arn": ROLE, "region": "eu-central-1", "retries": 2, "timeout": 5.0, "url": url or self.proxy.url}
         made = AwsExchanger.Settings(**{**given, **settings})
         return AwsExchanger("aws", AwsExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         # At DEBUG it logs the credentials it is given: the check's own affair, not the exchanger's.

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.azure import AzureExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.azure_entra import AUDIENCE, CLIENT, TENANT, AzureEntra
 from tests.fakes.github_oidc import OIDCIssuer
@@ -19,6 +18,7 @@ from tests.fakes.verifier import Verifier
 
 
 class AzureHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "*/oauth2/v2.0/token"
     garbage: tuple[object, ...] = (
         {},
@@ -49,11 +49,6 @@ class AzureHarness(Harness):
         given = {"tenant_id": TENANT, "client_id": CLIENT, "retries": 2, "timeout": 5.0}
         made = AzureExchanger.Settings(**{**given, "authority_host": url or self.proxy.url, **settings})
         return AzureExchanger("azure", AzureExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.entra.is_alive(lease.fields["AZURE_ACCESS_TOKEN"].reveal())

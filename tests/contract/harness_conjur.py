@@ -5,14 +5,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.conjur import ConjurExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.conjur_server import ACCOUNT, HOST, SERVICE, ConjurServer
 from tests.fakes.github_oidc import OIDCIssuer
@@ -24,6 +23,7 @@ BOUND = ("repository_owner_id", "repository_id", "ref")
 
 
 class ConjurHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/authn-jwt/*"
     garbage: tuple[object, ...] = (
         {},
@@ -52,11 +52,6 @@ class ConjurHarness(Harness):
             **{**given, "url": url or self.proxy.url, "retries": 2, "timeout": 5.0, **settings}
         )
         return ConjurExchanger("conjur", ConjurExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.server.role_of(lease.fields["CONJUR_AUTHN_TOKEN"].reveal()) == HOST

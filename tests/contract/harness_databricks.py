@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.databricks import DatabricksExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.databricks_oidc import ACCOUNT, CLIENT, DatabricksOidc
 from tests.fakes.github_oidc import OIDCIssuer
@@ -19,6 +18,7 @@ from tests.fakes.verifier import Verifier
 
 
 class DatabricksHarness(Harness):
+    audience = ACCOUNT
     login_pattern = "/oidc/*"
     garbage: tuple[object, ...] = (
         {},
@@ -51,11 +51,6 @@ class DatabricksHarness(Harness):
         made = DatabricksExchanger.Settings(**{**given, "host": url or self.proxy.url, **settings})
         complete = DatabricksExchanger.complete(made, self.context.env)
         return DatabricksExchanger("lakehouse", complete, self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": ACCOUNT, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", ACCOUNT)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.oidc.is_alive(lease.fields["DATABRICKS_TOKEN"].reveal())

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
@@ -20,6 +19,7 @@ from tests.fakes.verifier import Verifier
 
 
 class GcpHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/v1/token"
     garbage: tuple[object, ...] = (
         {},
@@ -49,11 +49,6 @@ class GcpHarness(Harness):
         urls = dict.fromkeys(("sts_url", "iam_url", "oauth_url", "secret_manager_url"), where)
         made = GcpExchanger.Settings(**{**given, **urls, **settings})
         return GcpExchanger("cloud", GcpExchanger.complete(made, self.context.env), self.context, reads)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def github_token(self) -> IdentityToken:
         """From the issuer's token endpoint, over the wire."""

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.huggingface import HuggingFaceExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.huggingface_oidc import REPOSITORY, HuggingFaceOidc
@@ -21,6 +20,7 @@ AUDIENCE = "https://huggingface.co"
 
 
 class HuggingFaceHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/oauth/token"
     garbage: tuple[object, ...] = (
         {},
@@ -53,11 +53,6 @@ class HuggingFaceHarness(Harness):
         given = {"resource": REPOSITORY, "audience": AUDIENCE, "retries": 2, "timeout": 5.0}
         made = HuggingFaceExchanger.Settings(**{**given, "endpoint": url or self.proxy.url, **settings})
         return HuggingFaceExchanger("hub", HuggingFaceExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.hub.is_alive(lease.fields["HF_TOKEN"].reveal())

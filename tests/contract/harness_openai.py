@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.openai import OpenAIExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Proxy, reply
@@ -18,6 +17,7 @@ from tests.fakes.verifier import Verifier
 
 
 class OpenAIHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/oauth/token"
     garbage: tuple[object, ...] = (
         {},
@@ -50,11 +50,6 @@ class OpenAIHarness(Harness):
         given = {"identity_provider_id": PROVIDER, "service_account_id": ACCOUNT, "retries": 2, "timeout": 5.0}
         made = OpenAIExchanger.Settings(**{**given, "url": url or self.proxy.url, **settings})
         return OpenAIExchanger("ai", OpenAIExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.sts.is_alive(lease.fields["OPENAI_API_KEY"].reveal())

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.openrouter import OpenRouterExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Proxy, reply
@@ -18,6 +17,7 @@ from tests.fakes.verifier import Verifier
 
 
 class OpenRouterHarness(Harness):
+    audience = AUDIENCE
     login_pattern = "/api/v1/oauth/token"
     garbage: tuple[object, ...] = (
         {},
@@ -46,11 +46,6 @@ class OpenRouterHarness(Harness):
         given = {"federation_policy_id": POLICY, "retries": 2, "timeout": 5.0}
         made = OpenRouterExchanger.Settings(**{**given, "url": f"{url or self.proxy.url}/api/v1", **settings})
         return OpenRouterExchanger("router", OpenRouterExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": AUDIENCE, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", AUDIENCE)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.server.is_alive(lease.fields["OPENROUTER_API_KEY"].reveal())

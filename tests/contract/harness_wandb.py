@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import jwt
 import pytest
 
 from keylease.context import Context
 from keylease.exchange.wandb import WandbExchanger
 from keylease.http import Deadline
 from keylease.masking import Masker
-from keylease.model import IdentityToken, Lease
+from keylease.model import Lease
 from tests.contract.harness import Harness
 from tests.fakes.github_oidc import OIDCIssuer
 from tests.fakes.misbehaving import Proxy
@@ -18,6 +17,7 @@ from tests.fakes.wandb_oidc import ACCOUNT, ORGANIZATION, WandbOidc
 
 
 class WandbHarness(Harness):
+    audience = ORGANIZATION
     login_pattern = "/oidc/token"
     garbage: tuple[object, ...] = (
         {},
@@ -39,11 +39,6 @@ class WandbHarness(Harness):
         given = {"audience": ORGANIZATION, "service_account": ACCOUNT, "retries": 2, "timeout": 5.0}
         made = WandbExchanger.Settings(**{**given, "base_url": url or self.proxy.url, **settings})
         return WandbExchanger("wb", WandbExchanger.complete(made, self.context.env), self.context)
-
-    def token(self, **claims: Any) -> IdentityToken:
-        minted = self.issuer.mint(**{"audience": ORGANIZATION, **claims})
-        found = jwt.decode(minted, options={"verify_signature": False})
-        return IdentityToken(self.context.seal(minted, "identity token"), found, "github", "a test", ORGANIZATION)
 
     def is_alive(self, lease: Lease) -> bool:
         return self.server.is_alive(lease.fields["WANDB_ACCESS_TOKEN"].reveal())
