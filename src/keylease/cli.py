@@ -165,7 +165,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     audit = _command(
         commands,
         "audit",
-        "find broad trust, long-lived keys and exposed secrets in a repository's files",
+        "find long-lived keys and exposed secrets in a repository's CI files",
         [_common()],
         usage="keylease audit --offline [options] [PATH]",
     )
