@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# More than there are cores: most tests wait for a server or a clock.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(max(2, (os.cpu_count() or 1) * 3 // 2))')
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint format bench fuzz image docs clean
@@ -32,7 +34,7 @@ format: $(STAMP) ## format the code
 test: $(STAMP) ## everything: lint, then every test against the real components
 	$(BIN)/python tools/system_packages.py
 	$(BIN)/python tools/lint.py
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $(WORKERS)
 
 bench: $(STAMP) ## measure beside peers (PEER_CMD, PEER_AWS_CMD='node …/dist/index.js' add some)
 	$(BIN)/python -m bench
