@@ -12,6 +12,7 @@ from keylease.errors import UsageError
 
 if TYPE_CHECKING:
     from keylease.audit.rule import Rule
+    from keylease.collectors.base import Collector
     from keylease.exchange.base import Exchanger
     from keylease.identity.base import Identity
     from keylease.managers.base import Manager
@@ -102,6 +103,11 @@ TARGETS: "Registry[Target]" = Registry(
         "gitlab": "keylease.targets.gitlab:GitLabTarget",
         "jenkins": "keylease.targets.jenkins:JenkinsTarget",
     },
+)
+
+COLLECTORS: "Registry[Collector]" = Registry(
+    "collector",
+    {},
 )
 
 RULES: "Registry[Rule]" = Registry(

@@ -1,5 +1,6 @@
 """The nouns of an audit. Plain data: no I/O."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,15 +60,32 @@ class Problem(Struct, frozen=True):
 
 
 class Inventory(Struct):
-    """What was collected. kinds: those that were looked for as a whole; one that is not among them is unknown."""
+    """What was collected. kinds: those that were looked for as a whole; one that is not among them is unknown.
+
+    now: when it was collected: ages are counted up to then.
+    """
 
     records: list[Record] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    _sorted: dict[str, list[Record]] = field(default_factory=dict)
+    _count: int = 0
 
     def of(self, kind: str) -> list[Record]:
-        """All of one kind."""
-        return [record for record in self.records if record.kind == kind]
+        """All of one kind, in the order they were collected."""
+        if self._count != len(self.records):
+            self._sorted = {}
+            for record in self.records:
+                self._sorted.setdefault(record.kind, []).append(record)
+            self._count = len(self.records)
+        return self._sorted.get(kind, [])
+
+    def add(self, other: "Inventory") -> None:
+        """Take in what another collector, or another shard, found."""
+        self.records += other.records
+        self.kinds |= other.kinds
+        self.problems += other.problems
 
 
 class Finding(Struct, frozen=True):

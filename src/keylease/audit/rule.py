@@ -19,6 +19,8 @@ class Rule(ABC):
     id: kebab-case, for ever. title: what is wrong, in few words. why: what an attacker gains, or what it costs; a
     paragraph. fix: how to mend it, a paragraph; the exact text is each finding's `change`. links: sources.
     needs: kinds of records; where one was not collected the rule is *not checked*.
+    alternatives: it judges each kind by itself: those of `needs` that were collected will do.
+    also: kinds that it looks at besides, if they are there.
     severity, confidence, persona: by default; a finding may say otherwise.
     good, bad: samples for the docs and the tests: texts of `sample` (a path that tells which file it would be).
     """
@@ -29,6 +31,8 @@ class Rule(ABC):
     confidence: ClassVar[Confidence] = "high"
     persona: ClassVar[Persona] = "regular"
     needs: ClassVar[tuple[str, ...]]
+    alternatives: ClassVar[bool] = False
+    also: ClassVar[tuple[str, ...]] = ()
     why: ClassVar[str]
     fix: ClassVar[str]
     links: ClassVar[tuple[str, ...]] = ()

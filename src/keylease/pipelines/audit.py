@@ -16,9 +16,8 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
         if rule.id in policy.off:
             continue
         missing = [kind for kind in rule.needs if kind not in inventory.kinds]
-        if missing:
-            why = f"no inventory of {', '.join(missing)}"
-            verdict.not_checked.append(NotChecked(rule.id, why, "collect it: docs/audit.md"))
+        if missing and not (rule.alternatives and len(missing) < len(rule.needs)):
+            verdict.not_checked.append(NotChecked(rule.id, *_not_collected(missing)))
             continue
         partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
         if partly:
@@ -31,6 +30,17 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
         verdict.checked[rule.id] = sum(len(inventory.of(kind)) for kind in rule.needs)
     verdict.findings = sorted_findings(verdict.findings)
     return verdict
+
+
+def _not_collected(kinds: Sequence[str]) -> tuple[str, str]:
+    """Why, and what would let it: a kind's first word is the collector's type."""
+    types = list(dict.fromkeys(kind.partition(".")[0] for kind in kinds))
+    if types == ["file"]:
+        return "no files were looked at", "name a directory: keylease audit PATH"
+    others = [each for each in types if each != "file"]
+    if len(others) > 3:
+        return "nothing of a platform, cloud or service was collected", "add them to `collect:` of `audit:`"
+    return f"no inventory of {', '.join(others)}", f"add `- type: {others[0]}` to `collect:` of `audit:`"
 
 
 def _told_once(problems: Iterable[Problem]) -> list[Problem]:
