@@ -35,6 +35,20 @@ class Tree:
             path = path[:-1]
         return self._lines.get(path, 0)
 
+    def numbered(self) -> list[list[Any]]:
+        """The lines as plain data: ``[line, step, step …]`` each."""
+        return [[line, *path] for path, line in self._lines.items()]
+
+    @classmethod
+    def of_numbered(cls, data: Any, lines: list[list[Any]]) -> "Tree":
+        """The other way round. Raises ValueError for what is no such data."""
+        found = {}
+        for line, *path in lines:
+            if type(line) is not int or not all(type(step) in (str, int) for step in path):
+                raise ValueError("lines")
+            found[tuple(path)] = line
+        return cls(data, found)
+
     def at(self, *path: str | int) -> Any:
         """The value at `path`, or None."""
         node = self.data

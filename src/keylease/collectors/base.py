@@ -28,6 +28,7 @@ class Collector(ABC):
     kinds: all kinds that it can make. permissions: the least its credential needs, in the vendor's words, for people.
     via: whether it asks with the lease of a provider (``provider: NAME``) or with a target's credential (``target:
         NAME``), of one of via_types; optional: it can do without, by its own settings (``…_env``).
+    sharded: it asks of many places, and takes those of its `shard` (which, of how many, from 1).
     Settings: what else may be said, a msgspec Struct as an exchanger's (``forbid_unknown_fields``); fields of type
         Secret can be given as ``NAME_env: VARIABLE``, or as ``NAME: {secret: SCHEME://path#field}``.
     """
@@ -38,6 +39,7 @@ class Collector(ABC):
     via: ClassVar[Literal["", "provider", "target"]] = ""
     via_types: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[bool] = False
+    sharded: ClassVar[bool] = False
     Settings: ClassVar[Any]
 
     def __init__(self, settings: Any, context: Context, access: Access) -> None:
@@ -45,12 +47,18 @@ class Collector(ABC):
         self.context = context
         self.access = access
         self.inventory = Inventory()
+        self.shard = (1, 1)
 
     @classmethod
     def complete(cls, settings: Any, env: Env) -> Any:
         """Settings with fallbacks from the environment filled in and checked. Raises UsageError."""
         del env
         return settings
+
+    @classmethod
+    def alone(cls, settings: Any, env: Env) -> None:
+        """Whether it can ask without a provider (`optional`). Raises UsageError saying what to give."""
+        del settings, env
 
     @classmethod
     def with_needs(cls, settings: Any, values: Mapping[str, Secret]) -> Any:

@@ -20,6 +20,7 @@ from keylease.registry import EXCHANGERS
 from keylease.vendors.endpoints import check_audience
 
 if TYPE_CHECKING:
+    from keylease.pipelines.inventory import InventoryPlan
     from keylease.pipelines.sync import SyncPlan
 
 _KEYS = ("version", "settings", "providers", "leases", "targets", "ledger", "sync", "audit")
@@ -81,6 +82,11 @@ def parse_sync_settings(text: str | bytes | Path, source: str, env: Env) -> tupl
     return file.sync_plan(), file.settings_given
 
 
+def load_inventory(path: Path, env: Env) -> "InventoryPlan":
+    """What ``collect:`` of ``audit:`` names; no item where there is no such. Raises :class:`UsageError`."""
+    return _File(yamltree.parse(read(path), str(path)), str(path), env).inventory_plan()
+
+
 def load_text(text: str | bytes, source: str, env: Env) -> Plan:
     """See :func:`keylease.config.load_text`."""
     return parse(text, source, env, frozenset())[0]
@@ -124,6 +130,17 @@ class _File:
         if settings.deadline is None:
             plan = replace(plan, deadline=SYNC_DEADLINE)
         return Syncs(self._source, self._env, assembler, settings).plan(plan, sections)
+
+    def inventory_plan(self) -> "InventoryPlan":
+        from keylease.config.collects import Collects
+        from keylease.config.syncs import Syncs
+
+        sections = self._sections()
+        plan, assembler, settings = self._assembled(sections, frozenset())
+        if settings.deadline is None:
+            plan = replace(plan, deadline=SYNC_DEADLINE)
+        targets = Syncs(self._source, self._env, assembler, settings).targets(sections)
+        return Collects(self._source, self._env, assembler, settings, plan, targets).plan(sections)
 
     def _assembled(
         self, sections: Mapping[str, Node], allow_names: frozenset[str]

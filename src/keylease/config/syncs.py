@@ -35,8 +35,8 @@ class Syncs:
         self._targets: dict[str, Provider] = {}
         self._types: dict[str, Any] = {}
 
-    def plan(self, plan: Plan, sections: Mapping[str, Node]) -> SyncPlan:
-        """All of it, checked. `plan` holds the providers."""
+    def targets(self, sections: Mapping[str, Node]) -> Mapping[str, Provider]:
+        """``targets:``, checked."""
         targets = sections.get("targets", Node({}, 1))
         for name, node in mapping(targets, self._source, "targets").items():
             if not _TARGET_NAME.fullmatch(name):
@@ -48,6 +48,11 @@ class Syncs:
                     "a name begins with a letter and has letters, digits, - and _ only, 64 at most",
                 )
             self._add_target(name, node)
+        return self._targets
+
+    def plan(self, plan: Plan, sections: Mapping[str, Node]) -> SyncPlan:
+        """All of it, checked. `plan` holds the providers."""
+        self.targets(sections)
         syncs = []
         nodes = sequence(sections["sync"], self._source, "sync")
         for index, node in enumerate(nodes):

@@ -138,6 +138,11 @@ class LeaseRun:
                 self._managers[key] = MANAGERS.load(scheme)(self._leases[provider], self._context)
             return self._managers[key]
 
+    def lease(self, provider: str) -> Lease:
+        """That of an open provider."""
+        with self._lock:
+            return self._leases[provider]
+
     @property
     def renewals(self) -> Sequence[Renewal]:
         """Of the leases that are held, for whoever needs them for long."""
