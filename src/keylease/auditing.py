@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from keylease.audit.model import Finding, Inventory, Problem
+from keylease.audit.model import Finding, Inventory, Persona, Problem, Severity, Verdict
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Rule
 from keylease.errors import ExitCode, PartialError, UsageError
+from keylease.gathering import Gathered, Run, Wanted, collect, gather, not_asked
 from keylease.model import Env
 from keylease.outputs import console
 from keylease.pipelines.audit import judge
@@ -28,41 +30,35 @@ if TYPE_CHECKING:
 FILE_NAME = "keylease.yml"
 
 
-def audit(options: argparse.Namespace, env: Env, log: logging.Logger) -> int:
-    """`keylease audit`; returns the exit code. Raises :class:`KeyleaseError`."""
-    if options.explain:
+def audit(options: argparse.Namespace, run: Run) -> int:
+    """`keylease audit`, `keylease audit collect`; returns the exit code. Raises :class:`KeyleaseError`."""
+    if getattr(options, "explain", None):
         console.emit(sys.stdout, explained(options.explain))
         return ExitCode.OK
-    if not options.offline:
-        raise UsageError(
-            "audit: this version looks at files only, and asks nobody",
-            change="say so: keylease audit --offline [PATH]",
-            docs="audit",
-        )
-    plan, policy = _policy(options, env)
-    inventory, place = _collected(options.path, plan.skip)
-    every = {name: RULES.load(name) for name in RULES}
-    inventory.problems += unjudged(inventory, every.values())
-    rules = [rule(policy.settings.get(name)) for name, rule in every.items() if name not in policy.off]
-    verdict = judge(inventory, rules, policy)
-    source = plan.source or FILE_NAME
-    found = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), source)
-    if options.write_baseline:
-        return _write_baseline(options.baseline or plan.baseline, found, log)
-    from keylease.outputs.audit_report import render
+    config = _config(options.config, run.env)
+    if options.command == "audit-collect":
+        from keylease.config.audits import AuditPlan, load_audit
 
-    colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, env)
-    text = render(
-        options.format,
-        verdict,
-        found,
-        inventory,
-        rules=rules,
-        policy=policy,
-        source=source,
-        colour=colour,
-        created=time.time(),
+        return collect(options, run, (load_audit(Path(config)) if config else AuditPlan()).skip, config)
+    asked = Asked(
+        # Beside a snapshot, files are looked at where they are named: it has those of where it was made.
+        path=options.path or ("" if options.inventory else "."),
+        offline=options.offline,
+        snapshots=options.inventory,
+        imports=options.imports,
+        config=config,
+        baseline=options.baseline or "",
+        no_baseline=options.write_baseline,
+        fail_on=options.fail_on,
+        persona=options.persona,
+        shard=options.shard or "",
+        deadline=options.deadline or "",
     )
+    outcome = judged(asked, run)
+    if options.write_baseline:
+        return _write_baseline(options.baseline or outcome.plan.baseline, outcome.found, run.log)
+    colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
+    text = outcome.report(options.format, colour=colour)
     if options.output:
         try:
             Path(options.output).write_text(text, encoding="utf-8")
@@ -70,11 +66,92 @@ def audit(options: argparse.Namespace, env: Env, log: logging.Logger) -> int:
             raise UsageError(f"--output: can't write {options.output!a}: {error.strerror}", docs="audit") from None
     else:
         console.emit(sys.stdout, text)
-    _tell_stale(found, policy, log)
+    return exit_code(outcome, run)
+
+
+class Asked(Struct, frozen=True):
+    """What is to be judged and how, by the command line or the action's inputs. See :class:`Wanted`.
+
+    baseline, fail_on, persona: instead of the file's. no_baseline: none counts. imports: other scanners' reports.
+    """
+
+    path: str = "."
+    offline: bool = False
+    snapshots: Sequence[str] = ()
+    imports: Sequence[str] = ()
+    config: str = ""
+    baseline: str = ""
+    no_baseline: bool = False
+    fail_on: Severity | None = None
+    persona: Persona | None = None
+    shard: str = ""
+    deadline: str = ""
+    prefix: str = "--"
+
+
+class Outcome(Struct):
+    """What came of it, and all that reports are made of."""
+
+    plan: "AuditPlan"
+    policy: AuditPolicy
+    gathered: Gathered
+    verdict: Verdict
+    found: Sorted
+    rules: Sequence[Rule]
+
+    def report(self, form: str, *, colour: bool = False) -> str:
+        """In one of the forms. Raises :class:`UsageError`."""
+        from keylease.outputs.audit_report import render
+
+        return render(
+            form,
+            self.verdict,
+            self.found,
+            self.gathered.inventory,
+            rules=self.rules,
+            policy=self.policy,
+            source=self.plan.source or FILE_NAME,
+            colour=colour,
+            created=time.time(),
+        )
+
+
+def judged(asked: Asked, run: Run) -> Outcome:
+    """Gather and judge. Raises :class:`KeyleaseError`."""
+    plan, policy = _policy(asked)
+    wanted = Wanted(
+        asked.path,
+        online=not asked.offline and not asked.snapshots,
+        snapshots=asked.snapshots,
+        config=asked.config,
+        skip=plan.skip,
+        shard=asked.shard,
+        deadline=asked.deadline,
+        prefix=asked.prefix,
+    )
+    gathered = gather(wanted, run)
+    inventory = gathered.inventory
+    every = {name: RULES.load(name) for name in RULES}
+    inventory.problems += unjudged(inventory, every.values())
+    rules = [rule(policy.settings.get(name)) for name, rule in every.items() if name not in policy.off]
+    verdict = judge(inventory, rules, policy)
+    found = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), plan.source or FILE_NAME)
+    return Outcome(plan, policy, gathered, verdict, found, rules)
+
+
+def exit_code(outcome: Outcome, run: Run) -> int:
+    """What the process says to its caller, with what is worth a line of log. Raises :class:`PartialError`."""
+    verdict, policy = outcome.verdict, outcome.policy
+    _tell_stale(outcome.found, policy, run.log)
     if not any(verdict.checked.values()):
-        log.warning("no audit was performed: %s holds nothing that a rule could judge", console.one_line(place))
-    if found.failing:
+        place = console.one_line(outcome.gathered.place or "the inventory")
+        run.log.warning("no audit was performed: %s holds nothing that a rule could judge", place)
+    if outcome.found.failing:
+        for failure in outcome.gathered.failures:
+            run.log.error("%s", failure.summary)
         return ExitCode.FINDINGS
+    if outcome.gathered.failures:
+        raise not_asked(outcome.gathered.failures)
     if policy.fail_unchecked and (verdict.problems or not any(verdict.checked.values())):
         number = len(verdict.problems)
         raise PartialError(
@@ -82,49 +159,30 @@ def audit(options: argparse.Namespace, env: Env, log: logging.Logger) -> int:
             if number
             else "audit: nothing was checked",
             cause="`fail_unchecked` of `audit:` makes that a failure",
-            change="mend the files, or let the audit read them",
+            change="mend the files, grant the permissions, or let the audit read them",
             docs="audit-unchecked",
         )
     return ExitCode.OK
 
 
-def _policy(options: argparse.Namespace, env: Env) -> "tuple[AuditPlan, AuditPolicy]":
-    path = options.config or env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
+def _config(given: str | None, env: Env) -> str:
+    return given or env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
+
+
+def _policy(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
     # PyYAML and the settings' types are read where there is something to read.
     from keylease.config.audits import AuditPlan, load_audit, read_baseline
 
-    plan = load_audit(Path(path)) if path else AuditPlan()
+    plan = load_audit(Path(asked.config)) if asked.config else AuditPlan()
     policy = plan.policy
-    baseline = options.baseline or plan.baseline
-    if baseline and not options.write_baseline:
+    baseline = asked.baseline or plan.baseline
+    if baseline and not asked.no_baseline:
         policy = replace(policy, baseline=read_baseline(baseline))
-    if options.fail_on:
-        policy = replace(policy, fail_on=options.fail_on)
-    if options.persona:
-        policy = replace(policy, persona=options.persona)
+    if asked.fail_on:
+        policy = replace(policy, fail_on=asked.fail_on)
+    if asked.persona:
+        policy = replace(policy, persona=asked.persona)
     return plan, policy
-
-
-def _collected(given: str, skip: Sequence[str]) -> tuple[Inventory, str]:
-    from keylease.audit.collectors.files import collect
-
-    path = Path(given)
-    try:
-        if path.is_dir():
-            return collect(path.resolve(), skipped=skip), given
-        if path.is_file() or path.is_symlink():
-            # Paths are those of the working directory, as in the platforms' reports.
-            absolute, here = path.parent.resolve() / path.name, Path.cwd()
-            root = here if absolute.is_relative_to(here) else absolute.parent
-            return collect(root, [absolute.relative_to(root).as_posix()]), given
-    except (OSError, ValueError):
-        pass
-    raise UsageError(
-        f"audit: there is no file or directory {given!a}",
-        cause="the path is relative to the working directory, or the repository is not checked out yet",
-        change="keylease audit --offline PATH",
-        docs="audit",
-    )
 
 
 def unjudged(inventory: Inventory, rules: Iterable[type[Rule]]) -> list[Problem]:

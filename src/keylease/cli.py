@@ -162,23 +162,41 @@ def _sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)")
+    common.add_argument("--output", "-o", metavar="FILE", help="write to FILE instead of standard output")
+    common.add_argument("--shard", metavar="I/N", help="only the I-th of N parts of the repositories, for a CI matrix")
+    common.add_argument("--deadline", metavar="TIME", help="for all collecting: like 10m, 1h (default: 1h)")
     audit = _command(
         commands,
         "audit",
-        "find long-lived keys and exposed secrets in a repository's CI files",
-        [_common()],
-        usage="keylease audit --offline [options] [PATH]",
+        "find long-lived keys, exposed secrets and trust that is too wide: in files, CI platforms, clouds and services",
+        [common, _common()],
+        usage="keylease audit [options] [PATH]\n       keylease audit collect [--output FILE] [--shard I/N] [PATH]",
     )
-    audit.add_argument("path", nargs="?", default=".", metavar="PATH", help="a directory or file (default: .)")
-    audit.add_argument("--offline", action="store_true", help="look at files only; nobody is asked (needed for now)")
-    audit.add_argument("--config", metavar="FILE", help="keylease.yml (default: KEYLEASE_CONFIG, then ./keylease.yml)")
+    audit.add_argument("path", nargs="?", metavar="PATH", help="a directory or file (default: .)")
+    audit.add_argument("--offline", action="store_true", help="look at files only; nobody is asked")
+    audit.add_argument(
+        "--inventory",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="judge this snapshot of `keylease audit collect`, and ask nobody; may be given again (shards)",
+    )
+    audit.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take in the JSON report of gitleaks, trufflehog or kingfisher; may be given again",
+    )
     audit.add_argument(
         "--format",
         choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"),
         default="table",
         help="default: table; code-scanning: SARIF for GitHub, without what was set aside",
     )
-    audit.add_argument("--output", metavar="FILE", help="write the report to FILE instead of standard output")
     audit.add_argument(
         "--fail-on",
         choices=("info", "low", "medium", "high", "critical"),
@@ -190,6 +208,15 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     audit.add_argument("--baseline", metavar="FILE", help="findings that are known and don't fail")
     audit.add_argument("--write-baseline", action="store_true", help="note all findings of now in the baseline's file")
     audit.add_argument("--explain", metavar="RULE", help="say what a rule finds, why it matters, and how to mend it")
+    snapshot = _command(
+        commands,
+        "audit-collect",
+        "collect what an audit judges into a file, to be judged elsewhere and later",
+        [common, _common()],
+        usage="keylease audit collect [options] [PATH]",
+    )
+    snapshot.add_argument("path", nargs="?", default=".", metavar="PATH", help="whose files (default: .)")
+    snapshot.add_argument("--no-files", action="store_true", help="only what `collect:` of keylease.yml names")
     rules = _command(commands, "rules", "list the rules of `keylease audit`", [_common()])
     rules.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
 
@@ -273,6 +300,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments[:1] == ["exec"] and "--" in arguments:
         cut = arguments.index("--")
         arguments, command = arguments[:cut], arguments[cut + 1 :]
+    if arguments[:2] == ["audit", "collect"]:  # a directory of that name is ./collect
+        arguments[:2] = ["audit-collect"]
     root = parser()
     if not arguments or arguments == ["help"]:
         print(root.format_help(), end="", file=sys.stdout if arguments else sys.stderr)

@@ -82,6 +82,7 @@ class _Command:
             "schema": self.schema,
             "sync": self.sync,
             "audit": self.audit,
+            "audit-collect": self.audit,
             "rules": self.audit,
         }
         return commands[self.options.command]()
@@ -253,10 +254,15 @@ class _Command:
         return sync(plan, self._context(plan.plan), self.options, self.env, self.log, self.signals)
 
     def audit(self) -> int:
-        """`keylease audit` and `keylease rules`."""
+        """`keylease audit`, `keylease audit collect` and `keylease rules`."""
         from keylease.auditing import audit, rules
+        from keylease.gathering import Run
 
-        return rules(self.options) if self.options.command == "rules" else audit(self.options, self.env, self.log)
+        if self.options.command == "rules":
+            return rules(self.options)
+        if not getattr(self.options, "offline", False):
+            gc.enable()
+        return audit(self.options, Run(self.env, self.log, self.masker, self.signals, quiet=self.options.quiet))
 
     def schema(self) -> int:
         """`keylease schema`."""

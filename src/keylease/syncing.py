@@ -4,7 +4,6 @@ import argparse
 import json
 import logging
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from keylease.errors import DeadlineError, ExitCode, KeyleaseError, OutdatedErro
 from keylease.identity.source import IdentitySource
 from keylease.model import Env, Revocation
 from keylease.outputs import console
+from keylease.outputs.progress import ProgressLine
 from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_markdown, as_table
 from keylease.pipelines.lease import LeaseRun
 from keylease.pipelines.renew import Renewer
@@ -28,8 +28,6 @@ from keylease.sync.model import Change
 
 _MAX_PLAN = 64 * 1024 * 1024
 _NAMED = 20
-_EVERY = 60.0
-"""Seconds between lines of progress, where there is no terminal."""
 
 
 class Request(Struct, frozen=True):
@@ -68,7 +66,7 @@ def sync(
         getattr(options, "plan", None) or "",
         getattr(options, "check", False),
     )
-    bar = _Progress(env, log, quiet=options.quiet)
+    bar = ProgressLine(env, log, quiet=options.quiet)
     try:
         outcome = carried_out(plan, context, request, signals, bar)
     finally:
@@ -330,27 +328,3 @@ def _must_hold(old: Mapping[str, Any], now: Report) -> None:
             change="make a new plan, look at it, and apply that one; nothing has been written",
             docs="sync-outdated",
         )
-
-
-class _Progress:
-    """A line that is written over, on a terminal; elsewhere one a minute: some CIs end jobs that say nothing."""
-
-    def __init__(self, env: Env, log: logging.Logger, *, quiet: bool) -> None:
-        self._stream = sys.stderr if sys.stderr.isatty() and not quiet and env.get("TERM") != "dumb" else None
-        self._log = log
-        self._next = time.monotonic() + _EVERY
-        self._shown = False
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        if self._stream is None and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _EVERY
-            self._log.info("%s: %s of %s", what, done, of)
-        if self._stream and of > 1:
-            console.emit(self._stream, f"\r\x1b[K{what}: {done} of {of}")
-            self._shown = True
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._stream and self._shown:
-            console.emit(self._stream, "\r\x1b[K")
-            self._shown = False

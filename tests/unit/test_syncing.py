@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from keylease import syncing
 from keylease.errors import ExitCode, OutdatedError, PartialError, RefusedError, UsageError
+from keylease.outputs.progress import ProgressLine
 from keylease.outputs.sync_report import Report, Section, as_json
 from keylease.pipelines.sync import PlacePlan, Planned
 from keylease.pipelines.sync_apply import Applied, Failed
@@ -197,8 +198,8 @@ def test_without_a_terminal_progress_is_a_line_a_minute(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("keylease.syncing.time.monotonic", lambda: now)
-    progress = syncing._Progress({}, LOG, quiet=False)
+    monkeypatch.setattr("keylease.outputs.progress.time.monotonic", lambda: now)
+    progress = ProgressLine({}, LOG, quiet=False)
     with caplog.at_level(logging.INFO, LOG.name):
         for step in range(1, 200):
             now += 1

@@ -101,7 +101,7 @@ class _Reader:
 
     def plan(self, node: Node) -> AuditPlan:
         children = mapping(node, self._source, "audit")
-        own = {key: child for key, child in children.items() if key not in ("rules", "waivers")}
+        own = {key: child for key, child in children.items() if key not in ("collect", "rules", "waivers")}
         settings = struct(Node(own, node.line, node.lines), AuditSettings, self._source, "audit")
         strict = settings.preset == "strict"
         off: set[str] = set()
@@ -207,7 +207,7 @@ def read_baseline(path: str) -> frozenset[str]:
     except FileNotFoundError:
         raise UsageError(
             f"audit: there is no baseline {path!a}",
-            change="make it: keylease audit --offline --baseline FILE --write-baseline",
+            change="make it: keylease audit --baseline FILE --write-baseline",
             docs="audit-baseline",
         ) from None
     except OSError as error:
@@ -215,7 +215,7 @@ def read_baseline(path: str) -> frozenset[str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"audit: {path!a} is no baseline of this version of Keylease",
-            change="make a new one: keylease audit --offline --baseline FILE --write-baseline",
+            change="make a new one: keylease audit --baseline FILE --write-baseline",
             docs="audit-baseline",
         ) from None
     return found

@@ -14,7 +14,7 @@ from keylease.config.convert import fields_of, is_a, is_secret
 from keylease.config.document import VERSION, NeededSecret, RunSettings, SecretItem, UseItem
 from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
 from keylease.config.values import DURATION_PATTERN
-from keylease.registry import EXCHANGERS, RULES, TARGETS
+from keylease.registry import COLLECTORS, EXCHANGERS, RULES, TARGETS
 from keylease.secret import Secret
 
 ID = "https://raw.githubusercontent.com/keylease/keylease/main/src/keylease/config/keylease.schema.json"
@@ -32,17 +32,19 @@ def json_schema() -> dict[str, Any]:
     settings = {name: EXCHANGERS.load(name).Settings for name in EXCHANGERS}
     of_targets = {name: TARGETS.load(name).Settings for name in TARGETS}
     tos = {name: TARGETS.load(name).To for name in TARGETS}
+    of_collectors = {name: COLLECTORS.load(name).Settings for name in COLLECTORS}
     items = [RunSettings, UseItem, SecretItem, NeededSecret, NamingKeys, FromItem, SyncSettings, LedgerSettings]
     items += [AuditSettings, WaiverItem]
     _, parts = msgspec.json.schema_components(
-        [*items, *settings.values(), *of_targets.values(), *tos.values()],
+        [*items, *settings.values(), *of_targets.values(), *of_collectors.values(), *tos.values()],
         schema_hook=_hook,
         ref_template="#/$defs/{name}",
     )
-    for struct in (RunSettings, *settings.values(), *of_targets.values()):
+    for struct in (RunSettings, *settings.values(), *of_targets.values(), *of_collectors.values()):
         _with_durations(parts[struct.__name__]["properties"], struct)
     providers = [_typed(parts[struct.__name__], name, struct, "provider") for name, struct in settings.items()]
     targets = [_typed(parts[struct.__name__], name, struct, "target") for name, struct in of_targets.items()]
+    collectors = [_collector(parts[struct.__name__], name, struct) for name, struct in of_collectors.items()]
     naming = parts.pop("NamingKeys")["properties"]
     for struct in tos.values():
         for each in _nested(struct):
@@ -59,6 +61,11 @@ def json_schema() -> dict[str, Any]:
     sync["required"] = [*sync.get("required", []), "from", "to"]
     parts["Sync"] = sync
     parts["AuditSettings"]["properties"] |= {
+        "collect": {
+            "description": "What is asked for an inventory, besides the repository's files.",
+            "type": "array",
+            "items": _one_of(collectors),
+        },
         "rules": _rules(),
         "waivers": {
             "description": "Findings that are accepted, until a day.",
@@ -148,6 +155,16 @@ def _typed(part: dict[str, Any], name: str, struct: type, what: str) -> dict[str
     part["properties"] = {"type": {"const": name, "description": f"What the {what} is."}, **part["properties"]}
     part["required"] = ["type", *part.get("required", [])]
     return {"$ref": f"#/$defs/{struct.__name__}"}
+
+
+def _collector(part: dict[str, Any], name: str, struct: type) -> dict[str, Any]:
+    """Finish the schema of a collector's settings; returns a reference to it."""
+    kind = COLLECTORS.load(name)
+    found = _typed(part, name, struct, "collector")
+    if kind.via:
+        what = {"provider": "With whose lease it asks.", "target": "With which target's credential it asks."}[kind.via]
+        part["properties"][kind.via] = {"type": "string", "pattern": NAME, "description": what}
+    return found
 
 
 def _several(choices: list[dict[str, Any]], description: str) -> dict[str, Any]:
