@@ -113,6 +113,15 @@ COLLECTORS: "Registry[Collector]" = Registry(
 RULES: "Registry[Rule]" = Registry(
     "rule",
     {
+        "aws-trust-no-subject": "keylease.audit.rules.aws_trust_no_subject:AwsTrustNoSubject",
+        "aws-trust-subject-wildcard": "keylease.audit.rules.aws_trust_subject_wildcard:AwsTrustSubjectWildcard",
+        "aws-trust-for-all-values": "keylease.audit.rules.aws_trust_for_all_values:AwsTrustForAllValues",
+        "aws-trust-if-exists": "keylease.audit.rules.aws_trust_if_exists:AwsTrustIfExists",
+        "aws-trust-no-audience": "keylease.audit.rules.aws_trust_no_audience:AwsTrustNoAudience",
+        "aws-trust-pull-request": "keylease.audit.rules.aws_trust_pull_request:AwsTrustPullRequest",
+        "aws-trust-any-ref": "keylease.audit.rules.aws_trust_any_ref:AwsTrustAnyRef",
+        "aws-trust-renamable-name": "keylease.audit.rules.aws_trust_renamable_name:AwsTrustRenamableName",
+        "aws-trust-wildcard-principal": "keylease.audit.rules.aws_trust_wildcard_principal:AwsTrustWildcardPrincipal",
         "workflow-all-secrets": "keylease.audit.rules.workflow_all_secrets:WorkflowAllSecrets",
         "workflow-clear-secret": "keylease.audit.rules.workflow_clear_secret:WorkflowClearSecret",
         "workflow-id-token-scope": "keylease.audit.rules.workflow_id_token_scope:WorkflowIdTokenScope",
