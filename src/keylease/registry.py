@@ -107,7 +107,14 @@ TARGETS: "Registry[Target]" = Registry(
 
 COLLECTORS: "Registry[Collector]" = Registry(
     "collector",
-    {},
+    {
+        "anthropic": "keylease.collectors.anthropic:AnthropicCollector",
+        "databricks": "keylease.collectors.databricks:DatabricksCollector",
+        "huggingface": "keylease.collectors.huggingface:HuggingFaceCollector",
+        "job": "keylease.collectors.job:JobCollector",
+        "openai": "keylease.collectors.openai:OpenAICollector",
+        "pinecone": "keylease.collectors.pinecone:PineconeCollector",
+    },
 )
 
 RULES: "Registry[Rule]" = Registry(
