@@ -110,6 +110,7 @@ COLLECTORS: "Registry[Collector]" = Registry(
     {
         "anthropic": "keylease.collectors.anthropic:AnthropicCollector",
         "databricks": "keylease.collectors.databricks:DatabricksCollector",
+        "github": "keylease.collectors.github:GitHubCollector",
         "huggingface": "keylease.collectors.huggingface:HuggingFaceCollector",
         "job": "keylease.collectors.job:JobCollector",
         "openai": "keylease.collectors.openai:OpenAICollector",
