@@ -33,7 +33,7 @@ def google(seeded: Seeded) -> Iterator[GcpIam]:
 def collector(google: GcpIam, access: Access | None = None, deadline: float = 20, **settings: Any) -> GcpCollector:
     env = {"GCP_ACCESS_TOKEN": TOKEN}
     given = {"projects": (PROJECT,), "retries": 0, **({} if access else {"token_env": "GCP_ACCESS_TOKEN"}), **settings}
-    urls = dict.fromkeys(("iam_url", "resource_manager_url", "policy_analyzer_url"), google.url)
+    urls: dict[str, Any] = dict.fromkeys(("iam_url", "resource_manager_url", "policy_analyzer_url"), google.url)
     complete = GcpCollector.complete(GcpInventorySettings(**urls, **given), env)
     return GcpCollector(complete, Context(env, Masker(), Deadline(deadline)), access or Access())
 
@@ -193,7 +193,7 @@ def test_a_list_that_begins_again(google: GcpIam) -> None:
     assert "begins again" in inventory.problems[0].what
 
 
-GARBAGE = (
+GARBAGE: tuple[tuple[int, Any], ...] = (
     (200, {"items": []}),
     (200, {"accounts": {"a": 1}}),
     (200, {"accounts": ["a"]}),
@@ -267,13 +267,14 @@ def test_the_lease_of_a_provider(google: GcpIam) -> None:
 def test_settings() -> None:
     env = {"T": TOKEN, "GOOGLE_CLOUD_PROJECT": "acme-env"}
     assert GcpCollector.complete(GcpInventorySettings(token_env="T"), env).projects == ("acme-env",)
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"projects": ("../x",)},
         {"token_env": "ABSENT"},
         {"token_env": "T", "token": Masker().seal(TOKEN, "t")},
         {"iam_url": "https://evil.example"},
         {"timeout": 0},
-    ):
+    )
+    for wrong in wrongs:
         with pytest.raises(UsageError) as caught:
             GcpCollector.complete(GcpInventorySettings(**wrong), env)
         assert caught.value.change
