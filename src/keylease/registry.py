@@ -109,7 +109,9 @@ COLLECTORS: "Registry[Collector]" = Registry(
     "collector",
     {
         "anthropic": "keylease.collectors.anthropic:AnthropicCollector",
+        "azure": "keylease.collectors.azure:AzureCollector",
         "databricks": "keylease.collectors.databricks:DatabricksCollector",
+        "gcp": "keylease.collectors.gcp:GcpCollector",
         "github": "keylease.collectors.github:GitHubCollector",
         "huggingface": "keylease.collectors.huggingface:HuggingFaceCollector",
         "job": "keylease.collectors.job:JobCollector",
