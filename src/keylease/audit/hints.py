@@ -20,7 +20,7 @@ _HEADS = re.compile(
     r"sk-ant-(?:api\d\d-|admin\d\d-|oat\d\d-)?|sk-(?:proj|svcacct|admin)-|sk-|hf_|pcsk_|dapi|AKIA|ghp_|github_pat_|gl[a-z]+-"
 )
 
-COPIES = ("job.variable", "gitlab.variable")
+COPIES = ("job.variable", "gitlab.variable", "github.variable")
 """Kinds of copies of which something is shown."""
 
 RECORDS: Mapping[str, tuple[str, ...]] = {
