@@ -117,6 +117,7 @@ COLLECTORS: "Registry[Collector]" = Registry(
         "job": "keylease.collectors.job:JobCollector",
         "openai": "keylease.collectors.openai:OpenAICollector",
         "pinecone": "keylease.collectors.pinecone:PineconeCollector",
+        "vault": "keylease.collectors.vault:VaultCollector",
     },
 )
 
