@@ -159,6 +159,12 @@ RULES: "Registry[Rule]" = Registry(
         "github-variable-credential": "keylease.audit.rules.github_variable_credential:VariableCredential",
         "github-workflow-write-default": "keylease.audit.rules.github_workflow_write_default:WorkflowWriteDefault",
         "gitlab-clear-secret": "keylease.audit.rules.gitlab_clear_secret:GitlabClearSecret",
+        "gcp-key-beside-federation": "keylease.audit.rules.gcp_key_beside_federation:GcpKeyBesideFederation",
+        "gcp-provider-no-condition": "keylease.audit.rules.gcp_provider_no_condition:GcpProviderNoCondition",
+        "gcp-provider-renamable-name": "keylease.audit.rules.gcp_provider_renamable_name:GcpProviderRenamableName",
+        "gcp-public-binding": "keylease.audit.rules.gcp_public_binding:GcpPublicBinding",
+        "gcp-strong-role": "keylease.audit.rules.gcp_strong_role:GcpStrongRole",
+        "gcp-wide-principal-set": "keylease.audit.rules.gcp_wide_principal_set:GcpWidePrincipalSet",
         "env-file": "keylease.audit.rules.env_file:EnvFile",
     },
 )
