@@ -26,7 +26,7 @@ class ManySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     most: Annotated[int, msgspec.Meta(ge=1)] = 25
 
 
-class SecretManyRepositories(Rule):
+class ManyRepositories(Rule):
     """Counts selected repositories; secrets that all see are `github-secret-all-repositories`."""
 
     id = "github-secret-many-repositories"

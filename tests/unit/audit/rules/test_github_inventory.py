@@ -16,7 +16,7 @@ from keylease.audit.rules.github_environment_unprotected import EnvironmentUnpro
 from keylease.audit.rules.github_installation_broad import InstallationBroad
 from keylease.audit.rules.github_secret_all_repositories import SecretAllRepositories
 from keylease.audit.rules.github_secret_copies import SecretCopies
-from keylease.audit.rules.github_secret_many_repositories import SecretManyRepositories
+from keylease.audit.rules.github_secret_many_repositories import ManyRepositories
 from keylease.audit.rules.github_secret_shadowed import SecretShadowed
 from keylease.audit.rules.github_secret_since_departure import SecretSinceDeparture
 from keylease.audit.rules.github_secret_static_key import SecretStaticKey
@@ -35,7 +35,7 @@ RULES: tuple[type[Rule], ...] = (
     InstallationBroad,
     SecretAllRepositories,
     SecretCopies,
-    SecretManyRepositories,
+    ManyRepositories,
     SecretShadowed,
     SecretSinceDeparture,
     SecretStaticKey,
@@ -155,12 +155,12 @@ def test_a_public_repository_makes_a_secret_that_all_see_worse() -> None:
 
 def test_how_many_may_share_a_secret_is_a_setting() -> None:
     shared = secret(holder="acme", visibility="selected", repositories=["acme/a", "acme/b"])
-    assert judge(SecretManyRepositories, shared) == []
-    settings = msgspec.convert({"most": 1}, SecretManyRepositories.Settings)
-    [finding] = judge(SecretManyRepositories, shared, settings=settings)
+    assert judge(ManyRepositories, shared) == []
+    settings = msgspec.convert({"most": 1}, ManyRepositories.Settings)
+    [finding] = judge(ManyRepositories, shared, settings=settings)
     assert "2 repositories" in finding.message
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"most": 0}, SecretManyRepositories.Settings)
+        msgspec.convert({"most": 0}, ManyRepositories.Settings)
 
 
 def repositories(**visibility: str) -> list[Record]:
