@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keylease.audit.cel import Check, ways
+from keylease.audit.flexible import Pattern, breadth, patterns
 from keylease.audit.issuers import ISSUERS, issuer_of, who
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.registry import RULES
@@ -99,6 +100,59 @@ def test_an_issuer_of_ones_own_serves_nobody_else() -> None:
         assert issuer_of(url) is None
 
 
+# Azure's flexible federated credentials.
+
+HUB = "https://token.actions.githubusercontent.com"
+BREADTHS = {
+    (HUB, "repo:*"): "everybody",
+    (HUB, "*"): "everybody",
+    (HUB, "repo:acme*"): "everybody",
+    (HUB, "repo:acm?/trainer:ref:refs/heads/main"): "everybody",
+    (HUB, "repo:acme/*"): "owner",
+    (HUB, "repo:acme/train*:environment:prod"): "owner",
+    (HUB, "repo:acme/trainer*"): "owner",
+    (HUB, "repo:acme/trainer:*"): "project",
+    (HUB, "repo:acme@6539/trainer@1:ref:refs/heads/????"): "project",
+    (HUB, "repo:acme/trainer:ref:refs/heads/main"): "exact",
+    ("https://gitlab.com", "project_path:*"): "everybody",
+    ("https://gitlab.com", "project_path:acme*"): "everybody",
+    ("https://gitlab.com", "project_path:acme/*"): "owner",
+    ("https://gitlab.com", "project_path:acme/ml/trainer:*"): "project",
+    ("https://app.terraform.io", "organization:*"): "everybody",
+    ("https://app.terraform.io", "organization:acme:*"): "owner",
+    ("https://app.terraform.io", "organization:acme:project:p:workspace:w:run_phase:*"): "project",
+    ("https://idp.acme.example", "x*"): "?",
+}
+
+
+@pytest.mark.parametrize(("issuer", "text"), BREADTHS)
+def test_how_many_a_pattern_lets_in(issuer: str, text: str) -> None:
+    found = patterns(f"claims['sub'] matches '{text}'")
+    assert found is not None
+    assert breadth(issuer, found["sub"]) == BREADTHS[issuer, text]
+
+
+def test_only_matches_knows_wildcards() -> None:
+    found = patterns("claims['sub'] eq 'repo:acme/*' and claims['job_workflow_ref'] matches 'acme/*'")
+    assert found == {"sub": Pattern("repo:acme/*", wild=False), "job_workflow_ref": Pattern("acme/*", wild=True)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "claims['sub']",
+        "claims['sub'] matches 'a' or claims['sub'] eq 'b'",
+        "claims['sub'] eq 'a' and claims['sub'] eq 'b'",
+        "claims['sub'] eq 'a' and ",
+        "x" * 5000,
+        "claims['sub'] eq 'a' " * 190,
+    ],
+)
+def test_expressions_that_can_not_be_read(text: str) -> None:
+    assert patterns(text) is None
+
+
 # Rules.
 
 CLOUD = [name for name in RULES if name.startswith(("gcp-", "azure-"))]
@@ -138,6 +192,22 @@ RANKS = {
     ("gcp-strong-role", 1): ("medium", "high", "regular"),
     ("gcp-key-beside-federation", 0): ("medium", "high", "regular"),
     ("gcp-key-beside-federation", 1): ("low", "medium", "pedantic"),
+    ("azure-flexible-wildcard", 0): ("high", "high", "regular"),
+    ("azure-flexible-wildcard", 1): ("critical", "high", "regular"),
+    ("azure-flexible-wildcard", 2): ("high", "high", "regular"),
+    ("azure-flexible-wildcard", 3): ("low", "high", "auditor"),
+    ("azure-flexible-wildcard", 4): ("low", "high", "pedantic"),
+    ("azure-flexible-wildcard", 5): ("high", "medium", "regular"),
+    ("azure-flexible-wildcard", 6): ("high", "high", "regular"),
+    ("azure-flexible-wildcard", 7): ("low", "low", "auditor"),
+    ("azure-federation-pull-request", 0): ("medium", "high", "regular"),
+    ("azure-federation-renamable-name", 0): ("low", "high", "auditor"),
+    ("azure-strong-role", 0): ("high", "high", "regular"),
+    ("azure-strong-role", 1): ("critical", "high", "regular"),
+    ("azure-strong-role", 2): ("high", "high", "regular"),
+    ("azure-strong-role", 3): ("medium", "high", "pedantic"),
+    ("azure-strong-role", 4): ("high", "high", "regular"),
+    ("azure-secret-beside-federation", 0): ("medium", "high", "regular"),
 }
 
 

@@ -56,7 +56,8 @@ class GcpKeyBesideFederation(Rule):
             if not is_active(record) or (account not in bound and project not in offered):
                 continue
             name = shown(record.facts.get("name"))
-            command = f"gcloud iam service-accounts keys disable {shlex.quote(name)} --iam-account={shlex.quote(shown(account, 250))}"
+            of = shlex.quote(shown(account, 250))
+            command = f"gcloud iam service-accounts keys disable {shlex.quote(name)} --iam-account={of}"
             change = f"let its users log in by federation, then disable it, and delete it later\n\n{command}"
             if account in bound:
                 what = f"the key {name} of {shown(account)}, which jobs reach by federation already"
