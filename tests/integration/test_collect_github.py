@@ -4,14 +4,18 @@ import collections
 import json
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keylease.audit.model import Inventory, Record
+from keylease.audit.policy import AuditPolicy
 from keylease.collectors.base import Access
 from keylease.collectors.github import GitHubCollector, GitHubCollectSettings
 from keylease.errors import RefusedError, UnreachableError, UsageError
+from keylease.pipelines.audit import judge
+from keylease.registry import RULES
 from keylease.vendors.github_settings import Select
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.github_rest_audit import grant, installed, key, removal
@@ -521,3 +525,80 @@ def test_permissions_are_told_in_githubs_words() -> None:
     assert "Administration: read" in GitHubCollector.permissions
     assert "Organization personal access tokens: read" in GitHubCollector.permissions
     assert all(each.endswith(": read") for each in GitHubCollector.permissions)
+
+
+def test_answers_are_kept_from_run_to_run_without_any_value(seeded: Seeded, tmp_path: Path) -> None:
+    value = "hf_" + "qWeRtYuIoPaSdFgHjKlZxCvBnMqWeRtYuI"
+    seeded.add(value)
+    cache = tmp_path / "cache"
+    with GitHubRest() as github:
+        made = github.add_repository("acme/trainer", environments={"prod"})
+        made.files = {".github/workflows/ci.yml": WORKFLOW}
+        github.put("acme/trainer", "variable", "KEY", value)
+        github.put("acme/trainer?prod", "variable", "STAGE", "a value of its own")
+        token = github.add_token(kind="integration")
+        first = collected(github, target=target_of(github, token=token, cache=str(cache)), repository="acme/trainer")
+        github.statuses.clear()
+        again = collected(github, target=target_of(github, token=token, cache=str(cache)), repository="acme/trainer")
+        assert set(github.statuses) == {304}
+        blobs = [request for request in github.requests if "/git/blobs/" in request.path]
+    assert len(blobs) == 1
+    assert [each.facts for each in again.records] == [each.facts for each in first.records]
+    assert b"a value of its own" not in cache.read_bytes()
+    assert only(again, "github.variable", "KEY").facts["hint"] == "hf_…tYuI"
+
+
+def test_a_server_without_codespaces() -> None:
+    with GitHubRest() as github:
+        an_organization(github)
+        github.before = lambda request: (
+            (lambda exchange: exchange.answer(404, b'{"message": "Not Found"}', {"Content-Type": "application/json"}))
+            if "/codespaces/" in request.path
+            else None
+        )
+        found = collected(github)
+    assert found.problems == []
+    assert {each.facts["store"] for each in found.of("github.secret")} == {"actions", "dependabot"}
+
+
+def test_what_rules_make_of_it() -> None:
+    with GitHubRest() as github:
+        an_organization(github)
+        made = github.repositories["acme/trainer"]
+        made.files = {".github/workflows/ci.yml": WORKFLOW}
+        made.environments = {"prod"}
+        made.keys = [key(1, "bobs", read_only=False, added_by="Bob")]
+        github.put("acme/trainer", "secret", "AWS_SECRET_ACCESS_KEY", "v")
+        github.put("acme/trainer", "secret", "NPM_TOKEN", "v")
+        github.put("acme/trainer", "secret", "EVERYWHERE", "v")
+        github.put("acme/trainer", "codespaces", "NPM_TOKEN", "v")
+        github.put("acme/trainer?prod", "secret", "NPM_TOKEN", "v")
+        for place, kind in (("acme", "secret"), ("acme/trainer", "secret")):
+            for each in github.store(place, kind).values.values():
+                each.updated_at = "2026-01-01T00:00:00Z"
+        github.organization("acme").grants = [grant(7, "mine", "ada", repository_selection="all")]
+        found = collected(github)
+    rules = [RULES.load(name)() for name in RULES if name.startswith("github-")]
+    verdict = judge(found, rules, AuditPolicy())
+    assert [each for each in verdict.not_checked if each.rule.startswith("github-")] == []
+    told = {(each.rule, each.subject.removeprefix("github://acme/")) for each in verdict.findings}
+    assert told == {
+        ("github-deploy-key-departed", "trainer/deploy-key/1"),
+        ("github-deploy-key-write", "trainer/deploy-key/1"),
+        ("github-environment-unprotected", "trainer/environment/prod"),
+        ("github-installation-broad", "installation/deployer"),
+        ("github-secret-all-repositories", "codespaces-secret/C"),
+        ("github-secret-all-repositories", "dependabot-secret/D"),
+        ("github-secret-all-repositories", "secret/EVERYWHERE"),
+        ("github-secret-copies", "trainer/secret/NPM_TOKEN"),
+        ("github-secret-shadowed", "trainer/secret/EVERYWHERE"),
+        ("github-secret-since-departure", "secret/EVERYWHERE"),
+        ("github-secret-since-departure", "trainer/secret/AWS_SECRET_ACCESS_KEY"),
+        ("github-secret-static-key", "trainer/secret/AWS_SECRET_ACCESS_KEY"),
+        ("github-secret-unused", "secret/EVERYWHERE"),
+        ("github-secret-unused", "secret/SOME"),
+        ("github-secret-unused", "trainer/secret/AWS_SECRET_ACCESS_KEY"),
+        ("github-secret-unused", "trainer/secret/EVERYWHERE"),
+        ("github-token-grant-broad", "token-grant/7"),
+        ("github-workflow-write-default", "github://acme"),
+    }

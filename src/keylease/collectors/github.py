@@ -21,6 +21,7 @@ from keylease.collectors.github_repository import (
     STORES,
     RepositoryReader,
     secret_subject,
+    secrets_of,
     subject_of,
     variables,
     without_id,
@@ -131,12 +132,15 @@ class GitHubCollector(Collector):
         self._faults = 0
         self._down: KeyleaseError | None = None
         self._refused: dict[tuple[str, str, str], list[str]] = {}
+        self._server = bool(target.settings.host)
         owner = settings.organization or settings.repository.partition("/")[0]
         api: Api = cast(Any, target).api(owner)
         repositories = self._repositories(api)
         if settings.organization and self.shard[0] == 1:
             self._organization(api, repositories)
-        reader = RepositoryReader(api, self._attempt, self.context.seal, workflows=settings.workflows)
+        reader = RepositoryReader(
+            api, self._attempt, self.context.seal, workflows=settings.workflows, server=self._server
+        )
         wanted = self._wanted(api, repositories)
         for found in parallel(reader.read, wanted, self.context.deadline, "collecting from GitHub") if wanted else ():
             if isinstance(found, Exception):
@@ -218,7 +222,8 @@ class GitHubCollector(Collector):
         name, (path, key, words) = self.settings.organization, STORES[store]
         base, needs = f"/orgs/{name}/{path}", permission(f"organization_{key}", "read")
         wanted = Wanted(base, f"listing {words} of the organisation", needs, "secrets", items.secret)
-        for each in self._attempt("github.secret", name, lambda: counted(api, wanted, "secrets")) or ():
+        absent = self._server and store == "codespaces"
+        for each in self._attempt("github.secret", name, lambda: secrets_of(api, wanted, absent=absent)) or ():
             facts = {**without_id(each), "store": store, "level": "organization", "holder": name}
             if each.get("visibility") == "selected":
                 doing = f"listing the repositories of {words} of the organisation"

@@ -10,8 +10,10 @@ from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from keylease.audit.model import Record
+from keylease.audit.workflows import shown
 from keylease.collectors import github_items as items
 from keylease.collectors.github_usage import usage
+from keylease.errors import NotFoundError
 from keylease.model import Seal
 from keylease.vendors.github_api import VARIABLES_PAGE, Api, Item
 from keylease.vendors.github_errors import permission
@@ -39,13 +41,14 @@ def subject_of(place: str, kind: str = "", name: str = "") -> str:
 
 
 class RepositoryReader:
-    """Asks about repositories of one account; used by many threads."""
+    """Asks about repositories of one account; used by many threads. server: it is no github.com."""
 
-    def __init__(self, api: Api, attempt: Attempt, seal: Seal, *, workflows: bool) -> None:
+    def __init__(self, api: Api, attempt: Attempt, seal: Seal, *, workflows: bool, server: bool) -> None:
         self._api = api
         self._attempt = attempt
         self._seal = seal
         self._workflows = workflows
+        self._server = server
         self._proven = False
 
     def read(self, repository: Item) -> list[Record]:
@@ -77,7 +80,8 @@ class RepositoryReader:
         path, key, words = STORES[store]
         doing, needs = f"listing {words}", permission(key, "read")
         wanted = Wanted(f"/repos/{full}/{path}", doing, needs, "secrets", items.secret)
-        found = self._attempt("github.secret", full, lambda: counted(self._api, wanted, "secrets"))
+        absent = self._server and store == "codespaces"
+        found = self._attempt("github.secret", full, lambda: secrets_of(self._api, wanted, absent=absent))
         facts = {"store": store, "level": "repository", "holder": full}
         return [
             Record("github.secret", secret_subject(full, store, each["name"]), {**without_id(each), **facts})
@@ -120,7 +124,7 @@ class RepositoryReader:
             return
         base, needs = _environment_path(full, name), permission("environments", "read")
         wanted = Wanted(f"{base}/secrets", "listing secrets of environments", needs, "secrets", items.secret)
-        secrets = self._attempt("github.secret", full, lambda: counted(self._api, wanted, "secrets"))
+        secrets = self._attempt("github.secret", full, lambda: secrets_of(self._api, wanted))
         if secrets is not None:
             facts["secrets"] = len(secrets)
         facts |= self._protection(full, base, environment, held=bool(secrets))
@@ -171,6 +175,16 @@ def secret_subject(place: str, store: str, name: str) -> str:
     return subject_of(place, "secret" if store == "actions" else f"{store}-secret", name)
 
 
+def secrets_of(api: Api, wanted: Wanted, *, absent: bool = False) -> list[Item]:
+    """A list of secrets. absent: there may be no such store: an Enterprise Server has no Codespaces."""
+    try:
+        return counted(api, wanted, "secrets")
+    except NotFoundError:
+        if absent:
+            return []
+        raise
+
+
 def without_id(item: Item) -> Item:
     """The facts of an item."""
     return {name: value for name, value in item.items() if name != "id"}
@@ -197,8 +211,6 @@ def _environment_path(full: str, environment: str) -> str:
 
 
 def _unknown(what: str) -> None:
-    from keylease.errors import NotFoundError
-
     raise NotFoundError(
         f"GitHub: the {what} of environments can't be listed: which environments there are is not known",
         change=f"grant the credential `{permission('actions', 'read')}`",
@@ -206,7 +218,4 @@ def _unknown(what: str) -> None:
 
 
 def _unread(why: str) -> None:
-    from keylease.audit.workflows import shown
-    from keylease.errors import NotFoundError
-
     raise NotFoundError(f"GitHub: a workflow can't be judged: {shown(why, 160)}", change="mend the file")
