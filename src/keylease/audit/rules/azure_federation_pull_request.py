@@ -12,7 +12,7 @@ from keylease.audit.workflows import shown
 _REQUEST = re.compile(r"repo:[^:]+:pull_request\Z")
 
 
-class AzureFederationPullRequest(Rule):
+class FederationPullRequest(Rule):
     """For the subject of pull requests. Those from forks get no token, unless a workflow lets them."""
 
     id = "azure-federation-pull-request"

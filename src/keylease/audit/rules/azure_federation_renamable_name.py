@@ -12,7 +12,7 @@ from keylease.audit.workflows import shown
 _NAMES = re.compile(r"repo:[^/:@]+/[^/:@]+:")
 
 
-class FederationRenamableName(Rule):
+class AzureRenamableName(Rule):
     """GitHub's subjects without ids: the only claim that Entra compares besides the issuer and the audience."""
 
     id = "azure-federation-renamable-name"

@@ -10,7 +10,7 @@ from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
 
 
-class AzureSecretBesideFederation(Rule):
+class SecretBesideFederation(Rule):
     """Secrets that have not ended; certificates are left to the rules about age."""
 
     id = "azure-secret-beside-federation"

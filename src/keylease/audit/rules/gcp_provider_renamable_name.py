@@ -10,7 +10,7 @@ from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
 
 
-class GcpProviderRenamableName(Rule):
+class ProviderRenamableName(Rule):
     """Where a way in is by names alone; a name beside an id does no harm."""
 
     id = "gcp-provider-renamable-name"
