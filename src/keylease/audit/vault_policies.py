@@ -43,8 +43,8 @@ class Power(Struct, frozen=True):
 _POWERS: Sequence[Power] = (
     Power("sys/policies/acl/?", "rewrites policies, its own too"),
     Power("sys/policy/?", "rewrites policies, its own too"),
-    Power("auth/token/create", "makes tokens with any policy, root too", sudo=True),
-    Power("auth/token/create-orphan", "makes tokens with any policy, root too", sudo=True),
+    Power("auth/token/create", "makes tokens with any policy", sudo=True),
+    Power("auth/token/create-orphan", "makes tokens with any policy", sudo=True),
     Power("auth/?/role/?", "gives any policy to whoever logs in by a role"),
     Power("auth/?/roles/?", "gives any policy to whoever uses a role"),
     Power("auth/?/users/?", "gives any policy to a user"),

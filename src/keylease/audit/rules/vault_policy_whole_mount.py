@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.vault_policies import place, stanzas
+from keylease.audit.vault_policies import is_everything, place, stanzas
 from keylease.audit.workflows import shown
 
 _WHOLE = re.compile(
@@ -43,7 +43,12 @@ class VaultPolicyWholeMount(Rule):
         for record in inventory.of("vault.policy"):
             for stanza in {each.path: each for each in stanzas(record.facts.get("text"))}.values():
                 found = _WHOLE.fullmatch(stanza.path)
-                if not found or stanza.denied or not stanza.capabilities & {"read", "update", "create"}:
+                if (
+                    not found
+                    or stanza.denied
+                    or is_everything(stanza)
+                    or not stanza.capabilities & {"read", "update", "create"}
+                ):
                     continue
                 mount = shown(found["mount"]).replace('"', "")
                 yield self.finding(
