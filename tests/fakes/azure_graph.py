@@ -12,6 +12,7 @@ tenants' applications, and whether the beta lists will stay as they are.
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class AzureGraph(LoopbackServer):
     """Both servers at one address. Each list is what it answers, whole; page: items of an answer at the most.
 
     refused: permissions (of Graph), or paths (of ARM), that are denied. licensed: whether the tenant has Entra ID P1.
+    takes: (token, whether for Graph) → whether it is accepted.
     answers: path → instead of all this, (status, JSON or bytes). link: makes another address of the next page's.
     """
 
@@ -86,7 +88,8 @@ class AzureGraph(LoopbackServer):
         self.licensed = True
         self.page = 2
         self.answers: dict[str, tuple[int, Any]] = {}
-        self.link = str
+        self.link: Callable[[str], str] = str
+        self.takes: Callable[[str, bool], bool] = lambda token, graph: token == (GRAPH_TOKEN if graph else ARM_TOKEN)
         self.mismatches: list[str] = []
 
     def handle(self, exchange: Exchange) -> None:
@@ -100,7 +103,7 @@ class AzureGraph(LoopbackServer):
                 exchange.answer_json(status, body)
             return
         graph = path.startswith(("/v1.0/", "/beta/"))
-        if request.header("Authorization") != f"Bearer {GRAPH_TOKEN if graph else ARM_TOKEN}":
+        if not self.takes(request.header("Authorization").removeprefix("Bearer "), graph):
             code = "InvalidAuthenticationToken"
             exchange.answer_json(401, {"error": {"code": code, "message": "Access token validation failure."}})
             return

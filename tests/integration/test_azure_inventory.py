@@ -12,6 +12,8 @@ from keylease.context import Context
 from keylease.errors import RefusedError, UnreachableError, UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
+from tests.contract.harness_azure import make
+from tests.fakes.azure_entra import ARM, RESOURCES
 from tests.fakes.azure_graph import ARM_TOKEN, GRAPH_TOKEN, SUBSCRIPTION, AzureGraph
 from tests.leaks import Seeded
 
@@ -276,7 +278,7 @@ def test_a_link_elsewhere_is_not_followed(azure: AzureGraph, link: object) -> No
 def test_a_list_that_begins_again(azure: AzureGraph) -> None:
     for number in range(5):
         app(azure, number)
-    azure.link = lambda right: right.rpartition("=")[0] + "=0"  # type: ignore[assignment]
+    azure.link = lambda right: right.rpartition("=")[0] + "=0"
     inventory = collected(azure)
     assert {"azure.credential", "azure.federated_credential"} == {each.kind for each in inventory.problems}
     assert "begins again" in inventory.problems[0].what
@@ -334,6 +336,22 @@ def test_nobody_there(azure: AzureGraph) -> None:
     azure.stop()
     with pytest.raises(UnreachableError):
         made.collect()
+
+
+def test_the_lease_of_a_provider(azure: AzureGraph, request: pytest.FixtureRequest) -> None:
+    entra = make(request)
+    graph = "https://graph.microsoft.com/.default"
+    entra.entra.resources = {*RESOURCES, graph}
+    lease = entra.exchanger().exchange(entra.token())
+    azure.takes = lambda token, is_graph: entra.entra.is_alive(token, graph if is_graph else ARM)
+    app(azure, 1, passwordCredentials=[secret(1)])
+    azure.assignments = [assignment(1)]
+    given: dict[str, Any] = {"graph_url": azure.url, "management_url": azure.url, "subscriptions": (SUBSCRIPTION,)}
+    complete = AzureCollector.complete(AzureInventorySettings(**given), {})
+    inventory = AzureCollector(complete, entra.context, Access(lease=lease)).collect()
+    assert inventory.problems == []
+    assert inventory.kinds == KINDS
+    assert (len(inventory.of("azure.credential")), len(inventory.of("azure.role_assignment"))) == (1, 1)
 
 
 def test_settings() -> None:
