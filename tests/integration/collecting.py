@@ -17,7 +17,10 @@ def collector(
 ) -> Collector:
     """Ready to collect. env: the job's."""
     found = COLLECTORS.load(name)
-    made = found.complete(msgspec.convert({"retries": 0, **settings}, found.Settings), env)
+    fields = found.Settings.__struct_fields__
+    made = found.complete(
+        msgspec.convert({**({"retries": 0} if "retries" in fields else {}), **settings}, found.Settings), env
+    )
     return found(made, Context(env, Masker(), Deadline(seconds)), access or Access())
 
 

@@ -15,7 +15,6 @@ from keylease.model import Env
 from keylease.secret import Secret
 from keylease.vendors.endpoints import checked
 from keylease.vendors.service_lists import (
-    DOCS,
     ApiRefusedError,
     Sealed,
     ServiceApi,
@@ -25,6 +24,7 @@ from keylease.vendors.service_lists import (
 )
 
 VENDOR = "Anthropic"
+DOCS = "audit-services"
 URL = "https://api.anthropic.com"
 
 _VERSION = {"anthropic-version": "2023-06-01"}  # https://platform.claude.com/docs/en/api/versioning

@@ -16,9 +16,10 @@ from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.vendors.databricks_settings import DOMAINS
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import DOCS, Sealed, ServiceApi, common, secret_of, variable_checked
+from keylease.vendors.service_lists import Sealed, ServiceApi, common, secret_of, variable_checked
 
 VENDOR = "Databricks"
+DOCS = "audit-services"
 
 _APPLICATION = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 

@@ -38,7 +38,7 @@ class ServiceApi:
     permission: what the credential needs, for refusals.
 
     Safe to share between threads. Every method raises :class:`ApiRefusedError` for 400 to 499,
-    :class:`UnreachableError` for no answer or one that is not the API's, and never returns less of a list than there is.
+    :class:`UnreachableError` for no answer or one that is not the API's; none returns less of a list than there is.
     """
 
     def __init__(
