@@ -78,15 +78,14 @@ class Visible:
             self._repositories.setdefault(owner(name), {})[name] = record
 
     def to(self, secret: Record) -> set[str] | None:
-        """Full names in lower case; None where not all of them are known."""
-        if text(secret, "visibility") == "selected":
-            if not isinstance(secret.facts.get("repositories"), list | tuple):
-                return None
-            return {name.lower() for name in texts(secret, "repositories")}
+        """Full names in lower case; None where not all of them are known: the credential may not see all of them."""
         organization = self._organizations.get(owner(text(secret, "holder")))
-        known = self._repositories.get(owner(text(secret, "holder")), {})
         if organization is None or organization.facts.get("complete") is not True:
             return None
+        if text(secret, "visibility") == "selected":
+            given = isinstance(secret.facts.get("repositories"), list | tuple)
+            return {name.lower() for name in texts(secret, "repositories")} if given else None
+        known = self._repositories.get(owner(text(secret, "holder")), {})
         if number(organization, "active") != len(known) or text(secret, "visibility") not in ("all", "private"):
             return None
         every = text(secret, "visibility") == "all"

@@ -80,7 +80,7 @@ def _entries(api: Api, wanted: Wanted) -> list[Item]:
             raise garbage(wanted.doing, reply.status)
         return Cached(reply.headers.get("etag", ""), len(kept), kept, complete=True)
 
-    return api.asked(wanted.path, wanted.doing, wanted.needs, read, name=f"audit {wanted.kind} {wanted.path}").items
+    return api.asked(wanted.path, wanted.doing, wanted.needs, read, name=f"{_READER} {wanted.path}").items
 
 
 def _blob(api: Api, repository: str, sha: str) -> Item:

@@ -17,6 +17,9 @@ from keylease.vendors.github_cache import Cached
 from keylease.vendors.github_errors import Reply, error_of, garbage
 
 _ATTEMPTS = 3
+_KEPT = "audit 1"
+"""How answers are called in the cache: with a new number once other parts of them are kept."""
+
 
 Keep = Callable[[Item], Item | None]
 """The parts of an item that are kept, JSON without any secret; None for what is none of GitHub's."""
@@ -46,7 +49,7 @@ def one(api: Api, wanted: Wanted) -> Item:
             raise garbage(wanted.doing, reply.status)
         return Cached(reply.headers.get("etag", ""), 1, [item], complete=True)
 
-    name = f"audit {wanted.kind} {wanted.path}"
+    name = f"{_KEPT} {wanted.kind} {wanted.path}"
     return dict(api.asked(wanted.path, wanted.doing, wanted.needs, read, name=name).items[0])
 
 
@@ -134,7 +137,7 @@ def _pages(api: Api, wanted: Wanted) -> list[list[Item]]:
 
 def _page(api: Api, wanted: Wanted, read: Callable[[Reply], Cached], number: int) -> Cached:
     url = f"{wanted.path}?{urlencode({**wanted.query, 'per_page': wanted.size, 'page': number})}"
-    return api.asked(url, wanted.doing, wanted.needs, read, name=f"audit {wanted.kind} {url}")
+    return api.asked(url, wanted.doing, wanted.needs, read, name=f"{_KEPT} {wanted.kind} {url}")
 
 
 def _items(wanted: Wanted, reply: Reply, given: object) -> list[Item]:

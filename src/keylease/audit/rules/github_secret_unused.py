@@ -36,6 +36,7 @@ class SecretUnused(Rule):
     bad = (
         written(("secret", "acme/web/secret/OLD_TOKEN", _SECRET), ("usage", "acme/web/usage/workflows", _USAGE)),
         written(
+            ("organization", "acme", {"name": "acme", "active": 1, "complete": True}),
             ("secret", "acme/secret/OLD_TOKEN", {**_ORG, "repositories": ["acme/web"]}),
             ("usage", "acme/web/usage/workflows", _USAGE),
         ),
@@ -51,6 +52,7 @@ class SecretUnused(Rule):
             ("usage", "acme/web/usage/workflows", {**_USAGE, "dynamic": True}),
         ),
         written(
+            ("organization", "acme", {"name": "acme", "active": 2, "complete": True}),
             ("secret", "acme/secret/OLD_TOKEN", {**_ORG, "repositories": ["acme/web", "acme/api"]}),
             ("usage", "acme/web/usage/workflows", _USAGE),
         ),

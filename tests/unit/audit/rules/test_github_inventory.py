@@ -190,7 +190,8 @@ def test_an_organizations_secret_is_unused_only_if_all_that_see_it_are_known(
     every = [*repositories(web="private", site="public"), organization]
     usages = [usage(f"acme/{name}", *(["TOKEN"] if name == used else [])) for name in ("web", "site")]
     findings = judge(SecretUnused, secret(holder="acme", **facts), *every, *usages)
-    assert bool(findings) == (found and (known == "all" or facts.get("visibility") == "selected"))
+    selected = facts.get("visibility") == "selected" and known == "another"
+    assert bool(findings) == (found and (known == "all" or selected))
 
 
 @pytest.mark.parametrize("unknown", [{"dynamic": True}, {"inherits": True}, {"whole": False}, {"dynamic": None}])
@@ -202,7 +203,8 @@ def test_a_use_that_may_be_is_one(unknown: dict[str, Any]) -> None:
 def test_archived_repositories_use_nothing_and_copilots_environment_needs_no_workflow() -> None:
     both = secret(holder="acme", visibility="selected", repositories=["acme/web", "acme/old"])
     old = record("repository", "acme/old", name="acme/old", archived=True)
-    [finding] = judge(SecretUnused, both, old, usage("acme/web"))
+    whole = record("organization", "acme", name="acme", active=1, complete=True)
+    [finding] = judge(SecretUnused, both, old, whole, usage("acme/web"))
     assert "gh secret delete TOKEN --org acme" in finding.change
     assert judge(SecretUnused, secret(environment="Copilot", level="environment"), usage("acme/web")) == []
     [finding] = judge(SecretUnused, secret(environment="prod", level="environment"), usage("acme/web"))
