@@ -65,6 +65,9 @@ _GITHUB = re.compile(
     r"enterprise_id):([^/:]+)(?:/([^/:]+))?(?=[/:]|$):?(.*)",
     re.DOTALL,
 )
+_ODD = re.compile(r"repo:(?![^/:]+/[^/:]+(?::|$))")
+"""No repository stands where one must."""
+
 _GITLAB = re.compile(r"^project_path:([^/:]+)/([^:]+)(?::(.*))?$", re.DOTALL)
 _ORGANIZATION = re.compile(r"^(?:organization|owner|account|customer):([^:]+):(.+)$", re.DOTALL)
 
@@ -144,6 +147,8 @@ class Trust:
         owner, repository, suffix = self._parts(subject)
         begins = re.match(r"[a-z_]+:|\$\{", subject) and not subject.startswith(self._fresh)
         if is_wild(subject) or (self.issuer.family == "github" and not begins):  # with a claim's name; no name is wild
+            return Caller("nobody", subject)
+        if self.issuer.family == "github" and "${" not in subject and _ODD.match(subject):
             return Caller("nobody", subject)
         if owner and (repository or "${" in owner):
             return Caller(self._whose(owner, repository), subject, owner, repository, suffix)
@@ -308,7 +313,9 @@ class Trust:
         if claim == "ref":
             fresh = [f"refs/heads/{self._fresh}", f"refs/tags/{self._fresh}", "refs/pull/1/merge"]
         if claim in ("job_workflow_ref", "workflow_ref"):
-            fresh = [f"{_without_ids(place)}/.github/workflows/{self._fresh}.yml@refs/heads/{self._fresh}"]
+            # A stranger may call a reusable workflow of whomever he likes, so of one that no pattern is about.
+            places = (_without_ids(place), f"{self._fresh}/{self._fresh}")
+            fresh = [f"{each}/.github/workflows/{self._fresh}.yml@refs/heads/{self._fresh}" for each in places]
         said = re.search(rf"(?:^|:){claim}:([^:]*)", caller.suffix) if claim in ("ref", "environment") else None
         if said:
             return [said[1]]
@@ -341,12 +348,14 @@ class Trust:
         asked = {claim_of(test.key, self.issuer) for each in [self.statement, *denies] for test in each.tests}
         pools = {}
         for claim in sorted(name for name in asked if name):
-            values = list(dict.fromkeys(self._claim(claim, caller)))
-            pools[claim] = [text for text in values if all(holds(test, text) for test in self.tests(claim))]
+            met = [text for text in self._claim(claim, caller) if all(holds(test, text) for test in self.tests(claim))]
+            # Values that all Deny statements see the same way are one: what is left can be tried in full.
+            against = [test for deny in denies for test in deny.tests if claim_of(test.key, self.issuer) == claim]
+            pools[claim] = list({tuple(holds(test, text) for test in against): text for text in reversed(met)}.values())
         if not all(holds(test, None) for test in self.statement.tests if claim_of(test.key, self.issuer) == ""):
             return False
-        choices = itertools.product(*(values[:8] for values in pools.values()))
-        tokens = (dict(zip(pools, values, strict=True)) for values in itertools.islice(choices, 500))
+        choices = itertools.islice(itertools.product(*pools.values()), 5000)
+        tokens = (dict(zip(pools, values, strict=True)) for values in choices)
         return any(not any(self._denied(deny, token) for deny in denies) for token in tokens)
 
     def _denied(self, deny: Statement, token: Mapping[str, str | None]) -> bool:

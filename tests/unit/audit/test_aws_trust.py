@@ -39,7 +39,7 @@ def tokens() -> list[tuple[str, str, Token]]:
             if kind == "ref"
             else ["refs/pull/1/merge"]
             if kind == "pull_request"
-            else ["refs/heads/main", "refs/tags/x"]
+            else ["refs/heads/main", "refs/heads/stranger", "refs/tags/x"]
         )
         usual = {**claims, "sub": f"repo:{place}:{suffix}", **({"environment": value} if kind == "environment" else {})}
         found += [(owner, name, {**usual, "ref": ref}) for ref in refs]
@@ -135,7 +135,9 @@ def test_who_gets_in_is_told_with_a_subject_that_gets_in(document: dict[str, Any
     everything = {token["sub"] for _, _, token in TOKENS}
     for trust in trusts(document):
         for caller in trust.admitted:
-            assert caller.subject not in everything or caller.subject in known, caller
+            # A repository of the policy's own owner has an id that nobody here knows.
+            if caller.who == "stranger":
+                assert caller.subject not in everything or caller.subject in known, caller
 
 
 @given(policies())
