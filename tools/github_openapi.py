@@ -1,9 +1,10 @@
 """Make tests/data/github/openapi.json anew: the paths of GitHub's REST API that Keylease uses, and what they refer to.
 
     npm install @octokit/openapi@23.0.2          # MIT
-    python tools/github_openapi.py node_modules/@octokit/openapi/generated/api.github.com.json
+    cd node_modules/@octokit/openapi/generated && python .../tools/github_openapi.py api.github.com.json ghec.json
 
-Descriptions, examples and GitHub's own extensions are left out.
+The second one is asked for what the first lacks: the audit log is Enterprise Cloud's. Descriptions, examples and
+GitHub's own extensions are left out.
 """
 
 import json
@@ -22,7 +23,16 @@ PATHS = [
     r"/users/{username}/installation",
     r"/app/installations/{installation_id}/access_tokens",
     r"/installation/token",
+    # The audit's.
+    r"/repos/{owner}/{repo}/(environments|keys|actions/permissions/workflow|contents/{path}|git/blobs/{file_sha})",
+    r"/repos/{owner}/{repo}/environments/{environment_name}/deployment(-branch-policies|_protection_rules)",
+    r"/orgs/{org}(/(installations|personal-access-tokens|members|audit-log|actions/permissions/workflow))?",
 ]
+READ_ONLY = (
+    *("/repos", "/values", "/keys", "/workflow", "/contents/{path}", "/environments", "/installations", "/members"),
+    *("/personal-access-tokens", "/deployment-branch-policies", "/deployment_protection_rules", "/{repo}", "/{org}"),
+)
+"""What the path ends with where nothing is written."""
 METHODS = ("get", "put", "post", "patch", "delete")
 DROPPED = {"example", "examples", "x-github", "externalDocs", "operationId", "tags", "summary", "deprecated"}
 
@@ -50,15 +60,17 @@ def references(node: Any) -> set[str]:
     return found.union(*map(references, node.values())) if node else found
 
 
-def main(path: str) -> None:
+def main(path: str, more: str) -> None:
     """Write the extract."""
-    whole = json.loads(Path(path).read_text(encoding="utf-8"))
+    whole, cloud = (json.loads(Path(each).read_text(encoding="utf-8")) for each in (path, more))
+    whole["paths"] = {**cloud["paths"], **whole["paths"]}
+    for group, known in cloud["components"].items():
+        whole["components"][group] = {**known, **whole["components"].get(group, {})}
     paths = {
         template: {
             method: trimmed(operation)
             for method, operation in item.items()
-            if method in METHODS and not (template == "/repos/{owner}/{repo}" and method != "get")
-            and not (template.endswith(("/repos", "/values")) and method != "get")
+            if method in METHODS and (method == "get" or not template.endswith(READ_ONLY))
         }
         for template, item in whole["paths"].items()
         if any(re.fullmatch(pattern.replace("{", r"\{").replace("}", r"\}"), template) for pattern in PATHS)
@@ -79,4 +91,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -69,16 +69,20 @@ class Discovery:
         if kind == "object":
             if not isinstance(value, dict):
                 raise Mismatch(f"Invalid value at '{where}': not an object")
+            known, rest = schema.get("properties", {}), schema.get("additionalProperties")
             for name, inner in value.items():
-                if name not in schema["properties"]:
+                if rest is not None:
+                    self._check(rest, inner, f"{where}.{name}".lstrip("."))
+                    continue
+                if name not in known:
                     raise Mismatch(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
-                self._check(schema["properties"][name], inner, f"{where}.{name}".lstrip("."))
+                self._check(known[name], inner, f"{where}.{name}".lstrip("."))
         elif kind == "array":
             if not isinstance(value, list):
                 raise Mismatch(f"Invalid value at '{where}': not a list")
             for inner in value:
                 self._check(schema["items"], inner, where)
-        elif not _is(kind, form, value):
+        elif kind != "any" and not _is(kind, form, value):
             raise Mismatch(f"Invalid value at '{where}' ({form or kind})")
 
 

@@ -42,7 +42,10 @@ COMPONENTS = {"schemas": _plain(SPEC["components"]["schemas"])}
 
 _TEMPLATES = [
     # A literal segment goes before a parameter: …/secrets/public-key is no secret.
-    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template))), template)
+    (
+        re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)).replace("(?P<path>[^/]+)", ".*")),
+        template,
+    )
     for template in sorted(SPEC["paths"], key=lambda text: ("{" in text.rpartition("/")[2], text))
 ]
 

@@ -33,6 +33,7 @@ import jwt
 from nacl.exceptions import CryptoError
 
 from tests.fakes.github_openapi import SPEC, problem, sample
+from tests.fakes.github_rest_audit import Organization, audited
 from tests.fakes.github_rest_state import (
     ALL,
     CAPS,
@@ -92,6 +93,7 @@ class GitHubRest(LoopbackServer):
         self.repositories: dict[str, Repository] = {}
         self.credentials: dict[str, Credential] = {}
         self.stores: dict[tuple[str, str], Store] = {}
+        self.facts: dict[str, Organization] = {}
         self.apps: dict[str, tuple[str, dict[str, int], Credential]] = {}
         self.app_token_life = 3600.0
         self.before: Callable[[Received], Handler | None] = lambda _: None
@@ -111,7 +113,7 @@ class GitHubRest(LoopbackServer):
     # State.
 
     def add_repository(self, full_name: str, **more: Any) -> Repository:
-        """With `environments`, `topics`, `properties`, `archived`. The owner becomes an organisation."""
+        """With what :class:`Repository` has. The owner becomes an organisation."""
         self.organizations.add(full_name.partition("/")[0].lower())
         self._next_id += 1
         made = self.repositories[full_name.lower()] = Repository(self._next_id, full_name, **more)
@@ -127,6 +129,10 @@ class GitHubRest(LoopbackServer):
     def add_app(self, app: str, public_key: str, installations: dict[str, int], **permissions: str) -> None:
         """A GitHub App; its installations: account → id."""
         self.apps[app] = public_key, installations, Credential({**ALL, **permissions}, None, "integration")
+
+    def organization(self, name: str) -> Organization:
+        """What an audit sees of it: to be changed by a test."""
+        return self.facts.setdefault(name.lower(), Organization())
 
     def store(self, place: str, kind: str) -> Store:
         """place: ``acme``, ``acme/trainer`` or ``acme/trainer?prod``."""
@@ -278,9 +284,12 @@ class GitHubRest(LoopbackServer):
     ) -> tuple[int, Any]:
         one = re.fullmatch(r"/repos/([^/]+/[^/]+)", path)
         if one:
-            repository = self._visible(credential, one[1])
-            _, _, name = repository.full_name.partition("/")
-            return 200, sample("full-repository", id=repository.id, name=name, full_name=repository.full_name)
+            shown = minimal(self._visible(credential, one[1]))
+            keys = SPEC["components"]["schemas"]["full-repository"]["properties"]
+            return 200, sample("full-repository", **{key: shown[key] for key in shown if key in keys and shown[key]})
+        seen = audited(self, request, credential, path, headers)
+        if seen is not None:
+            return seen
         found = re.fullmatch(r"/orgs/([^/]+)/(repos|properties/values)", path)
         if not found or found[1].lower() not in self.organizations:
             raise _Refused(404, "Not Found")
@@ -291,6 +300,8 @@ class GitHubRest(LoopbackServer):
             for name, each in sorted(self.repositories.items())
             if name.startswith(f"{found[1].lower()}/") and may_see(credential, name)
         ]
+        if request.query.get("sort") == ["created"]:
+            mine.sort(key=lambda each: each.id, reverse=request.query.get("direction", ["desc"]) == ["desc"])
         page = self._paged(request, mine, 100, headers, link=True)
         return 200, [minimal(each) if found[2] == "repos" else properties(each) for each in page]
 

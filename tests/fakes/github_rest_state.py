@@ -66,7 +66,11 @@ class Store:
 
 @dataclass
 class Repository:
-    """environments: in lower case. properties: custom ones."""
+    """environments: in lower case. properties: custom ones. files: of the default branch, path → content.
+
+    protection: environment → what the API says of it (``protection_rules``, ``deployment_branch_policy``, and
+    ``patterns``, ``apps`` of requests of their own). keys: deploy keys, as the API gives them.
+    """
 
     id: int
     full_name: str
@@ -74,6 +78,13 @@ class Repository:
     topics: tuple[str, ...] = ()
     properties: dict[str, str | list[str] | None] = field(default_factory=dict)
     environments: set[str] = field(default_factory=set)
+    visibility: str = "private"
+    disabled: bool = False
+    fork: bool = False
+    files: dict[str, bytes] = field(default_factory=dict)
+    protection: dict[str, dict[str, Any]] = field(default_factory=dict)
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    workflow_permissions: tuple[str, bool] = ("read", False)
 
 
 @dataclass
@@ -104,8 +115,14 @@ ALL = {
     "organization_dependabot_secrets": "write",
     "organization_codespaces_secrets": "write",
     "organization_custom_properties": "read",
+    "actions": "read",
+    "administration": "read",
+    "contents": "read",
+    "members": "read",
+    "organization_administration": "read",
+    "organization_personal_access_tokens": "read",
 }
-"""All that a sync can need."""
+"""All that a sync or an audit can need."""
 
 
 class Clock:
@@ -186,8 +203,10 @@ def may_see(credential: Credential, full_name: str) -> bool:
 def minimal(repository: Repository) -> dict[str, Any]:
     """As in a list of repositories."""
     _, _, name = repository.full_name.partition("/")
-    given = {"id": repository.id, "name": name, "full_name": repository.full_name}
-    return sample("minimal-repository", **given, archived=repository.archived, topics=list(repository.topics))
+    given: dict[str, Any] = {"id": repository.id, "name": name, "full_name": repository.full_name}
+    given |= {"archived": repository.archived, "topics": list(repository.topics), "fork": repository.fork}
+    given |= {"private": repository.visibility != "public", "visibility": repository.visibility}
+    return sample("minimal-repository", **given, disabled=repository.disabled, default_branch="main")
 
 
 def properties(repository: Repository) -> dict[str, Any]:

@@ -16,7 +16,9 @@ _FORMS: Sequence[tuple[str, str]] = (
     ("Anthropic key", r"(?P<p>sk-ant-(?:api|admin|oat)\d\d-)[\w-]{80,}"),
     ("OpenRouter key", r"(?P<p>sk-or-v1-)[0-9a-f]{64}"),
     ("OpenAI key", r"(?P<p>sk-(?:proj|svcacct|admin)-)[\w-]{40,}"),
+    ("OpenAI key", r"(?P<p>sk-)[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
     ("Hugging Face token", r"(?P<p>hf_)[A-Za-z]{34}"),
+    ("Pinecone key", r"(?P<p>pcsk_)[A-Za-z0-9]{4,8}_[A-Za-z0-9]{50,}"),
     ("Databricks token", r"(?P<p>dapi)[0-9a-f]{32}(?:-\d)?"),
     ("Vault token", r"(?P<p>hv[sb]\.)[\w-]{24,}"),
     ("GitHub token", r"(?P<p>gh[pousr]_)[A-Za-z0-9]{36,}"),
@@ -33,7 +35,7 @@ _FORMS: Sequence[tuple[str, str]] = (
 )
 _PATTERNS = [(what, re.compile(rf"(?<![\w.-]){form}(?![\w-])")) for what, form in _FORMS]
 _HINT = re.compile(
-    r"AKIA|sk-|hf_|dapi|hv[sb]\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|k_live_|AIza|npm_|pypi-|dckr_|SG\.|-----B"
+    r"AKIA|sk-|hf_|pcsk_|dapi|hv[sb]\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|k_live_|AIza|npm_|pypi-|dckr_|SG\.|-----B"
 )
 _AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
 _NAMES_AWS_SECRET = re.compile(r"AWS_SECRET_(?:ACCESS_)?KEY", re.IGNORECASE)
@@ -57,6 +59,23 @@ def literals(tree: Tree) -> Iterator[Literal]:
         for count, (what, prefix, length, offset) in enumerate(_in(text, name)):
             line = tree.line(*path) + (1 + text.count("\n", 0, offset) if "\n" in text[:-1] else 0)
             yield Literal(what, prefix, length, path, line, count)
+
+
+class Found(Struct, frozen=True):
+    """One in a text. what: whose. prefix: its public beginning. value: all of it; it must be sealed at once."""
+
+    what: str
+    prefix: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"<Found {self.what}>"
+
+
+def credentials_in(text: str, name: str) -> Iterator[Found]:
+    """All in the value of a variable called `name`."""
+    for what, prefix, length, start in _in(text, name):
+        yield Found(what, prefix, text[start : start + length])
 
 
 def _in(text: str, name: str) -> Iterator[tuple[str, str, int, int]]:

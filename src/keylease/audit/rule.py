@@ -48,6 +48,10 @@ class Rule(ABC):
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """All findings. Must not raise for odd records: a file holds what anybody wrote."""
 
+    def lacks(self, inventory: Inventory) -> tuple[str, str] | None:  # noqa: ARG002 - for those that override it
+        """Why it can't judge this inventory here, and what would let it: it is then *not checked*."""
+        return None
+
     def finding(self, record: Record, message: str, **more: Any) -> Finding:
         """A finding about `record`, with this rule's defaults."""
         given: dict[str, Any] = {

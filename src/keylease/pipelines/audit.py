@@ -19,6 +19,9 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
         if missing and not (rule.alternatives and len(missing) < len(rule.needs)):
             verdict.not_checked.append(NotChecked(rule.id, *_not_collected(missing)))
             continue
+        if lacking := rule.lacks(inventory):
+            verdict.not_checked.append(NotChecked(rule.id, *lacking))
+            continue
         partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
         if partly:
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""

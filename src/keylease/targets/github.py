@@ -328,8 +328,11 @@ class GitHubTarget(Target):
                 self._made = self._credentials()
             return self._made
 
-    def _api(self, owner: str) -> Api:
+    def api(self, owner: str) -> Api:
+        """What asks about an account, as fast as GitHub wants it. Raises KeyleaseError."""
         return self._all().api(owner)
+
+    _api = api
 
     def _credentials(self) -> Credentials:
         settings, context = self.settings, self.context

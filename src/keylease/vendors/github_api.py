@@ -192,24 +192,40 @@ class Api:
         return None
 
     def _page(self, path: str, query: Mapping[str, Any], key: str, doing: str, needs: str, *, values: bool) -> Cached:
-        url, who = f"{path}?{urlencode(query)}", self._key()
-        known = self._wire.cache.get(who, url, values=values)
+        def read(reply: Reply) -> Cached:
+            data = reply.data
+            total = data.get("total_count") if isinstance(data, dict) else None
+            given = data.get(key) if isinstance(data, dict) else None
+            if not isinstance(total, int) or isinstance(total, bool) or total < 0 or not isinstance(given, list):
+                raise garbage(doing, reply.status)
+            items = [_kept(item, key, values=values) for item in given]
+            if any(item is None for item in items):
+                raise garbage(doing, reply.status, "an item of the answer")
+            return Cached(reply.headers.get("etag", ""), total, [item for item in items if item is not None], values)
+
+        return self.asked(f"{path}?{urlencode(query)}", doing, needs, read, values=values)
+
+    def asked(
+        self, url: str, doing: str, needs: str, read: Callable[[Reply], Cached], *, name: str = "",
+        values: bool = False, fixed: bool = False,
+    ) -> Cached:  # fmt: skip
+        """What `read` makes of an answer; one that has not changed costs GitHub nothing (304). Raises KeyleaseError.
+
+        name: what it is kept as, if not as `url`: readers that keep other parts of the same answer need other names.
+        fixed: it can't change (a blob): once known, it is not asked for again. values: see :class:`Cached`.
+        """
+        who, name = self._key(), name or url
+        known = self._wire.cache.get(who, name, values=values)
+        if known and fixed:
+            return known
         reply = self.send("GET", url, etag=known.etag if known else "")
         if reply.status == 304 and known:
             return known
         if reply.status != 200:
             raise error_of(reply, doing, needs)
-        data = reply.data
-        total = data.get("total_count") if isinstance(data, dict) else None
-        given = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(total, int) or isinstance(total, bool) or total < 0 or not isinstance(given, list):
-            raise garbage(doing, reply.status)
-        items = [_kept(item, key, values=values) for item in given]
-        if any(item is None for item in items):
-            raise garbage(doing, reply.status, "an item of the answer")
-        page = Cached(reply.headers.get("etag", ""), total, [item for item in items if item is not None], values)
-        if page.etag:
-            self._wire.cache.put(who, url, page)
+        page = read(reply)
+        if page.etag or fixed:
+            self._wire.cache.put(who, name, page)
         return page
 
     def every(self, path: str, doing: str, needs: str, query: Mapping[str, Any] | None = None) -> list[Item]:

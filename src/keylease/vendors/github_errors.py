@@ -23,6 +23,12 @@ PERMISSIONS = {
     "organization_dependabot_secrets": "Organization dependabot secrets",
     "organization_codespaces_secrets": "Organization codespaces secrets",
     "organization_custom_properties": "Organization custom properties",
+    "actions": "Actions",
+    "administration": "Administration",
+    "contents": "Contents",
+    "members": "Organization members",
+    "organization_administration": "Organization administration",
+    "organization_personal_access_tokens": "Organization personal access tokens",
 }
 
 _LEVELS = {"read": "read", "write": "read and write", "admin": "admin"}

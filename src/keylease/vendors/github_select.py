@@ -3,9 +3,11 @@
 https://docs.github.com/rest/repos/repos, …/rest/orgs/custom-properties
 """
 
+from collections.abc import Sequence
+
 from keylease.errors import NotFoundError
 from keylease.sync.naming import matches
-from keylease.vendors.github_api import Api
+from keylease.vendors.github_api import Api, Item
 from keylease.vendors.github_errors import garbage, permission
 from keylease.vendors.github_settings import Select, many
 
@@ -17,6 +19,12 @@ def selected(api: Api, organization: str, select: Select) -> list[str]:
     """
     doing = f"github://{organization}: listing repositories"
     listed = api.every(f"/orgs/{organization}/repos", doing, permission("metadata", "read"), {"type": "all"})
+    return chosen(api, organization, select, listed)
+
+
+def chosen(api: Api, organization: str, select: Select, listed: Sequence[Item]) -> list[str]:
+    """Those of `listed`, GitHub's repositories, that are meant; see :func:`selected`."""
+    doing = f"github://{organization}: listing repositories"
     held = _with_properties(api, organization, select) if select.properties else None
     topics, names = set(many(select.topics)), [each.lower() for each in many(select.names)]
     found = []

@@ -1,0 +1,133 @@
+"""What rules about GitHub's inventory have in common: who sees an organisation's secret, names and commands to show."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from keylease.audit.model import Inventory, Record
+from keylease.audit.workflows import shown
+
+STORES = {"actions": "Actions", "dependabot": "Dependabot", "codespaces": "Codespaces"}
+
+
+def written(*records: tuple[str, str, Mapping[str, Any]], now: str = "2026-11-01T00:00:00Z") -> str:
+    """A rule's sample: kind, what follows ``github://``, facts."""
+    made = [{"kind": f"github.{kind}", "subject": f"github://{path}", "facts": facts} for kind, path, facts in records]
+    return json.dumps({"records": made, "now": now}, indent=1)
+
+
+def text(record: Record, name: str) -> str:
+    """A fact that is a text; else nothing."""
+    found = record.facts.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def number(record: Record, name: str) -> int | None:
+    """A fact that is a whole number; else None."""
+    found = record.facts.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def texts(record: Record, name: str) -> list[str]:
+    """A fact that is a list of texts; else none."""
+    found = record.facts.get(name)
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list | tuple) else []
+
+
+def levels(given: object) -> dict[str, str]:
+    """Permissions: name → level."""
+    return {name: level for name, level in given.items() if isinstance(level, str)} if isinstance(given, dict) else {}
+
+
+def owner(holder: str) -> str:
+    """The account of ``acme/trainer`` or ``acme``, as names are compared."""
+    return holder.partition("/")[0].lower()
+
+
+def secrets(inventory: Inventory, level: str = "", store: str = "") -> Iterator[Record]:
+    """Secrets with a name and a holder, of one level or store."""
+    for record in inventory.of("github.secret"):
+        fits = level in ("", text(record, "level")) and store in ("", text(record, "store"))
+        if fits and text(record, "name") and text(record, "holder"):
+            yield record
+
+
+def organizations(inventory: Inventory) -> dict[str, Record]:
+    """By name, in lower case."""
+    return {text(record, "name").lower(): record for record in inventory.of("github.organization")}
+
+
+def repositories(inventory: Inventory, organization: str = "") -> dict[str, Record]:
+    """Those that can run anything, by full name in lower case."""
+    found = {text(record, "name").lower(): record for record in inventory.of("github.repository")}
+    return {
+        name: record
+        for name, record in found.items()
+        if record.facts.get("archived") is not True and organization in ("", owner(name))
+    }
+
+
+class Visible:
+    """Which repositories see an organisation's secrets."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._organizations = organizations(inventory)
+        self._repositories: dict[str, dict[str, Record]] = {}
+        for name, record in repositories(inventory).items():
+            self._repositories.setdefault(owner(name), {})[name] = record
+
+    def to(self, secret: Record) -> set[str] | None:
+        """Full names in lower case; None where not all of them are known: the credential may not see all of them."""
+        organization = self._organizations.get(owner(text(secret, "holder")))
+        if organization is None or organization.facts.get("complete") is not True:
+            return None
+        if text(secret, "visibility") == "selected":
+            given = isinstance(secret.facts.get("repositories"), list | tuple)
+            return {name.lower() for name in texts(secret, "repositories")} if given else None
+        known = self._repositories.get(owner(text(secret, "holder")), {})
+        if number(organization, "active") != len(known) or text(secret, "visibility") not in ("all", "private"):
+            return None
+        every = text(secret, "visibility") == "all"
+        return {name for name, each in known.items() if every or text(each, "visibility") != "public"}
+
+    def is_to(self, secret: Record, repository: str) -> bool:
+        """Whether this one certainly does."""
+        if text(secret, "visibility") == "selected":
+            return repository.lower() in {name.lower() for name in texts(secret, "repositories")}
+        if owner(text(secret, "holder")) != owner(repository):
+            return False
+        record = self._repositories.get(owner(repository), {}).get(repository.lower())
+        seen = text(record, "visibility") if record else ""
+        return text(secret, "visibility") == "all" or (
+            text(secret, "visibility") == "private" and seen in ("private", "internal")
+        )
+
+
+def word(value: object) -> str:
+    """A name in a command line."""
+    return shlex.quote(shown(value, 200))
+
+
+def where(record: Record) -> str:
+    """Options of ``gh`` that say where a secret or variable is."""
+    holder, environment, store = text(record, "holder"), text(record, "environment"), text(record, "store")
+    if text(record, "level") == "organization":
+        found = f"--org {word(holder)}"
+    else:
+        found = f"--repo {word(holder)}" + (f" --env {word(environment)}" if environment else "")
+    return found + (f" --app {store}" if store in ("dependabot", "codespaces") else "")
+
+
+def place(record: Record) -> str:
+    """Where a secret or variable is, for people."""
+    holder, environment = shown(text(record, "holder")), text(record, "environment")
+    if text(record, "level") == "organization":
+        return f"organisation {holder}"
+    return f"environment {shown(environment, 60)} of {holder}" if environment else holder
+
+
+def listed(names: Sequence[str], limit: int = 6) -> str:
+    """Names for a message."""
+    some = ", ".join(shown(name) for name in names[:limit])
+    return some + (f" and {len(names) - limit} more" if len(names) > limit else "")

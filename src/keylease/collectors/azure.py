@@ -1,0 +1,365 @@
+"""Azure: secrets, certificates and federated credentials of applications, and who has which role.
+
+Applications: https://learn.microsoft.com/graph/api/application-list (`$expand=federatedIdentityCredentials`: 20 at the
+most, which is as many as an application can have; the expression of a flexible one is in beta alone).
+Last sign-ins: https://learn.microsoft.com/graph/api/reportroot-list-appcredentialsigninactivities (beta)
+Roles: https://learn.microsoft.com/rest/api/authorization/role-assignments/list-for-subscription
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from keylease.audit.model import Inventory, Record
+from keylease.collectors.base import Access, Collector
+from keylease.context import Context
+from keylease.errors import RefusedError, UsageError
+from keylease.model import Env
+from keylease.secret import Secret
+from keylease.vendors.azure_inventory import AzureLists, NoListError, Wanted, moment, no_list
+from keylease.vendors.azure_session import AzureSession
+from keylease.vendors.azure_settings import CLOUDS, VENDOR
+from keylease.vendors.endpoints import checked
+from keylease.vendors.token_exchange import attempts
+
+CREDENTIAL, FEDERATED, ROLE = "azure.credential", "azure.federated_credential", "azure.role_assignment"
+
+DOCS = "azure-inventory"
+
+# https://learn.microsoft.com/graph/deployments
+GRAPHS = {
+    "public": "https://graph.microsoft.com",
+    "usgovernment": "https://graph.microsoft.us",
+    "china": "https://microsoftgraph.chinacloudapi.cn",
+}
+EXPANDED = 20
+"""Objects that `$expand` answers at the most. https://learn.microsoft.com/graph/known-issues (query parameters)"""
+
+_PAGE = "999"
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DEFINITION = re.compile(r".*/roleDefinitions/([0-9a-fA-F-]{36})", re.IGNORECASE)
+
+_Sealed = Annotated[Secret, msgspec.Meta(extra_json_schema={"not": {}, "description": "never written in a file"})]
+
+T = TypeVar("T")
+
+
+class AzureInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a tenant and its subscriptions is listed, and as whom.
+
+    subscriptions: ids; the provider's, else all that the credential sees. An empty list means no roles are asked for.
+    graph_token, graph_token_env, management_token, management_token_env: access tokens for Microsoft Graph and Azure
+        Resource Manager, where no provider is named; what there is no token for is not listed.
+    last_use: whether to ask when each secret was last used, which takes AuditLog.Read.All and Entra ID P1.
+    cloud: the provider's, or the public one. graph_url, management_url: of a gateway.
+    timeout: of one attempt, in seconds. retries: attempts after the first one.
+    """
+
+    subscriptions: tuple[str, ...] | None = None
+    graph_token: _Sealed | None = None
+    graph_token_env: str | None = None
+    management_token: _Sealed | None = None
+    management_token_env: str | None = None
+    last_use: bool = True
+    cloud: Literal["auto", "public", "usgovernment", "china"] = "auto"
+    graph_url: str = ""
+    management_url: str = ""
+    timeout: float | str = 30.0
+    retries: int = 4
+
+
+class AzureCollector(Collector):
+    """Two lists of all applications, one of sign-ins, and per subscription its assignments and roles."""
+
+    type = "azure"
+    kinds = (CREDENTIAL, FEDERATED, ROLE)
+    permissions = (
+        "Application.Read.All of Microsoft Graph (application permission, with admin consent)",
+        "AuditLog.Read.All of Microsoft Graph, for last sign-ins",
+        "the role Reader on each subscription (Microsoft.Authorization/roleAssignments/read is what it needs)",
+    )
+    via = "provider"
+    via_types = ("azure",)
+    optional = True
+    Settings = AzureInventorySettings
+
+    settings: AzureInventorySettings
+
+    def __init__(self, settings: AzureInventorySettings, context: Context, access: Access) -> None:
+        super().__init__(settings, context, access)
+        session = access.lease.session if access.lease else None
+        self._session = session if isinstance(session, AzureSession) else None
+        self._cloud = settings.cloud
+        if self._cloud == "auto":
+            self._cloud = self._session.settings.cloud if self._session else "public"
+        s = settings
+        graph, arm = GRAPHS[self._cloud], CLOUDS[self._cloud].scopes["arm"].removesuffix("/.default")
+        self._graph = self._lists(s.graph_url or graph, s.graph_token, s.graph_token_env, f"{graph}/.default")
+        self._arm = self._lists(s.management_url or arm, s.management_token, s.management_token_env, f"{arm}/.default")
+        if self._graph is None and self._arm is None:
+            raise _wrong("there is no credential", "`provider: azure` (a provider's name), or `graph_token_env: NAME`")
+
+    @classmethod
+    def complete(cls, settings: AzureInventorySettings, env: Env) -> AzureInventorySettings:
+        """See the base class."""
+        s = settings
+        timeout, retries = attempts(VENDOR, s.timeout, s.retries, docs=DOCS)
+        for each in s.subscriptions or ():
+            if not _GUID.fullmatch(each):
+                raise _wrong("`subscriptions`: there is what is no UUID", "az account list --query '[].id'")
+        for name in ("graph_token", "management_token"):
+            variable = getattr(s, f"{name}_env")
+            if variable is not None and getattr(s, name) is not None:
+                raise _wrong(f"`{name}` and `{name}_env` are two credentials", "give one")
+            if variable is not None and not env.get(variable, "").strip():
+                raise _wrong(f"`{name}_env`: the variable {variable} is not set, or empty", "hand it to the step")
+        graphs = [urlsplit(each).hostname or "" for each in GRAPHS.values()]
+        arms = [urlsplit(each.scopes["arm"]).hostname or "" for each in CLOUDS.values()]
+        return msgspec.structs.replace(
+            s,
+            subscriptions=None if s.subscriptions is None else tuple(dict.fromkeys(map(str.lower, s.subscriptions))),
+            graph_url=checked(s.graph_url, "graph_url", VENDOR, graphs, env) if s.graph_url else "",
+            management_url=checked(s.management_url, "management_url", VENDOR, arms, env) if s.management_url else "",
+            timeout=timeout,
+            retries=retries,
+        )
+
+    def _lists(self, url: str, token: Secret | None, variable: str | None, scope: str) -> AzureLists | None:
+        if variable is not None:
+            token = self.context.seal(self.context.env.get(variable, "").strip(), f"azure: {variable}")
+        if token is None and self._session is not None:
+            token = self._session.granted(scope).token
+        if token is None:
+            return None
+        value = token.reveal()
+        if not value.isascii() or not value.isprintable() or " " in value:
+            raise _wrong("an access token is none: it is one word", "az account get-access-token --query accessToken")
+        assert isinstance(self.settings.timeout, float)
+        return AzureLists(self.context, url, token, self.settings.timeout, self.settings.retries)
+
+    def collect(self) -> Inventory:
+        """See the base class."""
+        if self._graph is not None:
+            self._credentials(self._graph)
+            self._federated(self._graph)
+            self.whole(CREDENTIAL, FEDERATED)
+        if self._arm is not None and self.settings.subscriptions != ():
+            self._roles(self._arm)
+            self.whole(ROLE)
+        return self.inventory
+
+    def _attempt(self, kind: str, ask: Callable[[], T]) -> T | None:
+        """What `ask` returns; None, and a problem of `kind`, for what could not be had."""
+        try:
+            return ask()
+        except (RefusedError, NoListError) as error:
+            if error.detail.get("status") == 401:
+                raise
+            self.problem(kind, error)
+            return None
+
+    # Applications.
+
+    def _credentials(self, graph: AzureLists) -> None:
+        wanted = Wanted("applications", _GRANT.format("Application.Read.All"))
+        fields = "id,appId,displayName,passwordCredentials,keyCredentials"
+        apps = self._attempt(CREDENTIAL, lambda: graph.all("/v1.0/applications", wanted, _select=fields, _top=_PAGE))
+        found: list[tuple[dict[str, Any], str, dict[str, Any]]] = []
+        for app in apps or []:
+            for sort, key in (("password", "passwordCredentials"), ("certificate", "keyCredentials")):
+                listed = app.get(key)
+                ids = _GUID.fullmatch(str(app.get("appId")))
+                if not ids or not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+                    self.problem(CREDENTIAL, no_list(wanted))
+                    continue
+                found += [(app, sort, each) for each in listed]
+        used = self._last_uses(graph) if found and self.settings.last_use else {}
+        for app, sort, each in found:
+            self._credential(app, sort, each, used, wanted)
+
+    def _credential(
+        self, app: dict[str, Any], sort: str, each: dict[str, Any], used: dict[str, str], wanted: Wanted
+    ) -> None:
+        key = str(each.get("keyId"))
+        if not _GUID.fullmatch(key):
+            self.problem(CREDENTIAL, no_list(wanted))
+            return
+        facts: dict[str, Any] = {}
+        for name, field in (("created_at", "startDateTime"), ("expires_at", "endDateTime")):
+            told = moment(each.get(field))
+            if told:
+                facts[name] = told
+        if key.lower() in used:
+            facts["last_used_at"] = used[key.lower()]
+        ended = facts.get("expires_at", "9") < self.inventory.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.record(
+            CREDENTIAL,
+            f"azure://{app['appId'].lower()}/credential/{key.lower()}",
+            name=_text(each.get("displayName")) or key,
+            key_id=key,
+            holder=_text(app.get("displayName")) or app["appId"],
+            application=app["appId"].lower(),
+            application_name=_text(app.get("displayName")),
+            sort=sort,
+            hint=_text(each.get("hint")),
+            active=not ended,
+            **facts,
+        )
+
+    def _last_uses(self, graph: AzureLists) -> dict[str, str]:
+        wanted = Wanted(
+            "last sign-ins of credentials",
+            f"{_GRANT.format('AuditLog.Read.All')} (the tenant needs Entra ID P1); or `last_use: false` goes without",
+        )
+        path = "/beta/reports/appCredentialSignInActivities"
+        found: dict[str, str] = {}
+        for each in self._attempt(CREDENTIAL, lambda: graph.all(path, wanted)) or []:
+            activity = each.get("signInActivity")
+            last = moment(activity.get("lastSignInDateTime")) if isinstance(activity, dict) else None
+            if last:
+                key = str(each.get("keyId")).lower()
+                found[key] = max(last, found.get(key, ""))
+        return found
+
+    def _federated(self, graph: AzureLists) -> None:
+        wanted = Wanted("federated credentials of applications", _GRANT.format("Application.Read.All"))
+        apps = self._attempt(
+            FEDERATED,
+            lambda: graph.all(
+                "/beta/applications",
+                wanted,
+                _select="id,appId,displayName",
+                _expand="federatedIdentityCredentials",
+                _top=_PAGE,
+            ),
+        )
+        for app in apps or []:
+            listed, ids = app.get("federatedIdentityCredentials"), str(app.get("id"))
+            if not isinstance(listed, list) or not _GUID.fullmatch(ids) or not _GUID.fullmatch(str(app.get("appId"))):
+                self.problem(FEDERATED, no_list(wanted))
+                continue
+            if len(listed) >= EXPANDED:  # there may be more of them, should an application be let have more
+                path = f"/beta/applications/{ids}/federatedIdentityCredentials"
+                listed = self._attempt(FEDERATED, lambda path=path: graph.all(path, wanted)) or []  # type: ignore[misc]
+            for each in listed:
+                self._trust(app, each, wanted)
+
+    def _trust(self, app: dict[str, Any], each: object, wanted: Wanted) -> None:
+        name = each.get("name") if isinstance(each, dict) else None
+        if not isinstance(each, dict) or not isinstance(name, str) or not isinstance(each.get("issuer"), str):
+            self.problem(FEDERATED, no_list(wanted))
+            return
+        expression = each.get("claimsMatchingExpression")
+        audiences = each.get("audiences")
+        facts = {
+            "name": _text(name),
+            "application": app["appId"].lower(),
+            "application_name": _text(app.get("displayName")),
+            "issuer": _text(each["issuer"]),
+            "subject": _text(each.get("subject")),
+            "audiences": [_text(a) for a in audiences] if isinstance(audiences, list) else [],
+            "expression": _text(expression.get("value")) if isinstance(expression, dict) else "",
+        }
+        subject = f"azure://{facts['application']}/federated_credential/{quote(_text(name), safe='')}"
+        self.inventory.records.append(Record(FEDERATED, subject, facts))
+
+    # Roles.
+
+    def _subscriptions(self, arm: AzureLists) -> Sequence[str]:
+        if self.settings.subscriptions is not None:
+            return self.settings.subscriptions
+        if self._session is not None and self._session.settings.subscription_id:
+            return (self._session.settings.subscription_id.lower(),)
+        wanted = Wanted("subscriptions", _READER)
+        listed = self._attempt(ROLE, lambda: arm.all("/subscriptions", wanted, api_version="2022-12-01"))
+        ids = [str(each.get("subscriptionId")).lower() for each in listed or []]
+        if listed is not None and (not ids or not all(map(_GUID.fullmatch, ids))):
+            # An application without a role sees none: that is no clean tenant.
+            self.problem(ROLE, f"{VENDOR}: the credential sees no subscription", _READER)
+        return [each for each in ids if _GUID.fullmatch(each)]
+
+    def _roles(self, arm: AzureLists) -> None:
+        found: dict[str, dict[str, Any]] = {}
+        roles: dict[str, dict[str, Any]] = {}
+        for subscription in self._subscriptions(arm):
+            base = f"/subscriptions/{subscription}/providers/Microsoft.Authorization"
+            wanted = Wanted(f"role assignments of {subscription}", _READER.replace("SUBSCRIPTION", subscription))
+            listed = self._attempt(
+                ROLE,
+                lambda w=wanted, b=base: arm.all(f"{b}/roleAssignments", w, api_version="2022-04-01"),  # type: ignore[misc]
+            )
+            defined = self._attempt(
+                ROLE,
+                lambda w=wanted, b=base: arm.all(f"{b}/roleDefinitions", w, api_version="2022-04-01"),  # type: ignore[misc]
+            )
+            for each in listed or []:
+                if not isinstance(each.get("id"), str) or not isinstance(each.get("properties"), dict):
+                    self.problem(ROLE, no_list(wanted))
+                else:
+                    found[each["id"].lower()] = each["properties"]  # those from above come with each subscription
+            roles |= {str(each.get("name")).lower(): each for each in defined or []}
+        people = self._principals() if any(p.get("principalType") == "ServicePrincipal" for p in found.values()) else {}
+        for name, properties in found.items():
+            self._role(name, properties, roles, people)
+
+    def _role(
+        self, name: str, p: dict[str, Any], roles: dict[str, dict[str, Any]], people: dict[str, dict[str, Any]]
+    ) -> None:
+        defined = _DEFINITION.fullmatch(str(p.get("roleDefinitionId")))
+        role = roles.get(defined[1].lower(), {}).get("properties") if defined else None
+        role = role if isinstance(role, dict) else {}
+        scope = _text(p.get("scope"))
+        who = people.get(str(p.get("principalId")).lower(), {})
+        self.record(
+            ROLE,
+            f"azure://{_owner(scope)}/role_assignment/{quote(_text(name).rpartition('/')[2], safe='')}",
+            principal=_text(p.get("principalId")),
+            principal_type=_text(p.get("principalType")),
+            principal_name=_text(who.get("displayName")),
+            application=_text(who.get("appId")).lower(),
+            managed=who.get("servicePrincipalType") == "ManagedIdentity",
+            role=_text(role.get("roleName")) or (defined[1].lower() if defined else ""),
+            role_id=defined[1].lower() if defined else "",
+            custom=role.get("type") == "CustomRole",
+            everything=_allows_everything(role.get("permissions")),
+            scope=scope,
+            condition=_text(p.get("condition")) or None,
+            created_at=moment(p.get("createdOn")),
+        )
+
+    def _principals(self) -> dict[str, dict[str, Any]]:
+        """Object id → service principal, as far as Graph may be asked."""
+        graph = self._graph
+        if graph is None:
+            return {}
+        wanted = Wanted("service principals", _GRANT.format("Application.Read.All"))
+        fields = "id,appId,displayName,servicePrincipalType"
+        listed = self._attempt(ROLE, lambda: graph.all("/v1.0/servicePrincipals", wanted, _select=fields, _top=_PAGE))
+        return {str(each.get("id")).lower(): each for each in listed or []}
+
+
+def _owner(scope: str) -> str:
+    """The subscription, or what is above it, of a scope."""
+    found = re.match(r"/subscriptions/([0-9a-fA-F-]{36})(?:/|\Z)", scope)
+    return found[1].lower() if found else "tenant"
+
+
+def _allows_everything(permissions: object) -> bool:
+    """Whether a role has every action that is not taken out by name."""
+    listed = permissions if isinstance(permissions, list) else []
+    return any(isinstance(each, dict) and "*" in (each.get("actions") or ()) for each in listed)
+
+
+def _text(value: object) -> str:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _wrong(what: str, change: str) -> UsageError:
+    return UsageError(f"{VENDOR}: {what}", change=change, docs=DOCS)
+
+
+_GRANT = "give the application {} of Microsoft Graph (application permission), and consent as an administrator"
+_READER = "az role assignment create --assignee CLIENT_ID --role Reader --scope /subscriptions/SUBSCRIPTION"

@@ -1,0 +1,64 @@
+"""What the collectors of AI services share: facts out of answers that are read with distrust."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from keylease.audit.credentials import moment, stamp
+
+_LONGEST = 200
+
+
+def text(node: Any, *path: str) -> str:
+    """The text at `path`, printable and cut to 200 signs; empty if there is none."""
+    for step in path:
+        node = node.get(step) if isinstance(node, Mapping) else None
+    if not isinstance(node, str):
+        return ""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in node[: 2 * _LONGEST]).split())[:_LONGEST]
+
+
+def texts(node: Any) -> list[str]:
+    """All texts of a list."""
+    return [text(each) for each in node if isinstance(each, str)] if isinstance(node, list) else []
+
+
+def hint(node: Any) -> dict[str, str]:
+    """A redacted value as the fact `hint`; nothing for what may be a whole one."""
+    found = text(node)
+    hidden = any(mark in found for mark in ("...", "…", "***"))
+    return {"hint": found} if hidden and len(found.replace("*", "")) <= 40 else {}
+
+
+def times(item: Mapping[str, Any], names: Mapping[str, str], divisor: int = 1) -> dict[str, str | None]:
+    """Facts of times. names: fact → field. A field that is not there, or is no time, is no fact; null is None.
+
+    divisor: 1000 for milliseconds.
+    """
+    found: dict[str, str | None] = {}
+    for fact, field in names.items():
+        if field not in item:
+            continue
+        given = item[field]
+        if given is None:
+            found[fact] = None
+        elif isinstance(given, str):
+            when = moment(given)
+            if when is not None:
+                found[fact] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
+        elif isinstance(given, int | float):
+            when_text = stamp(given / divisor)
+            if when_text is not None:
+                found[fact] = when_text
+    return found
+
+
+def ended(expires_at: str | None, now: dt.datetime) -> bool:
+    """Whether it has expired."""
+    when = moment(expires_at)
+    return when is not None and when <= now
+
+
+def last_four(value: str, prefix: str) -> str:
+    """The hint of a value in hand: its public beginning and its last four signs."""
+    return f"{prefix}…{value[-4:]}"

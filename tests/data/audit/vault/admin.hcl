@@ -1,0 +1,4 @@
+# What an operator's pipeline was given years ago.
+path "*" {
+  capabilities = ["create", "read", "update", "delete", "list", "sudo"]
+}

@@ -1,0 +1,3 @@
+path "sys/leases/*" {
+  capabilities = ["read", "update", "list", "sudo"]
+}
