@@ -32,19 +32,18 @@ def json_schema() -> dict[str, Any]:
     settings = {name: EXCHANGERS.load(name).Settings for name in EXCHANGERS}
     of_targets = {name: TARGETS.load(name).Settings for name in TARGETS}
     tos = {name: TARGETS.load(name).To for name in TARGETS}
-    of_collectors = {name: COLLECTORS.load(name).Settings for name in COLLECTORS}
     items = [RunSettings, UseItem, SecretItem, NeededSecret, NamingKeys, FromItem, SyncSettings, LedgerSettings]
     items += [AuditSettings, WaiverItem]
     _, parts = msgspec.json.schema_components(
-        [*items, *settings.values(), *of_targets.values(), *of_collectors.values(), *tos.values()],
+        [*items, *settings.values(), *of_targets.values(), *tos.values()],
         schema_hook=_hook,
         ref_template="#/$defs/{name}",
     )
-    for struct in (RunSettings, *settings.values(), *of_targets.values(), *of_collectors.values()):
+    for struct in (RunSettings, *settings.values(), *of_targets.values()):
         _with_durations(parts[struct.__name__]["properties"], struct)
     providers = [_typed(parts[struct.__name__], name, struct, "provider") for name, struct in settings.items()]
     targets = [_typed(parts[struct.__name__], name, struct, "target") for name, struct in of_targets.items()]
-    collectors = [_collector(parts[struct.__name__], name, struct) for name, struct in of_collectors.items()]
+    collectors = [_collector(name, parts) for name in COLLECTORS]
     naming = parts.pop("NamingKeys")["properties"]
     for struct in tos.values():
         for each in _nested(struct):
@@ -157,14 +156,21 @@ def _typed(part: dict[str, Any], name: str, struct: type, what: str) -> dict[str
     return {"$ref": f"#/$defs/{struct.__name__}"}
 
 
-def _collector(part: dict[str, Any], name: str, struct: type) -> dict[str, Any]:
-    """Finish the schema of a collector's settings; returns a reference to it."""
+def _collector(name: str, parts: dict[str, Any]) -> dict[str, Any]:
+    """Add the schema of a collector's item to `parts`; returns a reference to it."""
     kind = COLLECTORS.load(name)
-    found = _typed(part, name, struct, "collector")
+    struct = kind.Settings
+    _, own = msgspec.json.schema_components([struct], schema_hook=_hook, ref_template="#/$defs/{name}")
+    part = own.pop(struct.__name__)
+    for each in own.keys() - parts.keys():
+        parts[each] = own[each]
+    _with_durations(part["properties"], struct)
+    _typed(part, name, struct, "collector")
     if kind.via:
         what = {"provider": "With whose lease it asks.", "target": "With which target's credential it asks."}[kind.via]
         part["properties"][kind.via] = {"type": "string", "pattern": NAME, "description": what}
-    return found
+    parts[f"Collect-{name}"] = part
+    return {"$ref": f"#/$defs/Collect-{name}"}
 
 
 def _several(choices: list[dict[str, Any]], description: str) -> dict[str, Any]:
