@@ -39,13 +39,14 @@ _CAPABILITIES = {
 
 
 class VaultAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """auth, kv: globs of mounts to look at. secrets: whether KV is walked through. tokens: whether tokens are.
+    """auth, kv, databases: globs of mounts to look at. secrets, tokens: whether KV is walked through, and tokens.
 
     most: how many secrets, and how many tokens, are looked up before the rest is said not to be known.
     """
 
     auth: list[str] = msgspec.field(default_factory=lambda: ["*"])
     kv: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    databases: list[str] = msgspec.field(default_factory=lambda: ["*"])
     secrets: bool = True
     tokens: bool = True
     most: int = 10_000
@@ -262,8 +263,6 @@ class VaultCollector(Collector):
         if len(accessors) > self.settings.most:
             self.problem(TOKEN, f"Vault: {len(accessors)} tokens are more than `most`", "raise `most` of the collector")
             accessors = accessors[: self.settings.most]
-        own = self._client.get("auth/token/lookup-self").section("data").get("accessor")
-        accessors = [accessor for accessor in accessors if accessor != own]
         path = "auth/token/lookup-accessor"
         stanza = f'path "{path}" {{ capabilities = ["update"] }}'
         for accessor, data in self._looked_up(TOKEN, "tokens", accessors, path, "accessor", stanza):
@@ -297,7 +296,7 @@ class VaultCollector(Collector):
             if not isinstance(mount, Mapping):
                 continue
             name, options = path.rstrip("/"), mount.get("options")
-            if mount.get("type") == "database":
+            if mount.get("type") == "database" and _wanted(name, self.settings.databases):
                 self._database(name)
             elif mount.get("type") in ("kv", "generic") and self.settings.secrets and _wanted(name, self.settings.kv):
                 version = options.get("version") if isinstance(options, Mapping) else None

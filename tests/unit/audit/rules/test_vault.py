@@ -1,5 +1,6 @@
 """The rules of Vault's roles and policies: what they say of whom, and a second evaluator that they are held against."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,35 @@ def test_odd_facts_are_no_crash(name: str, odd: Any) -> None:
     for kind in RULES.load(name).needs:
         records = [Record(kind, "vault://x/y", dict.fromkeys(("text", "name", "policies", "audit_devices"), odd))]
         list(RULES.load(name)().check(Inventory(records, {kind})))
+
+
+# What only a server knows.
+
+ASKED = [name for name in RULES if name.startswith("vault-") and RULES.load(name).sample == "inventory.json"]
+"""vault-no-audit, vault-root-token, vault-token-forever, vault-secret-id-unlimited, vault-static-role-rotation."""
+
+
+def of_sample(text: str) -> Inventory:
+    data = json.loads(text)
+    records = [Record(each["kind"], each["subject"], each["facts"]) for each in data["records"]]
+    return Inventory(records, now=dt.datetime.fromisoformat(data["now"]))
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_samples_of_an_inventory(name: str) -> None:
+    rule = RULES.load(name)
+    assert len(ASKED) == 5
+    for text in rule.bad:
+        (found,) = rule().check(of_sample(text))
+        assert found.change.partition("\n\n")[2]
+    for text in rule.good:
+        assert list(rule().check(of_sample(text))) == []
+
+
+def test_an_overdue_rotation_is_worse_than_a_seldom_one() -> None:
+    rule = RULES.load("vault-static-role-rotation")
+    assert [each.severity for text in rule.bad for each in rule().check(of_sample(text))] == ["medium", "low"]
+    assert len(list(rule(rule.Settings(most=3600)).check(of_sample(rule.good[0])))) == 1
 
 
 # Policies.
