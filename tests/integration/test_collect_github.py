@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keylease.audit.hints import Hint, parse
 from keylease.audit.model import Inventory
 from keylease.audit.policy import AuditPolicy
 from keylease.collectors.github import GitHubCollector, GitHubCollectSettings
@@ -161,6 +162,7 @@ def test_a_variables_value_is_kept_nowhere(seeded: Seeded) -> None:
         assert target.context.masker.scrub(f"it is {value}") != f"it is {value}"
     facts = only(found, "github.variable", "KEY").facts
     assert (facts["looks_like"], facts["hint"]) == ("OpenAI key", "sk-proj-…wxyz")
+    assert parse(facts["hint"]) == Hint("sk-proj-", "wxyz")  # what matches it with its vendor's record
     assert only(found, "github.variable", "IN_JSON").facts["hint"] == "sk-proj-…"
     assert "looks_like" not in only(found, "github.variable", "STAGE").facts
     assert value not in repr(found)
