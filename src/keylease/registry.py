@@ -124,6 +124,13 @@ COLLECTORS: "Registry[Collector]" = Registry(
 RULES: "Registry[Rule]" = Registry(
     "rule",
     {
+        "aws-iam-admin": "keylease.audit.rules.aws_iam_admin:IamAdmin",
+        "aws-iam-service-wildcard": "keylease.audit.rules.aws_iam_service_wildcard:IamServiceWildcard",
+        "aws-iam-privilege-escalation": "keylease.audit.rules.aws_iam_privilege_escalation:IamPrivilegeEscalation",
+        "aws-iam-data-exfiltration": "keylease.audit.rules.aws_iam_data_exfiltration:IamDataExfiltration",
+        "aws-iam-credentials-exposure": "keylease.audit.rules.aws_iam_credentials_exposure:IamCredentialsExposure",
+        "aws-iam-pass-role": "keylease.audit.rules.aws_iam_pass_role:IamPassRole",
+        "aws-iam-not-action": "keylease.audit.rules.aws_iam_not_action:IamNotAction",
         "aws-trust-no-subject": "keylease.audit.rules.aws_trust_no_subject:AwsTrustNoSubject",
         "aws-trust-subject-wildcard": "keylease.audit.rules.aws_trust_subject_wildcard:AwsTrustSubjectWildcard",
         "aws-trust-for-all-values": "keylease.audit.rules.aws_trust_for_all_values:AwsTrustForAllValues",

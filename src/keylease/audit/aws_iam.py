@@ -89,9 +89,7 @@ def _judged(text: str) -> Allowed:
     statements += [made for each in deny if (made := _expanded(each, known, "Deny"))]
     judged = PolicyDocument({"Version": "2012-10-17", "Statement": statements})
     denied = [action for each in deny for action in _listed(each.get("Action"))]
-    services = [
-        each for each in _services(allow) if not any(matches(action.lower(), f"{each}:*") for action in denied)
-    ]
+    services = [each for each in _services(allow) if not any(matches(action.lower(), f"{each}:*") for action in denied)]
     return Allowed(
         found.admin,
         found.sure,

@@ -62,6 +62,11 @@ def instead(record: Record, what: str, actions: Sequence[str], resource: str, co
     return f"{what}; your own for the capitals{in_terraform(record)}:\n\n{block}"
 
 
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
 def in_terraform(record: Record) -> str:
     """What to say of JSON where the policy stands in Terraform."""
     path = record.location.path if record.location else ""

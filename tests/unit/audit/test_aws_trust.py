@@ -22,6 +22,7 @@ SUFFIXES = (
     "pull_request",
     "environment:production",
     "environment:stranger",
+    "environment:pull_request",  # an environment may have any name
 )
 AUDIENCES = ("sts.amazonaws.com", "stranger")
 
