@@ -187,6 +187,8 @@ RANKS = {
     ("gcp-provider-renamable-name", 0): ("low", "high", "pedantic"),
     ("gcp-wide-principal-set", 0): ("medium", "medium", "regular"),
     ("gcp-wide-principal-set", 2): ("low", "medium", "auditor"),
+    ("gcp-wide-principal-set", 3): ("medium", "low", "pedantic"),
+    ("gcp-wide-principal-set", 4): ("medium", "medium", "regular"),
     ("gcp-public-binding", 0): ("critical", "high", "regular"),
     ("gcp-strong-role", 0): ("high", "high", "regular"),
     ("gcp-strong-role", 1): ("medium", "high", "regular"),
