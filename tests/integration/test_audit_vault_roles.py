@@ -14,6 +14,7 @@ import pytest
 from keylease.audit.model import Finding, Inventory
 from keylease.registry import RULES
 from tests.integration.test_collect_vault import collected
+from tests.servers.openbao import SELF_POLICY
 from tests.servers.trust import Trust
 
 Unique = Callable[[str], str]
@@ -235,6 +236,11 @@ ESCALATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"policies": ["any"]},
     ),
     "groups": ('path "identity/gr*" { capabilities = ["update"] }', "identity/group", {"policies": ["any"]}),
+    "an AppRole's policies": (
+        'path "auth/+/role/+/policies" { capabilities = ["update"] }',
+        "auth/APPROLE/role/deploy/policies",
+        {"token_policies": ["any"]},
+    ),
     "issuers": (
         'path "auth/+/config" { capabilities = ["update"] }',
         "auth/MOUNT/config",
@@ -253,7 +259,9 @@ def test_whoever_has_it_can_give_himself_any_policy(name: str, trust: Trust, uni
     text, path, body = ESCALATIONS[name]
     token, findings = with_policy(trust, unique, text)
     assert [each.rule for each in findings] == ["vault-policy-escalation"]
-    path = path.replace("NAME", unique("made")).replace("MOUNT", trust.mount)
+    approle = unique("approle")
+    trust.bao.approle(approle, "deploy", "default")
+    path = path.replace("APPROLE", approle).replace("NAME", unique("made")).replace("MOUNT", trust.mount)
     sent = json.loads(json.dumps(body).replace("ISSUER", trust.issuer.url))
     answer = trust.bao.request("POST", path, sent, token=token)
     assert answer.ok, answer.text
@@ -304,3 +312,9 @@ def test_sudo_behind_a_wildcard_opens_what_the_server_protects(trust: Trust, uni
     token, findings = with_policy(trust, unique, 'path "auth/token/acc*" { capabilities = ["list"] }')
     assert findings == []
     assert trust.bao.request("LIST", "auth/token/accessors", token=token).status_code == 403
+
+
+def test_the_servers_own_default_policy_is_no_finding(trust: Trust, unique: Unique) -> None:
+    text = trust.bao.read("sys/policies/acl/default")["data"]["policy"]
+    _, findings = with_policy(trust, unique, text + SELF_POLICY)
+    assert findings == []

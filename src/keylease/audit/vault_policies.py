@@ -46,6 +46,8 @@ _POWERS: Sequence[Power] = (
     Power("auth/token/create", "makes tokens with any policy", sudo=True),
     Power("auth/token/create-orphan", "makes tokens with any policy", sudo=True),
     Power("auth/?/role/?", "gives any policy to whoever logs in by a role"),
+    Power("auth/?/role/?/policies", "gives any policy to whoever logs in by a role"),
+    Power("auth/?/users/?/policies", "gives any policy to a user"),
     Power("auth/?/roles/?", "gives any policy to whoever uses a role"),
     Power("auth/?/users/?", "gives any policy to a user"),
     Power("auth/?/groups/?", "gives any policy to a group"),
@@ -68,6 +70,9 @@ POWERS = (
     *(Power(each.path.replace("?", "?/?", 1), each.what, each.sudo) for each in _POWERS if each.path[:7] == "auth/?/"),
 )
 """``?``: any name. https://openbao.org/docs/concepts/policies/#root-protected-api-endpoints lists those with sudo."""
+
+
+_COLLECTIONS = frozenset(each.path.split("/")[2] for each in _POWERS if each.path.startswith("auth/?/"))
 
 
 def stanzas(text: object) -> list[Stanza]:
@@ -142,7 +147,9 @@ def _example(pattern: str, power: str) -> str | None:
     wanted, given = pattern.removesuffix("*").split("/"), power.split("/")
     if len(given) < len(wanted) and given[-1] != "?":
         return None
-    if len(wanted) > len(given):  # names can have slashes
+    if given[:3:2] == ["auth", "?"] and wanted[2:3] and wanted[2] in _COLLECTIONS:
+        return None  # roles of a mount `approle`, not a mount `approle/role`
+    if len(wanted) > len(given) and given[-1] == "?" and given[0] != "auth":  # names there can have slashes
         given += ["?"] * (len(wanted) - len(given))
     if len(wanted) < len(given) and not open_end:
         return None

@@ -231,6 +231,16 @@ def test_ways_to_write_an_escalation(text: str) -> None:
     assert opened(inventory, ["a"]) == ("admin", "a")
 
 
+def test_the_policies_that_we_tell_to_write_make_no_administrator() -> None:
+    """That of the docs, and those of the server itself are checked where it runs."""
+    text = (Path(__file__).resolve().parents[4] / "docs" / "inventory" / "vault.md").read_text()
+    policy = text.partition("```hcl\n")[2].partition("```")[0]
+    assert len(stanzas(policy)) > 15
+    for name in RULES:
+        if name.startswith("vault-policy-"):
+            assert judged(name, ("audit", policy)) == []
+
+
 def test_what_is_no_policy_opens_nothing() -> None:
     for text in (None, "", "path {", "{", "[]", "{}", '{"path": 3}', 'path "a" { capabilities = 3 }', "{" * 5000):
         assert [stanza for stanza in stanzas(text) if stanza.capabilities] == []
