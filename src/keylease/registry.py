@@ -195,6 +195,7 @@ RULES: "Registry[Rule]" = Registry(
         "vault-secret-id-unlimited": "keylease.audit.rules.vault_secret_id_unlimited:VaultSecretIdUnlimited",
         "vault-static-role-rotation": "keylease.audit.rules.vault_static_role_rotation:VaultStaticRoleRotation",
         "vault-token-forever": "keylease.audit.rules.vault_token_forever:VaultTokenForever",
+        "vault-audit-clear": "keylease.audit.rules.vault_audit_clear:VaultAuditClear",
         "env-file": "keylease.audit.rules.env_file:EnvFile",
         "ai-admin-key-in-ci": "keylease.audit.rules.ai_admin_key_in_ci:AiAdminKeyInCi",
         "ai-federation-rule-broad": "keylease.audit.rules.ai_federation_rule_broad:AiFederationRuleBroad",

@@ -86,3 +86,22 @@ def test_a_server_without_an_audit_device(trust: Trust) -> None:
     assert judged("vault-no-audit", found, "") == []
     server.facts["audit_devices"] = 0  # type: ignore[index]
     assert len(judged("vault-no-audit", found, "")) == 1
+
+
+def test_a_mount_whose_values_stand_in_the_audit_log(trust: Trust, openbao: OpenBao, unique: Unique) -> None:
+    kv, planted = openbao.kv1(unique("kv")), unique("planted")
+    kv.put("one", {"password": planted})
+
+    def logged() -> bool:
+        before = len(openbao.audit_lines())
+        kv.get("one")
+        return planted in repr(openbao.audit_lines()[before:])
+
+    assert not logged()
+    openbao.write(f"sys/mounts/{kv.mount}/tune", audit_non_hmac_response_keys="password,note")
+    assert logged()
+    (finding,) = judged("vault-audit-clear", tokens(trust), kv.mount)
+    words = finding.change.partition("\n\n")[2].split()
+    openbao.write(words[2], dict(word.split("=") for word in words[3:]))
+    assert not logged()
+    assert judged("vault-audit-clear", tokens(trust), kv.mount) == []

@@ -26,7 +26,7 @@ from keylease.vendors.vault_session import VaultSession
 
 ROLE, POLICY, TOKEN, SECRET_ID = "vault.jwt_role", "vault.policy", "vault.token", "vault.approle_secret_id"
 APPROLE, SECRET, MOUNT, SERVER = "vault.approle", "vault.secret", "vault.auth_mount", "vault.server"
-STATIC, DATABASE = "vault.database_role", "vault.database"
+STATIC, DATABASE, ENGINE = "vault.database_role", "vault.database", "vault.mount"
 
 _DEEPEST = 100
 """Folders in folders, after which a list is taken for one that leads nowhere."""
@@ -56,7 +56,7 @@ class VaultCollector(Collector):
     """One server, one namespace: that of the provider."""
 
     type = "vault"
-    kinds = (ROLE, POLICY, TOKEN, APPROLE, SECRET_ID, SECRET, MOUNT, SERVER, STATIC, DATABASE)
+    kinds = (ROLE, POLICY, TOKEN, APPROLE, SECRET_ID, SECRET, MOUNT, SERVER, STATIC, DATABASE, ENGINE)
     permissions = ("a policy as in docs/inventory/vault.md: read and list of configuration, never of values",)
     via = "provider"
     via_types = ("vault",)
@@ -286,7 +286,7 @@ class VaultCollector(Collector):
     # What lies there.
 
     def _engines(self) -> None:
-        kinds = (*((SECRET,) if self.settings.secrets else ()), STATIC, DATABASE)
+        kinds = (*((SECRET,) if self.settings.secrets else ()), STATIC, DATABASE, ENGINE)
         self.whole(*kinds)
         answer = self._get("sys/mounts")
         if not answer.ok:
@@ -296,6 +296,13 @@ class VaultCollector(Collector):
             if not isinstance(mount, Mapping):
                 continue
             name, options = path.rstrip("/"), mount.get("options")
+            config = mount.get("config")
+            clear = {
+                f"{key}_keys": _strings(config.get(f"audit_non_hmac_{key}_keys"))
+                for key in ("request", "response")
+                if isinstance(config, Mapping)
+            }
+            self.record(ENGINE, self._subject(ENGINE, name), name=name, type=mount.get("type"), **clear)
             if mount.get("type") == "database" and _wanted(name, self.settings.databases):
                 self._database(name)
             elif mount.get("type") in ("kv", "generic") and self.settings.secrets and _wanted(name, self.settings.kv):
