@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from keylease.audit.collectors import hcl
+from keylease.audit import hcl
 from keylease.audit.model import Inventory, Location, Record
 
 WRITES = frozenset({"create", "update", "patch"})

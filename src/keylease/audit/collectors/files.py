@@ -195,7 +195,7 @@ class _Collector:
         self._record(ENV, path, {"names": names, "empty": empty})
 
     def _hcl(self, path: str, text: str) -> None:
-        from keylease.audit.collectors.hcl import HclError, parse
+        from keylease.audit.hcl import HclError, parse
 
         try:
             parse(text)

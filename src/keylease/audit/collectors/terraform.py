@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keylease.audit.collectors import terraform_cloud
-from keylease.audit.collectors.hcl import Block, Call, HclError, Raw, parse
 from keylease.audit.collectors.policies import (
     IAM,
     ROLE,
@@ -23,6 +22,7 @@ from keylease.audit.collectors.policies import (
     policy,
     problem,
 )
+from keylease.audit.hcl import Block, Call, HclError, Raw, parse
 from keylease.audit.model import Location, Problem, Record
 
 WORDS = {

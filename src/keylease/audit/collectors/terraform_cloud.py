@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from keylease.audit.collectors.hcl import Block
 from keylease.audit.collectors.policies import Found, Subjects
+from keylease.audit.hcl import Block
 from keylease.audit.model import Location, Problem, Record
 
 PROVIDER, BINDING = "gcp.provider", "gcp.binding"
@@ -44,6 +44,7 @@ _PRINCIPAL = re.compile(
 )
 _SUBSCRIPTION = re.compile(r"\$\{\s*data\.azurerm_subscription\.([\w-]+)(?:\[[^\]]*\])?\.id\s*\}")
 _GROUP = re.compile(r"\$\{\s*(?:data\.)?azurerm_management_group\.([\w-]+)(?:\[[^\]]*\])?\.id\s*\}")
+_CUSTOM = re.compile(r"\$\{\s*(?:data\.)?google_\w*iam_custom_role\.")
 _VARIABLE = re.compile(r"\$\{[^{}]*\b(?:var|local|each|module|count|path|terraform)\.[^{}]*\}")
 
 
@@ -119,7 +120,9 @@ def _provider(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _bindings(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
-    role = reader.known("role")
+    role = reader.text("role")
+    if not _CUSTOM.match(role):
+        role = reader.known("role")
     given = reader.any("members" if reader.type.endswith("_binding") else "member")
     condition = reader.inner("condition")
     account = reader.text("service_account_id")
