@@ -139,6 +139,13 @@ def test_a_provider_without_a_condition(tmp_path: Path) -> None:
     assert judged("gcp-provider-no-condition", disabled) == []
 
 
+def test_a_custom_role_is_none_of_the_strong_ones(tmp_path: Path) -> None:
+    text = (GOOGLE % "").replace('"roles/editor"', "google_project_iam_custom_role.deployer.id")
+    inventory = collected(tmp_path, text)
+    assert inventory.problems == []
+    assert judged("gcp-strong-role", inventory) == []
+
+
 def test_parts_that_are_variables_are_values(tmp_path: Path) -> None:
     given = "attribute_condition = \"assertion.repository_owner_id == '${var.owner}'\""
     inventory = collected(tmp_path, GOOGLE % given)
