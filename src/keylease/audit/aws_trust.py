@@ -274,6 +274,8 @@ class Trust:
                 yield from (f"repo:{place}:{kind}:{value}" for value in self._values(kind, False))
         if self.issuer.family == "github":
             yield f"ref:refs/heads/{fresh}"  # the template of a subject is its repository's to choose
+            for kind in ("ref", "environment"):
+                yield from (f"{kind}:{value}" for value in self._values(kind, False))
 
     @property
     def _fills(self) -> tuple[str, ...]:

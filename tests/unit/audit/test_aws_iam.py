@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from keylease.audit import aws_iam
+from keylease.audit.aws_iam_rule import IamRule
 from keylease.audit.model import Finding, Inventory, Location, Record
 from keylease.audit.policy import AuditPolicy
 from keylease.pipelines.audit import judge
@@ -128,6 +129,7 @@ def test_in_terraform_the_change_says_where_its_json_goes() -> None:
 def test_without_the_library_it_is_not_checked_and_never_passed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keylease.audit.aws_iam_rule.is_installed", lambda: False)
     rule = RULES.load(name)()
+    assert isinstance(rule, IamRule)
     kinds = {"aws.iam_policy", "aws.trust_policy"}
     verdict = judge(Inventory([record(policy(allow("iam:*")))], kinds), [rule], AuditPolicy())
     if rule.library:
