@@ -178,6 +178,7 @@ RULES: "Registry[Rule]" = Registry(
         "vault-policy-whole-mount": "keylease.audit.rules.vault_policy_whole_mount:VaultPolicyWholeMount",
         "vault-role-admin-policy": "keylease.audit.rules.vault_role_admin_policy:VaultRoleAdminPolicy",
         "vault-role-any-address": "keylease.audit.rules.vault_role_any_address:VaultRoleAnyAddress",
+        "vault-role-any-ref": "keylease.audit.rules.vault_role_any_ref:VaultRoleAnyRef",
         "vault-role-any-repository": "keylease.audit.rules.vault_role_any_repository:VaultRoleAnyRepository",
         "vault-role-long-token": "keylease.audit.rules.vault_role_long_token:VaultRoleLongToken",
         "vault-role-no-audience": "keylease.audit.rules.vault_role_no_audience:VaultRoleNoAudience",

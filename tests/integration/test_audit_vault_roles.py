@@ -162,6 +162,18 @@ def test_a_role_for_pull_requests(trust: Trust, unique: Unique) -> None:
     assert judged(trust, "vault-role-any-repository", role) == []
 
 
+def test_a_role_for_any_branch(trust: Trust, unique: Unique) -> None:
+    role = unique("ref")
+    fields = {"bound_audiences": [trust.audience], "bound_claims": {"repository": OWN}}
+    trust.bao.jwt_role(trust.mount, role, fields)
+    assert login(trust, role, OWN, ref="refs/heads/anybodys") == 200
+    (finding,) = judged(trust, "vault-role-any-ref", role)
+    mend(trust, finding.change)
+    assert login(trust, role, OWN, ref="refs/heads/anybodys") == 400
+    assert login(trust, role, OWN) == 200
+    assert judged(trust, "vault-role-any-ref", role) == []
+
+
 def lifetime(trust: Trust, role: str) -> int:
     jwt = trust.issuer.mint(trust.audience)
     answer = trust.bao.write(f"auth/{trust.mount}/login", role=role, jwt=jwt)

@@ -1,5 +1,6 @@
 """What a policy of Vault or OpenBao allows. https://openbao.org/docs/concepts/policies/"""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -77,12 +78,15 @@ _COLLECTIONS = frozenset(each.path.split("/")[2] for each in _POWERS if each.pat
 
 def stanzas(text: object) -> list[Stanza]:
     """All of a policy; none where it can't be read."""
-    if not isinstance(text, str):
-        return []
+    return list(_read(text)) if isinstance(text, str) else []
+
+
+@functools.lru_cache(maxsize=2000)  # every role asks for those of its policies
+def _read(text: str) -> tuple[Stanza, ...]:
     try:
-        return list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(hcl.parse(text)))
+        return tuple(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(hcl.parse(text)))
     except (hcl.HclError, ValueError, RecursionError):
-        return []
+        return ()
 
 
 def _of_hcl(root: hcl.Block) -> Iterator[Stanza]:

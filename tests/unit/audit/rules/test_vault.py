@@ -104,6 +104,9 @@ def test_lifetimes_are_a_setting() -> None:
     [
         ("vault-role-user-claim", {"user_claim": "/run_id"}, "low", "pedantic"),
         ("vault-role-user-claim", {"user_claim": "sub"}, "", ""),
+        ("vault-role-any-ref", {"bound_claims": {"project_id": 20}}, "low", "pedantic"),
+        ("vault-role-any-ref", {"bound_claims": {"project_id": 20, "ref": "main"}}, "", ""),
+        ("vault-role-any-ref", {"bound_claims": {"ref_type": "tag"}}, "", ""),
         ("vault-role-untraceable", {}, "low", "auditor"),
         ("vault-role-any-address", {}, "info", "auditor"),
         ("vault-role-no-audience", {"bound_audiences": []}, "medium", "regular"),
