@@ -14,6 +14,7 @@ import pytest
 from keylease.audit.model import Finding, Inventory
 from keylease.registry import RULES
 from tests.integration.test_collect_vault import collected
+from tests.servers.openbao import SELF_POLICY
 from tests.servers.trust import Trust
 
 Unique = Callable[[str], str]
@@ -161,6 +162,18 @@ def test_a_role_for_pull_requests(trust: Trust, unique: Unique) -> None:
     assert judged(trust, "vault-role-any-repository", role) == []
 
 
+def test_a_role_for_any_branch(trust: Trust, unique: Unique) -> None:
+    role = unique("ref")
+    fields = {"bound_audiences": [trust.audience], "bound_claims": {"repository": OWN}}
+    trust.bao.jwt_role(trust.mount, role, fields)
+    assert login(trust, role, OWN, ref="refs/heads/anybodys") == 200
+    (finding,) = judged(trust, "vault-role-any-ref", role)
+    mend(trust, finding.change)
+    assert login(trust, role, OWN, ref="refs/heads/anybodys") == 400
+    assert login(trust, role, OWN) == 200
+    assert judged(trust, "vault-role-any-ref", role) == []
+
+
 def lifetime(trust: Trust, role: str) -> int:
     jwt = trust.issuer.mint(trust.audience)
     answer = trust.bao.write(f"auth/{trust.mount}/login", role=role, jwt=jwt)
@@ -235,6 +248,11 @@ ESCALATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"policies": ["any"]},
     ),
     "groups": ('path "identity/gr*" { capabilities = ["update"] }', "identity/group", {"policies": ["any"]}),
+    "an AppRole's policies": (
+        'path "auth/+/role/+/policies" { capabilities = ["update"] }',
+        "auth/APPROLE/role/deploy/policies",
+        {"token_policies": ["any"]},
+    ),
     "issuers": (
         'path "auth/+/config" { capabilities = ["update"] }',
         "auth/MOUNT/config",
@@ -253,7 +271,9 @@ def test_whoever_has_it_can_give_himself_any_policy(name: str, trust: Trust, uni
     text, path, body = ESCALATIONS[name]
     token, findings = with_policy(trust, unique, text)
     assert [each.rule for each in findings] == ["vault-policy-escalation"]
-    path = path.replace("NAME", unique("made")).replace("MOUNT", trust.mount)
+    approle = unique("approle")
+    trust.bao.approle(approle, "deploy", "default")
+    path = path.replace("APPROLE", approle).replace("NAME", unique("made")).replace("MOUNT", trust.mount)
     sent = json.loads(json.dumps(body).replace("ISSUER", trust.issuer.url))
     answer = trust.bao.request("POST", path, sent, token=token)
     assert answer.ok, answer.text
@@ -304,3 +324,9 @@ def test_sudo_behind_a_wildcard_opens_what_the_server_protects(trust: Trust, uni
     token, findings = with_policy(trust, unique, 'path "auth/token/acc*" { capabilities = ["list"] }')
     assert findings == []
     assert trust.bao.request("LIST", "auth/token/accessors", token=token).status_code == 403
+
+
+def test_the_servers_own_default_policy_is_no_finding(trust: Trust, unique: Unique) -> None:
+    text = trust.bao.read("sys/policies/acl/default")["data"]["policy"]
+    _, findings = with_policy(trust, unique, text + SELF_POLICY)
+    assert findings == []

@@ -1,63 +1,26 @@
-"""The inventory of GitHub, over the fake: what is in it, what is not whole, and how many requests it takes."""
+"""The inventory of GitHub, over the fake: what is in it, and how many requests it takes."""
 
 import collections
 import json
-import random
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keylease.audit.model import Inventory, Record
+from keylease.audit.hints import Hint, parse
+from keylease.audit.model import Inventory
 from keylease.audit.policy import AuditPolicy
-from keylease.collectors.base import Access
 from keylease.collectors.github import GitHubCollector, GitHubCollectSettings
-from keylease.errors import RefusedError, UnreachableError, UsageError
+from keylease.errors import UsageError
 from keylease.pipelines.audit import judge
 from keylease.registry import RULES
 from keylease.vendors.github_settings import Select
 from tests.fakes.github_rest import GitHubRest
-from tests.fakes.github_rest_audit import grant, installed, key, removal
-from tests.fakes.loopback import Received
+from tests.fakes.github_rest_audit import grant, key, removal
+from tests.integration.github_inventory import WORKFLOW, an_organization, collected, only
 from tests.integration.github_sync import target_of
 from tests.leaks import Seeded
-
-DAY = 86400
-WORKFLOW = b"""\
-on: push
-jobs:
-  build:
-    runs-on: ubuntu-latest
-    if: secrets.IN_A_CONDITION != ''
-    steps:
-      - run: make
-        env:
-          A: ${{ secrets.NPM_TOKEN }}
-          B: ${{ secrets['deploy_key'] }}
-          C: ${{ secrets.GITHUB_TOKEN }}
-"""
-
-
-def collected(github: GitHubRest, shard: tuple[int, int] = (1, 1), target: Any = None, **given: Any) -> Inventory:
-    target = target or target_of(github, token=github.add_token(kind="integration"))
-    settings = given or {"organization": "acme"}
-    complete = GitHubCollector.complete(GitHubCollectSettings(**settings), {})
-    collector = GitHubCollector(complete, target.context, Access(target=target))
-    collector.shard = shard
-    found = collector.collect()
-    assert github.problems == []
-    assert all(record.kind in GitHubCollector.kinds for record in found.records)
-    assert found.kinds <= set(GitHubCollector.kinds)
-    json.dumps([record.facts for record in found.records])
-    subjects = collections.Counter((record.kind, record.subject) for record in found.records)
-    assert max(subjects.values(), default=1) == 1
-    return found
-
-
-def only(inventory: Inventory, kind: str, name: str) -> Record:
-    [found] = [each for each in inventory.of(kind) if each.facts.get("name") == name]
-    return found
 
 
 def test_a_repository_and_all_that_it_holds() -> None:
@@ -146,29 +109,6 @@ def test_a_repository_and_all_that_it_holds() -> None:
     }
 
 
-def an_organization(github: GitHubRest) -> None:
-    now = int(time.time())
-    for name, visibility in (("trainer", "private"), ("site", "public"), ("old", "private")):
-        github.add_repository(f"acme/{name}", visibility=visibility, archived=name == "old")
-    github.put("acme", "secret", "EVERYWHERE", "v", visibility="all")
-    chosen = github.repositories["acme/trainer"].id
-    github.put("acme", "secret", "SOME", "v", visibility="selected", selected=[chosen])
-    github.put("acme", "variable", "REGION", "eu")
-    github.put("acme", "dependabot", "D", "v")
-    github.put("acme", "codespaces", "C", "v")
-    held = github.organization("acme")
-    held.members = ["ada", "Back"]
-    held.workflow_permissions = ("write", False)
-    held.installations = [installed(1, "deployer", repository_selection="all", permissions={"secrets": "write"})]
-    held.grants = [grant(7, "mine", "ada", token_last_used_at="2026-02-01T00:00:00Z")]
-    held.log = [
-        removal("bob", now - DAY),
-        removal("back", now - 2 * DAY),
-        removal("Bob", now - 3 * DAY),
-        {"@timestamp": now * 1000, "action": "repo.create", "_document_id": "x"},
-    ]
-
-
 def test_an_organization() -> None:
     with GitHubRest() as github:
         an_organization(github)
@@ -222,58 +162,10 @@ def test_a_variables_value_is_kept_nowhere(seeded: Seeded) -> None:
         assert target.context.masker.scrub(f"it is {value}") != f"it is {value}"
     facts = only(found, "github.variable", "KEY").facts
     assert (facts["looks_like"], facts["hint"]) == ("OpenAI key", "sk-proj-…wxyz")
+    assert parse(facts["hint"]) == Hint("sk-proj-", "wxyz")  # what matches it with its vendor's record
     assert only(found, "github.variable", "IN_JSON").facts["hint"] == "sk-proj-…"
     assert "looks_like" not in only(found, "github.variable", "STAGE").facts
     assert value not in repr(found)
-
-
-REFUSED = {
-    "secrets": "github.secret",
-    "dependabot_secrets": "github.secret",
-    "codespaces_secrets": "github.secret",
-    "environments": "github.secret",
-    "actions_variables": "github.variable",
-    "actions": "github.environment",
-    "administration": "github.deploy_key",
-    "contents": "github.usage",
-    "organization_secrets": "github.secret",
-    "organization_dependabot_secrets": "github.secret",
-    "organization_codespaces_secrets": "github.secret",
-    "organization_actions_variables": "github.variable",
-    "organization_administration": "github.installation",
-    "organization_personal_access_tokens": "github.token_grant",
-    "members": "github.departure",
-}
-
-
-@pytest.mark.parametrize("lacking", REFUSED)
-def test_what_may_not_be_read_is_a_problem_of_its_own(lacking: str) -> None:
-    with GitHubRest() as github:
-        an_organization(github)
-        for name in ("trainer", "site"):
-            github.repositories[f"acme/{name}"].environments = {"prod"}
-        whole = collected(github)
-        token = github.add_token(kind="integration", **{lacking: ""})
-        found = collected(github, target=target_of(github, token=token))
-    assert whole.problems == []
-    assert REFUSED[lacking] in {problem.kind for problem in found.problems}
-    assert all("read" in problem.change for problem in found.problems)
-    assert found.kinds == whole.kinds
-    assert found.of("github.repository")
-    assert len(found.records) <= len(whole.records)
-    named = [problem.what for problem in found.problems if "(acme/site, acme/trainer)" in problem.what]
-    assert named or lacking.startswith("organization") or lacking in ("members", "contents", "actions")
-
-
-def test_tokens_are_shown_to_apps_only_and_the_audit_log_to_enterprises() -> None:
-    with GitHubRest() as github:
-        an_organization(github)
-        github.organization("acme").log = None
-        found = collected(github, target=target_of(github))
-    by_kind = {problem.kind: problem for problem in found.problems}
-    assert set(by_kind) == {"github.token_grant", "github.departure"}
-    assert "GitHub App" in by_kind["github.token_grant"].change
-    assert "Enterprise Cloud" in by_kind["github.departure"].change
 
 
 def test_what_is_switched_off_is_not_called_whole() -> None:
@@ -372,145 +264,6 @@ def test_selected_repositories() -> None:
     assert [each.facts["active"] for each in tagged.of("github.organization")] == [3]
 
 
-def test_hostile_names() -> None:
-    nasty = "prod/../x?a=b#c%2F ::set\x1b[31m\n<script>é"
-    with GitHubRest() as github:
-        made = github.add_repository("acme/trainer", environments={nasty.lower(), ".."})
-        made.keys = [key(1, nasty)]
-        github.put(f"acme/trainer?{nasty}", "secret", "A", "x")
-        found = collected(github, repository="acme/trainer")
-    assert only(found, "github.deploy_key", nasty).facts["read_only"] is True
-    named = only(found, "github.environment", nasty.lower())
-    assert named.facts["secrets"] == 1
-    assert named.subject.isascii()
-    assert named.subject.isprintable()
-    assert [problem.kind for problem in found.problems] == ["github.secret"]  # of `..`, which no client can ask for
-
-
-def test_workflows_that_nobody_can_judge() -> None:
-    with GitHubRest() as github:
-        files = {
-            "broken": b"a: [",
-            "binary": b"\xff\xfe\0\1",
-            "list": b"- a",
-            "link": b"-> ../x.yml",
-            "large": b"#" * (1024 * 1024 + 1),
-        }
-        for name, data in files.items():
-            github.add_repository(f"acme/{name}").files = {".github/workflows/x.yml": data}
-        github.add_repository("acme/dynamic").files = {
-            ".github/workflows/x.yml": b"on: push\njobs:\n  a:\n    env: {X: '${{ secrets[inputs.name] }}'}\n"
-        }
-        github.add_repository("acme/all").files = {
-            ".github/workflows/x.yml": b"on: push\njobs:\n  a:\n    env: {X: '${{ toJSON(secrets) }}'}\n"
-        }
-        for name, uses in (("elsewhere", "acme/x/.github/workflows/a.yml@v1"), ("local", "./.github/workflows/a.yml")):
-            text = f"on: push\njobs:\n  a:\n    uses: {uses}\n    secrets: inherit\n"
-            github.add_repository(f"acme/{name}").files = {".github/workflows/x.yaml": text.encode()}
-        github.add_repository("acme/none")
-        github.add_repository("acme/no-workflows").files = {"README.md": b"x"}
-        found = collected(github)
-    facts = {each.facts["repository"].partition("/")[2]: each.facts for each in found.of("github.usage")}
-    assert {name for name in facts if not facts[name]["whole"]} == set(files)
-    assert {name for name in facts if facts[name]["dynamic"]} == {"dynamic", "all"}
-    assert {name for name in facts if facts[name]["inherits"]} == {"elsewhere"}
-    assert set(facts) >= {"none", "no-workflows"}
-    assert len([each for each in found.problems if each.kind == "github.usage"]) == len(files)
-
-
-def test_a_credential_that_is_refused_ends_it() -> None:
-    with GitHubRest() as github:
-        an_organization(github)
-        with pytest.raises(RefusedError, match="HTTP 401"):
-            collected(github, target=target_of(github, token="github_pat_" + "x" * 30))
-
-
-def test_an_organization_that_is_not_there() -> None:
-    with GitHubRest() as github, pytest.raises(RefusedError, match="HTTP 404"):
-        collected(github)
-
-
-def test_a_list_that_changes_while_it_is_read_is_never_taken_for_whole() -> None:
-    with GitHubRest() as github:
-        made = github.add_repository("acme/trainer")
-        made.keys = [key(number, "k") for number in range(1, 205)]
-        for number in range(100):
-            github.put("acme/trainer", "codespaces", f"S{number}", "x")
-        github.put("acme", "secret", "A", "x")
-
-        def before(request: Received) -> Any:
-            if request.path.endswith("/keys") and request.query["page"] == ["2"]:
-                made.keys = made.keys[1:]
-
-        github.before = before
-        found = collected(github, repository="acme/trainer")
-    assert [problem.kind for problem in found.problems] == ["github.deploy_key"]
-    assert not found.of("github.deploy_key")
-    assert "changes each time" in found.problems[0].what
-
-
-def test_a_list_that_moved_once_is_read_again() -> None:
-    with GitHubRest() as github:
-        github.add_repository("acme/trainer").keys = [key(number, "k") for number in range(1, 205)]
-        moved: list[object] = []
-
-        def before(request: Received) -> Any:
-            if request.path.endswith("/keys") and request.query["page"] == ["2"] and not moved:
-                moved.append(github.repositories["acme/trainer"].keys.pop(0))
-
-        github.before = before
-        found = collected(github, repository="acme/trainer")
-    assert found.problems == []
-    assert len(found.of("github.deploy_key")) == 203
-
-
-def test_shuffled_lists_are_whole_or_a_problem() -> None:
-    with GitHubRest() as github:
-        made = github.add_repository("acme/trainer", environments={f"e{number}" for number in range(150)})
-        made.keys = [key(number, "k") for number in range(1, 150)]
-        github.shuffle = random.Random(3)
-        found = collected(github, repository="acme/trainer")
-    for kind, number in (("github.environment", 150), ("github.deploy_key", 149)):
-        assert len(found.of(kind)) == number or kind in {problem.kind for problem in found.problems}
-
-
-def test_garbage_is_a_problem() -> None:
-    with GitHubRest() as github:
-        github.add_repository("acme/trainer")
-        for path in ("keys", "environments", "actions/secrets", "contents/.github/workflows"):
-            github.before = lambda request, path=path: (  # type: ignore[misc]
-                (lambda exchange: exchange.answer(200, b'{"total_count": 1}', {"Content-Type": "application/json"}))
-                if request.path.endswith(path)
-                else None
-            )
-            found = collected(github, repository="acme/trainer")
-            assert found.problems, path
-            assert all("is not the API's" in each.what for each in found.problems if "of environments" not in each.what)
-
-
-def test_a_server_that_is_down_ends_it_soon() -> None:
-    with GitHubRest() as github:
-        for number in range(40):
-            github.add_repository(f"acme/r{number}")
-        github.before = lambda request: (
-            (lambda exchange: exchange.answer(502, b"{}", {})) if "/repos/" in request.path else None
-        )
-        target = target_of(github, retries=0)
-        with pytest.raises(UnreachableError):
-            collected(github, target=target)
-        assert len(github.requests) < 60
-
-
-def test_rate_limits_are_waited_for() -> None:
-    with GitHubRest() as github:
-        github.add_repository("acme/trainer")
-        github.limits.primary, github.limits.window = 6, 1.0
-        found = collected(github, repository="acme/trainer")
-    assert found.problems == []
-    assert github.limits.hits <= 8
-    assert found.of("github.usage")
-
-
 @pytest.mark.parametrize(
     "given",
     [{}, {"organization": "a", "repository": "a/b"}, {"repository": "a"}, {"organization": "a/../b"},
@@ -546,19 +299,6 @@ def test_answers_are_kept_from_run_to_run_without_any_value(seeded: Seeded, tmp_
     assert [each.facts for each in again.records] == [each.facts for each in first.records]
     assert b"a value of its own" not in cache.read_bytes()
     assert only(again, "github.variable", "KEY").facts["hint"] == "hf_…tYuI"
-
-
-def test_a_server_without_codespaces() -> None:
-    with GitHubRest() as github:
-        an_organization(github)
-        github.before = lambda request: (
-            (lambda exchange: exchange.answer(404, b'{"message": "Not Found"}', {"Content-Type": "application/json"}))
-            if "/codespaces/" in request.path
-            else None
-        )
-        found = collected(github)
-    assert found.problems == []
-    assert {each.facts["store"] for each in found.of("github.secret")} == {"actions", "dependabot"}
 
 
 def test_what_rules_make_of_it() -> None:

@@ -129,12 +129,29 @@ def test_one_list_that_is_refused_is_a_problem(server: OpenAIAdmin) -> None:
     assert [record.facts["name"] for record in found.of("openai.key")] == ["audit"]
 
 
-@pytest.mark.parametrize("path", ["projects", "projects/proj_1/api_keys", "admin_api_keys"])
-def test_a_key_that_is_refused_stops_it(server: OpenAIAdmin, path: str) -> None:
-    server.refuse = {path: 401}
-    with pytest.raises(RefusedError) as caught:
-        collect(server)
-    assert server.key not in caught.value.diagnostics(debug=True)
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("path", "kinds"),
+    [
+        ("projects", ["openai.key", "openai.service_account"]),
+        ("admin_api_keys", ["openai.key"]),
+        ("projects/proj_1/service_accounts", ["openai.service_account"]),
+        ("workload_identity_providers/wip_1/federation_rules", ["openai.federation_rule"]),
+    ],
+)
+def test_a_scope_that_lacks(server: OpenAIAdmin, path: str, kinds: list[str], status: int) -> None:
+    server.refuse = {path: status}
+    found = collect(server)
+    assert [problem.kind for problem in found.problems] == kinds
+    assert found.records
+
+
+def test_a_key_that_is_refused_stops_it(server: OpenAIAdmin) -> None:
+    env = {"ADMIN": "sk-admin-another"}
+    made = collector("openai", {"admin_key_env": "ADMIN", "url": f"{server.url}/v1"}, env)
+    with pytest.raises(RefusedError, match="401") as caught:
+        made.collect()
+    assert "Admin API key" in caught.value.change
 
 
 @pytest.mark.parametrize(
@@ -155,8 +172,7 @@ def test_a_list_that_does_not_add_up_is_never_taken_for_whole(server: OpenAIAdmi
     (problem,) = found.problems
     assert problem.kind == "openai.key"
     server.override = {"projects": answer}
-    with pytest.raises(UnreachableError):
-        collect(server)
+    assert [each.kind for each in collect(server).problems] == ["openai.key", "openai.service_account"]
 
 
 def test_a_full_page_without_has_more_is_not_the_last(server: OpenAIAdmin) -> None:

@@ -74,14 +74,17 @@ def stanzas(text: str) -> str:
 def test_the_policy_of_the_docs_is_enough_and_reads_no_value(trust: Trust, unique: Unique) -> None:
     bao = trust.bao
     trust.kv.put("a/b", {"k": "v"})
-    bao.approle("approle", "deploy", "default")
+    approle = unique("approle")
+    bao.approle(approle, "deploy", "default")
     kv1 = bao.kv1(unique("kv"))
     kv1.put("one", {"k": "v"})
+    database = bao.mount(unique("db"), "database")
     text = (Path(__file__).parents[2] / "docs" / "inventory" / "vault.md").read_text()
     policy = stanzas(text).replace("KV1", kv1.mount).replace("KV2", trust.kv.mount).replace("JWT", trust.mount)
+    policy = policy.replace("DATABASE", database).replace("auth/approle", f"auth/{approle}")
     token = bao.new_token(policies=[bao.policy(unique("audit"), policy)])
     kv = [trust.kv.mount, kv1.mount]
-    found = collected(trust, token, auth=[trust.mount, "approle"], kv=kv)
+    found = collected(trust, token, auth=[trust.mount, approle], kv=kv, databases=[database])
     assert found.problems == []
     assert len(found.of("vault.secret")) == 2
     assert found.of("vault.token")
@@ -92,10 +95,11 @@ def test_the_policy_of_the_docs_is_enough_and_reads_no_value(trust: Trust, uniqu
 def test_what_may_not_be_read_is_a_problem_with_the_stanza_that_mends_it(trust: Trust, unique: Unique) -> None:
     bao, name, text = trust.bao, unique("audit"), "# nothing yet\n"
     bao.policy(name, text)
+    database = bao.mount(unique("db"), "database")
     trust.kv.put("a/b", {"k": "v"})
     token = bao.new_token(policies=[name])
     for _ in range(8):
-        found = collected(trust, token, auth=[trust.mount], kv=[trust.kv.mount])
+        found = collected(trust, token, auth=[trust.mount], kv=[trust.kv.mount], databases=[database])
         assert found.kinds == set(VaultCollector.kinds)
         if not found.problems:
             break
@@ -150,3 +154,12 @@ def test_a_list_that_is_garbage_is_never_an_empty_one(trust: Trust, misbehaving:
     misbehaving.on("/v1/auth/jwt/role", reply(200, json={"data": {"keys": [None]}}))
     with pytest.raises(KeyleaseError, match="no keys"):
         collected(trust, "s.token", url=misbehaving.url)
+
+
+def test_a_namespace_is_looked_at_by_itself(trust: Trust, unique: Unique) -> None:
+    inside = Trust.create(trust.bao.namespace(unique("team")), trust.issuer)
+    found = collected(inside, trust.bao.token, tokens=False)
+    (role,) = found.of("vault.jwt_role")
+    host = trust.bao.url.partition("//")[2]
+    assert role.subject == f"vault://{host}/{inside.bao.namespace_path}/jwt_role/{inside.mount}/{inside.role}"
+    assert trust.role not in [each.facts["name"] for each in found.of("vault.jwt_role")]

@@ -132,6 +132,27 @@ def test_providers_and_bindings(google: GcpIam) -> None:
     ]
 
 
+def test_what_is_deleted_or_of_a_disabled_pool_takes_no_token(google: GcpIam) -> None:
+    pool = "projects/123456789012/locations/global/workloadIdentityPools"
+    base = f"/v1/projects/{PROJECT}/locations/global/workloadIdentityPools"
+    google.answers[base] = (
+        200,
+        {
+            "workloadIdentityPools": [
+                {"name": f"{pool}/open", "state": "ACTIVE"},
+                {"name": f"{pool}/off", "state": "ACTIVE", "disabled": True},
+                {"name": f"{pool}/gone", "state": "DELETED"},
+            ]
+        },
+    )
+    for name in ("open", "off", "gone"):
+        google.provider(name, "github")
+    google.provider("open", "deleted", state="DELETED")
+    inventory = collected(google)
+    found = {each.subject.rpartition("/provider/")[2]: each.facts["disabled"] for each in inventory.of("gcp.provider")}
+    assert found == {"open/github": False, "open/deleted": True, "off/github": True, "gone/github": True}
+
+
 def test_every_page_is_read(google: GcpIam) -> None:
     for number in range(7):
         google.last_uses[google.key(f"bot-{number}@{PROJECT}.iam.gserviceaccount.com", f"{number:04}")] = None

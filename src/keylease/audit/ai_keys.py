@@ -15,7 +15,7 @@ OPENAI_WIF = "https://developers.openai.com/api/docs/guides/workload-identity-fe
 ANTHROPIC_KEYS = "https://platform.claude.com/docs/en/api/admin/api_keys/list"
 ANTHROPIC_WIF = "https://platform.claude.com/docs/en/manage-claude/wif-reference"
 HUGGINGFACE_TOKENS = "https://huggingface.co/docs/hub/security-tokens"
-PINECONE_ROLES = "https://docs.pinecone.io/guides/projects/understanding-projects"
+PINECONE_ROLES = "https://docs.pinecone.io/admin/projects/projects-overview"
 DATABRICKS_TOKENS = "https://docs.databricks.com/api/workspace/tokenmanagement/list"
 
 NOW = "2026-11-01T00:00:00Z"

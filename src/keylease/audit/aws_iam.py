@@ -132,7 +132,7 @@ def _read(document: Any) -> tuple[Allowed, list[dict[str, Any]], list[dict[str, 
             deny += [made] if made else []
             sure = sure and made is not None
         elif each.get("Effect") == "Allow" and not narrow:
-            inverse += [(index, name) for name in ("NotAction", "NotResource") if each.get(name)]
+            inverse += [(index, name) for name in ("NotAction", "NotResource") if _leaves_something(each.get(name))]
             found = list(_whole(each))
             allow += found
             roles |= {action for made in found for action in ("iam:PassRole", "sts:AssumeRole") if _has(made, action)}
@@ -174,8 +174,13 @@ def _has(statement: Mapping[str, Any], action: str) -> bool:
 
 
 def _narrows(condition: Any) -> bool:
-    keys = [key for tests in condition.values() if isinstance(tests, Mapping) for key in tests] if condition else []
+    tests = condition.values() if isinstance(condition, Mapping) else ()
+    keys = [key for each in tests if isinstance(each, Mapping) for key in each]
     return bool(condition) and not (keys and all(str(key).lower() in _WIDE_KEYS for key in keys))
+
+
+def _leaves_something(listed: Any) -> bool:
+    return bool(listed) and not any(_is_all(str(each)) for each in _listed(listed))
 
 
 def _is_all(text: str) -> bool:

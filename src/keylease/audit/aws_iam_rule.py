@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from keylease.audit.aws_iam import EXTRA, Allowed, allowed, is_installed, plainly
 from keylease.audit.aws_trust import trusts
+from keylease.audit.aws_trust_rule import in_terraform
 from keylease.audit.model import SEVERITIES, Confidence, Finding, Inventory, Record
 from keylease.audit.rule import Rule
 
@@ -62,10 +63,9 @@ def instead(record: Record, what: str, actions: Sequence[str], resource: str, co
     return f"{what}; your own for the capitals{in_terraform(record)}:\n\n{block}"
 
 
-def in_terraform(record: Record) -> str:
-    """What to say of JSON where the policy stands in Terraform."""
-    path = record.location.path if record.location else ""
-    return " (JSON; in an aws_iam_policy_document write it as its blocks)" if path.endswith((".tf", ".tofu")) else ""
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _roles_of_jobs(inventory: Inventory) -> Mapping[str, str]:

@@ -150,6 +150,8 @@ class Trust:
             return Caller("nobody", subject)
         if self.issuer.family == "github" and "${" not in subject and _ODD.match(subject):
             return Caller("nobody", subject)
+        if self.issuer.family == "github" and re.match(r"ref:[^:]*:pull_request$", suffix):
+            return Caller("nobody", subject)  # no ref has a colon in it
         if owner and (repository or "${" in owner):
             return Caller(self._whose(owner, repository), subject, owner, repository, suffix)
         if self.issuer.family == "github" and (found := _GITHUB.search(subject)):
@@ -253,6 +255,8 @@ class Trust:
         names = list(dict.fromkeys([fresh, *(name for _, name, _ in parts if name)]))
         places = {f"{owner}/{name}" for owner, name in itertools.product(owners[:6], names[:8]) if owner}
         ends = {found[1] for each in filled if (found := re.search(r":((?:ref|environment):.*|pull_request)$", each))}
+        # Names of environments are free: one may be called as what stands last in a pattern.
+        ends |= {f"environment:{each.rpartition(':')[2]}" for each in self._any("sub") if re.search(r":[\w-]+$", each)}
         places |= {f"{owner}/{fresh}" for owner, _ in self.places if not is_wild(owner)}
         places |= {f"{owner}/{name}" for owner, name in self.places if name and not is_wild(owner + name)}
         if any(not is_wild(pattern) for pattern in self._any("repository_id")):
@@ -270,6 +274,8 @@ class Trust:
                 yield from (f"repo:{place}:{kind}:{value}" for value in self._values(kind, False))
         if self.issuer.family == "github":
             yield f"ref:refs/heads/{fresh}"  # the template of a subject is its repository's to choose
+            for kind in ("ref", "environment"):
+                yield from (f"{kind}:{value}" for value in self._values(kind, False))
 
     @property
     def _fills(self) -> tuple[str, ...]:

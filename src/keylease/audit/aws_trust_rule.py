@@ -68,9 +68,18 @@ class TrustRule(Rule):
             "evidence": tuple(evidence),
             "key": f"{trust.statement.sid or trust.statement.index} {trust.issuer.host}",
         }
+        if "\n\n" in more.get("change", ""):
+            said, _, block = more["change"].partition("\n\n")
+            more["change"] = f"{said.removesuffix(':')}{in_terraform(record)}:\n\n{block}"
         if trust.elsewhere:  # an address or the like may keep out whom the token doesn't
             given["confidence"] = "medium"
         return self.finding(record, f"{message} ({trust.statement.name})", **{**given, **more})
+
+
+def in_terraform(record: Record) -> str:
+    """What to say of JSON where the policy stands in Terraform."""
+    path = record.location.path if record.location else ""
+    return " (JSON; in an aws_iam_policy_document write it as its blocks)" if path.endswith((".tf", ".tofu")) else ""
 
 
 def identifying(trust: Trust) -> list[Test]:

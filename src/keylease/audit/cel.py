@@ -1,7 +1,7 @@
 """Conditions of Google's workload identity providers, as far as they are of the common forms.
 
 https://cloud.google.com/iam/docs/workload-identity-federation#conditions; the language: https://cel.dev. What is not
-understood is told as such: a test without a claim, or None for a whole condition.
+understood is told as such: a test without a claim, or None for a whole condition. ``${…}``: what Terraform fills in.
 """
 
 import re
@@ -20,6 +20,7 @@ _TOKEN = re.compile(
       (?P<string>[rR]?(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
     | (?P<word>[A-Za-z_]\w*)
     | (?P<number>\d[\w.]*)
+    | (?P<template>\$\{(?:[^{}]|\{[^{}]*\})*\})
     | (?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%!()\[\]{}.,?:<>])
     )""",
     re.VERBOSE | re.ASCII,

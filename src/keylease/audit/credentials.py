@@ -64,9 +64,9 @@ def moment(text: object) -> dt.datetime | None:
         return None
     try:
         found = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(dt.UTC) if found.tzinfo else None
+    except (ValueError, OverflowError):  # the year 1 or 9999, and an offset
         return None
-    return found.astimezone(dt.UTC) if found.tzinfo else None
 
 
 def stamp(seconds: object) -> str | None:

@@ -46,7 +46,7 @@ def breadth(issuer: str, pattern: Pattern) -> Breadth:
     if host == "token.actions.githubusercontent.com" or host.startswith("token.actions.githubusercontent.com/"):
         return _of(start, r"repo:[^/:]+/", r"repo:[^/:]+/[^/:]+:")
     if host in ("app.terraform.io", "app.eu.terraform.io"):
-        return _of(start, r"organization:[^:]+:", r"organization:[^:]+:project:[^:]+:workspace:[^:]+:")
+        return _of(start, r"organization:[^:]+:", r"organization:[^:]+:project:[^:]+:")
     if start.startswith("project_path:") or "project_path:".startswith(start):
         return _of(start, r"project_path:[^/:]+/", r"project_path:[^:]+/[^:]+:")
     return "?"

@@ -96,7 +96,7 @@ class Match(Struct, frozen=True):
 
 def matches(inventory: Inventory) -> Iterator[Match]:
     """All copies that some vendor's record fits."""
-    sorted_records: dict[str, list[tuple[Hint, Record]]] = {}
+    shown: dict[str, dict[str, list[tuple[Hint, Record]]]] = {}
     for copy in copies(inventory):
         mine = parse(copy.facts.get("hint"))
         if mine is None:
@@ -104,12 +104,20 @@ def matches(inventory: Inventory) -> Iterator[Match]:
         kinds = next((kinds for head, kinds in RECORDS.items() if mine.head.startswith(head)), ())
         found = []
         for kind in kinds:
-            if kind not in sorted_records:
-                every = ((parse(each.facts.get("hint")), each) for each in inventory.of(kind) if is_active(each))
-                sorted_records[kind] = [(shown, each) for shown, each in every if shown is not None]
-            found += [each for shown, each in sorted_records[kind] if same(mine, shown)]
+            if kind not in shown:
+                shown[kind] = _by_tail(inventory, kind)
+            found += [record for hint, record in shown[kind].get(mine.tail[-TAIL:], ()) if same(mine, hint)]
         if found:
             yield Match(copy, tuple(found))
+
+
+def _by_tail(inventory: Inventory, kind: str) -> dict[str, list[tuple[Hint, Record]]]:
+    found: dict[str, list[tuple[Hint, Record]]] = {}
+    for record in inventory.of(kind):
+        hint = parse(record.facts.get("hint")) if is_active(record) else None
+        if hint is not None:
+            found.setdefault(hint.tail[-TAIL:], []).append((hint, record))
+    return found
 
 
 def copies(inventory: Inventory) -> Iterator[Record]:

@@ -118,5 +118,5 @@ def _prefix(values: Sequence[str], claim: str) -> str:
     for each in values:
         rest = each.partition(":")[2] if claim == "sub" else each
         if not re.match(r"[^/:]+[/:]", rest):
-            return "anybody"
+            return "?" if "${" in each else "anybody"
     return "ids" if all(_WITH_IDS.match(each) for each in values) else "names"

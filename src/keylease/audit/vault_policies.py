@@ -1,12 +1,13 @@
 """What a policy of Vault or OpenBao allows. https://openbao.org/docs/concepts/policies/"""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from keylease.audit.collectors import hcl
+from keylease.audit import hcl
 from keylease.audit.model import Inventory, Location, Record
 
 WRITES = frozenset({"create", "update", "patch"})
@@ -46,6 +47,8 @@ _POWERS: Sequence[Power] = (
     Power("auth/token/create", "makes tokens with any policy", sudo=True),
     Power("auth/token/create-orphan", "makes tokens with any policy", sudo=True),
     Power("auth/?/role/?", "gives any policy to whoever logs in by a role"),
+    Power("auth/?/role/?/policies", "gives any policy to whoever logs in by a role"),
+    Power("auth/?/users/?/policies", "gives any policy to a user"),
     Power("auth/?/roles/?", "gives any policy to whoever uses a role"),
     Power("auth/?/users/?", "gives any policy to a user"),
     Power("auth/?/groups/?", "gives any policy to a group"),
@@ -70,14 +73,20 @@ POWERS = (
 """``?``: any name. https://openbao.org/docs/concepts/policies/#root-protected-api-endpoints lists those with sudo."""
 
 
+_COLLECTIONS = frozenset(each.path.split("/")[2] for each in _POWERS if each.path.startswith("auth/?/"))
+
+
 def stanzas(text: object) -> list[Stanza]:
     """All of a policy; none where it can't be read."""
-    if not isinstance(text, str):
-        return []
+    return list(_read(text)) if isinstance(text, str) else []
+
+
+@functools.lru_cache(maxsize=2000)  # every role asks for those of its policies
+def _read(text: str) -> tuple[Stanza, ...]:
     try:
-        return list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(hcl.parse(text)))
+        return tuple(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(hcl.parse(text)))
     except (hcl.HclError, ValueError, RecursionError):
-        return []
+        return ()
 
 
 def _of_hcl(root: hcl.Block) -> Iterator[Stanza]:
@@ -142,7 +151,9 @@ def _example(pattern: str, power: str) -> str | None:
     wanted, given = pattern.removesuffix("*").split("/"), power.split("/")
     if len(given) < len(wanted) and given[-1] != "?":
         return None
-    if len(wanted) > len(given):  # names can have slashes
+    if given[:3:2] == ["auth", "?"] and wanted[2:3] and wanted[2] in _COLLECTIONS:
+        return None  # roles of a mount `approle`, not a mount `approle/role`
+    if len(wanted) > len(given) and given[-1] == "?" and given[0] != "auth":  # names there can have slashes
         given += ["?"] * (len(wanted) - len(given))
     if len(wanted) < len(given) and not open_end:
         return None

@@ -6,6 +6,7 @@ workflow file that was not seen before. Lists have 100 items a page; of variable
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
@@ -166,7 +167,7 @@ class RepositoryReader:
         self._proven |= not public
         facts, unread = found
         for why in unread:
-            self._attempt("github.usage", full, lambda why=why: _unread(why))
+            self._attempt("github.usage", full, partial(_unread, why))
         yield Record("github.usage", subject_of(full, "usage", "workflows"), facts)
 
 

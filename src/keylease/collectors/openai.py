@@ -3,6 +3,7 @@
 https://developers.openai.com/api/reference/resources/admin/subresources/organization
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
@@ -15,7 +16,6 @@ from keylease.model import Env
 from keylease.parallel import parallel
 from keylease.vendors.endpoints import checked
 from keylease.vendors.service_lists import (
-    ApiRefusedError,
     Sealed,
     ServiceApi,
     common,
@@ -79,9 +79,19 @@ class OpenAICollector(Collector):
             retries=s.retries,
             permission="an Admin API key (https://platform.openai.com/settings/organization/admin-keys)",
         )
-        self._projects()
-        self._try("openai.key", self._admin_keys)
-        self._try("openai.federation_rule", self._rules)
+        # OpenAI may answer a key that lacks one scope as it answers one that is wrong, with 401: only a key that may
+        # do nothing is refused.
+        lists = (
+            (self._projects, ("openai.key", "openai.service_account")),
+            (self._admin_keys, ("openai.key",)),
+            (self._rules, ("openai.federation_rule",)),
+        )
+        failed = [(error, kinds) for work, kinds in lists if (error := _failure(work))]
+        if len(failed) == len(lists):
+            raise failed[0][0]
+        for error, kinds in failed:
+            for kind in kinds:
+                self.problem(kind, error)
         self.whole(*self.kinds)
         self.inventory.records.sort(key=lambda record: (record.kind, record.subject))
         return self.inventory
@@ -92,10 +102,6 @@ class OpenAICollector(Collector):
     def _try(self, kind: str, work: Any, *args: Any) -> None:
         try:
             work(*args)
-        except ApiRefusedError as error:
-            if error.status == 401:
-                raise
-            self.problem(kind, error)
         except KeyleaseError as error:
             self.problem(kind, error)
 
@@ -193,6 +199,14 @@ class OpenAICollector(Collector):
                     service_account=text(item, "service_account_id"),
                     **times(item, {"created_at": "created_at", "updated_at": "updated_at"}),
                 )
+
+
+def _failure(work: Callable[[], None]) -> KeyleaseError | None:
+    try:
+        work()
+    except KeyleaseError as error:
+        return error
+    return None
 
 
 def _dict(node: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def times(item: Mapping[str, Any], names: Mapping[str, str], divisor: int = 1) -
             when = moment(given)
             if when is not None:
                 found[fact] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
-        elif isinstance(given, int | float):
+        elif isinstance(given, int | float) and abs(given) < 1e18:
             when_text = stamp(given / divisor)
             if when_text is not None:
                 found[fact] = when_text

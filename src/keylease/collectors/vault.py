@@ -26,7 +26,7 @@ from keylease.vendors.vault_session import VaultSession
 
 ROLE, POLICY, TOKEN, SECRET_ID = "vault.jwt_role", "vault.policy", "vault.token", "vault.approle_secret_id"
 APPROLE, SECRET, MOUNT, SERVER = "vault.approle", "vault.secret", "vault.auth_mount", "vault.server"
-STATIC, DATABASE = "vault.database_role", "vault.database"
+STATIC, DATABASE, ENGINE = "vault.database_role", "vault.database", "vault.mount"
 
 _DEEPEST = 100
 """Folders in folders, after which a list is taken for one that leads nowhere."""
@@ -39,13 +39,14 @@ _CAPABILITIES = {
 
 
 class VaultAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """auth, kv: globs of mounts to look at. secrets: whether KV is walked through. tokens: whether tokens are.
+    """auth, kv, databases: globs of mounts to look at. secrets, tokens: whether KV is walked through, and tokens.
 
     most: how many secrets, and how many tokens, are looked up before the rest is said not to be known.
     """
 
     auth: list[str] = msgspec.field(default_factory=lambda: ["*"])
     kv: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    databases: list[str] = msgspec.field(default_factory=lambda: ["*"])
     secrets: bool = True
     tokens: bool = True
     most: int = 10_000
@@ -55,7 +56,7 @@ class VaultCollector(Collector):
     """One server, one namespace: that of the provider."""
 
     type = "vault"
-    kinds = (ROLE, POLICY, TOKEN, APPROLE, SECRET_ID, SECRET, MOUNT, SERVER, STATIC, DATABASE)
+    kinds = (ROLE, POLICY, TOKEN, APPROLE, SECRET_ID, SECRET, MOUNT, SERVER, STATIC, DATABASE, ENGINE)
     permissions = ("a policy as in docs/inventory/vault.md: read and list of configuration, never of values",)
     via = "provider"
     via_types = ("vault",)
@@ -262,8 +263,6 @@ class VaultCollector(Collector):
         if len(accessors) > self.settings.most:
             self.problem(TOKEN, f"Vault: {len(accessors)} tokens are more than `most`", "raise `most` of the collector")
             accessors = accessors[: self.settings.most]
-        own = self._client.get("auth/token/lookup-self").section("data").get("accessor")
-        accessors = [accessor for accessor in accessors if accessor != own]
         path = "auth/token/lookup-accessor"
         stanza = f'path "{path}" {{ capabilities = ["update"] }}'
         for accessor, data in self._looked_up(TOKEN, "tokens", accessors, path, "accessor", stanza):
@@ -287,7 +286,7 @@ class VaultCollector(Collector):
     # What lies there.
 
     def _engines(self) -> None:
-        kinds = (*((SECRET,) if self.settings.secrets else ()), STATIC, DATABASE)
+        kinds = (*((SECRET,) if self.settings.secrets else ()), STATIC, DATABASE, ENGINE)
         self.whole(*kinds)
         answer = self._get("sys/mounts")
         if not answer.ok:
@@ -297,7 +296,14 @@ class VaultCollector(Collector):
             if not isinstance(mount, Mapping):
                 continue
             name, options = path.rstrip("/"), mount.get("options")
-            if mount.get("type") == "database":
+            config = mount.get("config")
+            clear = {
+                f"{key}_keys": _strings(config.get(f"audit_non_hmac_{key}_keys"))
+                for key in ("request", "response")
+                if isinstance(config, Mapping)
+            }
+            self.record(ENGINE, self._subject(ENGINE, name), name=name, type=mount.get("type"), **clear)
+            if mount.get("type") == "database" and _wanted(name, self.settings.databases):
                 self._database(name)
             elif mount.get("type") in ("kv", "generic") and self.settings.secrets and _wanted(name, self.settings.kv):
                 version = options.get("version") if isinstance(options, Mapping) else None

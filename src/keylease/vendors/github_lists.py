@@ -107,10 +107,11 @@ def following(api: Api, wanted: Wanted) -> list[Item]:
         if reply.status != 200:
             raise error_of(reply, wanted.doing, wanted.needs)
         found += _items(wanted, reply, reply.data)
-        cursor = _cursor(reply.headers.get("link", ""))
+        link = reply.headers.get("link", "")
+        cursor = _cursor(link)
         if not cursor:
-            if len(reply.data) >= wanted.size and not reply.headers.get("link"):
-                raise garbage(wanted.doing, 200, "a full page that does not say where it goes on; the answer")
+            if 'rel="next"' in link or (len(reply.data) >= wanted.size and not link):
+                raise garbage(wanted.doing, 200, "a page that does not say where it goes on; the answer")
             return found
         if cursor == after:
             break

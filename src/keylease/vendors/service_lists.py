@@ -140,9 +140,7 @@ class ServiceApi:
 
     def _items(self, answer: Answer, doing: str, field: str, key: str) -> list[dict[str, Any]]:
         items = answer.data.get(field)
-        if not isinstance(items, list) or not all(
-            isinstance(item, dict) and isinstance(item.get(key), str) and item[key] for item in items
-        ):
+        if not isinstance(items, list) or not all(isinstance(item, dict) and _is_id(item.get(key)) for item in items):
             raise self.garbage(doing)
         return items
 
@@ -171,6 +169,10 @@ class ServiceApi:
             docs=REFUSED,
             detail=answer.detail,
         )
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isascii() and value.isprintable()
 
 
 def part(text: str) -> str:

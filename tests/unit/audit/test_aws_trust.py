@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,13 +23,14 @@ SUFFIXES = (
     "pull_request",
     "environment:production",
     "environment:stranger",
+    "environment:pull_request",  # an environment may have any name
 )
 AUDIENCES = ("sts.amazonaws.com", "stranger")
 
 
-def tokens() -> list[tuple[str, str, Token]]:
+def tokens() -> Sequence[tuple[str, str, Token]]:
     """(owner, repository, token) of all jobs that are asked about; those of strangers with templates of their own."""
-    found = []
+    found: list[tuple[str, str, Token]] = []
     for owner, name, suffix, aud in itertools.product(("acme", *STRANGERS), REPOSITORIES, SUFFIXES, AUDIENCES):
         kind, _, value = suffix.partition(":")
         place = f"{owner}/{name}"

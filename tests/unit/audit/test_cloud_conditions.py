@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keylease.audit.cel import Check, ways
+from keylease.audit.cloud_samples import federated, these
 from keylease.audit.flexible import Pattern, breadth, patterns
 from keylease.audit.issuers import ISSUERS, issuer_of, who
 from keylease.audit.model import Finding, Inventory, Record
@@ -46,6 +47,15 @@ WHO = {
     "assertion.repository + '' == 'a/b'": {"?"},
     "assertion.repository == assertion.repository": {"?"},
     "assertion.repository == r'a/b'": {"names"},
+    # Terraform's, as they are found in public repositories.
+    "assertion.repository == '${var.org}/${var.repo}'": {"names"},
+    'assertion.repository_owner == \'a\' && assertion.repository in [${join(", ", [for r in x : "{r}"])}]': {"names"},
+    "assertion.repository in ${jsonencode(var.names)}": {"?"},
+    "assertion.sub.startsWith('${local.prefix}')": {"?"},
+    "assertion.sub.startsWith('repo:${var.org}/')": {"names"},
+    "assertion.actor == 'ann' &&\n  assertion.repository_id == \"1\" &&\n  assertion.ref == 'x'\n": {"ids"},
+    "assertion.repository_id == '1' && (assertion.event_name == 'a' || assertion.event_name == 'b')": {"ids"},
+    "'x' in assertion.google_service_accounts && assertion.submods.container.image_digest == 'y'": {"?"},
     "assertion.repository == 'a\\'/b'": {"names"},
 }
 
@@ -120,6 +130,7 @@ BREADTHS = {
     ("https://gitlab.com", "project_path:acme/ml/trainer:*"): "project",
     ("https://app.terraform.io", "organization:*"): "everybody",
     ("https://app.terraform.io", "organization:acme:*"): "owner",
+    ("https://app.terraform.io", "organization:acme:project:p:stack:s:*"): "project",
     ("https://app.terraform.io", "organization:acme:project:p:workspace:w:run_phase:*"): "project",
     ("https://idp.acme.example", "x*"): "?",
 }
@@ -155,6 +166,14 @@ def test_expressions_that_can_not_be_read(text: str) -> None:
 
 # Rules.
 
+
+def test_an_id_beside_a_wildcard_holds_it_in_bounds() -> None:
+    for claims, severity in (("repository_id", "low"), ("repository_owner_id", "high")):
+        text = these(federated(expression=f"claims['sub'] matches 'repo:*' and claims['{claims}'] eq '1'"))
+        (finding,) = judged("azure-flexible-wildcard", text)
+        assert finding.severity == severity
+
+
 CLOUD = [name for name in RULES if name.startswith(("gcp-", "azure-"))]
 
 
@@ -187,6 +206,8 @@ RANKS = {
     ("gcp-provider-renamable-name", 0): ("low", "high", "pedantic"),
     ("gcp-wide-principal-set", 0): ("medium", "medium", "regular"),
     ("gcp-wide-principal-set", 2): ("low", "medium", "auditor"),
+    ("gcp-wide-principal-set", 3): ("medium", "low", "pedantic"),
+    ("gcp-wide-principal-set", 4): ("medium", "medium", "regular"),
     ("gcp-public-binding", 0): ("critical", "high", "regular"),
     ("gcp-strong-role", 0): ("high", "high", "regular"),
     ("gcp-strong-role", 1): ("medium", "high", "regular"),

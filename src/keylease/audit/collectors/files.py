@@ -93,6 +93,8 @@ class _Collector:
 
     def _take(self, found: Iterable[Record | Problem]) -> None:
         for each in found:
+            if each.kind and each.kind not in KINDS:
+                self._inventory.kinds.add(each.kind)  # of a cloud: looked for where the files speak of it
             if isinstance(each, Record):
                 self._inventory.records.append(each)
             else:
@@ -193,7 +195,7 @@ class _Collector:
         self._record(ENV, path, {"names": names, "empty": empty})
 
     def _hcl(self, path: str, text: str) -> None:
-        from keylease.audit.collectors.hcl import HclError, parse
+        from keylease.audit.hcl import HclError, parse
 
         try:
             parse(text)

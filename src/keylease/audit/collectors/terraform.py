@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keylease.audit.collectors.hcl import Block, Call, HclError, Raw, parse
+from keylease.audit.collectors import terraform_cloud
 from keylease.audit.collectors.policies import (
     IAM,
     ROLE,
@@ -22,12 +22,14 @@ from keylease.audit.collectors.policies import (
     policy,
     problem,
 )
+from keylease.audit.hcl import Block, Call, HclError, Raw, parse
 from keylease.audit.model import Location, Problem, Record
 
 WORDS = {
     b"aws_iam_": (TRUST, IAM),
     b"vault_jwt_auth_backend_role": (ROLE,),
     b"vault_policy": (VAULT_POLICY,),
+    **{name.encode(): (kind,) for name, kind in terraform_cloud.TYPES.items()},
 }
 """What a file must hold to be of interest → the kinds that may be in it."""
 
@@ -42,7 +44,7 @@ _FILE = re.compile(r'file\(\s*"(?:\$\{path\.(?:module|root)\}/)?\.?/?([\w./-]+)"
 
 def kinds_of(data: bytes) -> tuple[str, ...]:
     """The kinds that a file of Terraform may hold."""
-    return tuple(kind for word, kinds in WORDS.items() if word in data for kind in kinds)
+    return tuple(dict.fromkeys(kind for word, kinds in WORDS.items() if word in data for kind in kinds))
 
 
 def in_directory(
@@ -147,6 +149,8 @@ class _File:
                 yield self._role(block, label)
             elif kind == "vault_policy":
                 yield from self._vault_policy(block, label)
+            elif kind in terraform_cloud.TYPES:
+                yield from terraform_cloud.resource(block, self._path, self._module.plain, self._subjects)
 
     def _name(self, block: Block, label: str) -> str:
         given = block.value("name")

@@ -35,6 +35,9 @@ class AzureRenamableName(Rule):
         these(federated(expression="claims['sub'] matches 'repo:acme/trainer:*'")),
     )
     good = (
+        these(
+            federated(expression="claims['sub'] matches 'repo:acme/trainer:*' and claims['repository_id'] eq '817264'")
+        ),
         these(federated("repo:acme@6539/trainer@817264:ref:refs/heads/main")),
         these(federated("repository_id:817264")),
         these(federated("project_path:acme/trainer:ref_type:branch:ref:main", issuer="https://gitlab.com")),
@@ -46,6 +49,8 @@ class AzureRenamableName(Rule):
             found = patterns(str(record.facts.get("expression") or "")) or {}
             subject = found["sub"].text if "sub" in found else str(record.facts.get("subject") or "")
             if "githubusercontent.com" not in str(record.facts.get("issuer")) or not _NAMES.match(subject):
+                continue
+            if "repository_id" in found:
                 continue
             owner, repository = subject.split(":")[1].split("/")
             tail = subject.partition(":")[2].partition(":")[2]

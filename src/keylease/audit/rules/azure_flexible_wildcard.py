@@ -1,10 +1,10 @@
 """A flexible federated credential lets in more than one project."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keylease.audit.cloud_samples import federated, these
-from keylease.audit.flexible import breadth, patterns
+from keylease.audit.flexible import Pattern, breadth, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -72,6 +72,10 @@ class AzureFlexibleWildcard(Rule):
             )
 
 
+def _is_pinned(found: Mapping[str, Pattern], claim: str) -> bool:
+    return claim in found and not found[claim].wild
+
+
 def _rank(expression: str, issuer: str) -> tuple[str, dict[str, Any]] | None:
     """(what it does, what of the finding differs from the rule's own); None for what is narrow enough."""
     found = patterns(expression)
@@ -82,6 +86,10 @@ def _rank(expression: str, issuer: str) -> tuple[str, dict[str, Any]] | None:
     if subject is None:
         return "is for whoever calls a reusable workflow, from any repository", {"confidence": "medium"}
     wide = breadth(issuer, subject)
+    if _is_pinned(found, "repository_id") and wide in ("everybody", "owner"):
+        wide = "project"
+    elif _is_pinned(found, "repository_owner_id") and wide == "everybody":
+        wide = "owner"
     if wide == "everybody":
         return "lets in projects of other owners", {"severity": "medium" if bounded else "critical"}
     if wide == "owner":

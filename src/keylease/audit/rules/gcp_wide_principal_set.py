@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from keylease.audit.cel import claim_of, ways
 from keylease.audit.cloud_samples import POOL, binding, provider, these
@@ -46,9 +46,15 @@ class GcpWidePrincipalSet(Rule):
             provider("assertion.repository_owner_id == '6539'"),
             binding(_USER, f"{POOL}/attribute.repository_owner/acme", _BOT),
         ),
+        these(provider("assertion.arn.extract('x') == 'y'", sort="aws", issuer=""), binding(_USER, f"{POOL}/*", _BOT)),
+        these(provider("", issuer="https://gitlab.acme.example"), binding(_USER, f"{POOL}/*", _BOT)),
     )
     good = (
         these(provider("assertion.repository_id == '817264'"), binding(_USER, f"{POOL}/*", _BOT)),
+        these(
+            provider("assertion.project_path == 'acme/ml'", issuer="https://gitlab.acme.example"),
+            binding(_USER, f"{POOL}/*", _BOT),
+        ),
         these(
             provider("assertion.repository_owner_id == '6539'"),
             binding(_USER, f"{POOL}/attribute.repository/acme/trainer", _BOT),
@@ -70,11 +76,12 @@ class GcpWidePrincipalSet(Rule):
             if not found:
                 continue
             providers = pools.get((found["number"], found["pool"]))
-            if providers and all(_is_narrow(each) for each in providers):
+            widths = {_width(each) for each in providers or ()}
+            if widths == {"one"}:
                 continue
             what = f"{shown(record.facts.get('role'))} on {shown(record.facts.get('resource'), 120)}"
             if found["all"]:
-                more: dict[str, Any] = {} if providers else {"confidence": "low", "persona": "pedantic"}
+                more: dict[str, Any] = {} if "many" in widths else {"confidence": "low", "persona": "pedantic"}
                 yield self._finding(record, f"whoever gets into the pool {shown(found['pool'])} has {what}", more)
             elif found["attribute"] and _is_owner(found["attribute"], providers or []):
                 more = {"severity": "low", "persona": "auditor"}
@@ -93,12 +100,18 @@ class GcpWidePrincipalSet(Rule):
         )
 
 
-def _is_narrow(provider: Record) -> bool:
-    """Whether it lets one project in alone. An issuer of one's own may still serve many."""
-    mapping, issuer = provider.facts.get("mapping"), issuer_of(provider.facts.get("issuer"))
-    issuer = issuer or ISSUERS["gitlab.com"]  # of an own GitLab the claims are the same
-    found = ways(str(provider.facts.get("condition") or ""), mapping if isinstance(mapping, dict) else {})
-    return bool(found) and all(is_one_project(way, issuer) for way in found or ())
+def _width(provider: Record) -> Literal["one", "many", "?"]:
+    """Whether it lets one project in alone."""
+    facts = provider.facts
+    mapping, issuer = facts.get("mapping"), issuer_of(facts.get("issuer"))
+    condition = str(facts.get("condition") or "")
+    found = ways(condition, mapping if isinstance(mapping, dict) else {})
+    # An issuer of one's own may be a GitLab or a GitHub Enterprise Server, whose claims are the same.
+    likely = [issuer] if issuer else list(ISSUERS.values())
+    if found and all(any(is_one_project(way, each) for each in likely) for way in found):
+        return "one"
+    understood = found is not None and all(test.claim or test.op == "always" for way in found for test in way)
+    return "many" if not condition or (issuer and understood) else "?"
 
 
 def _is_owner(attribute: str, providers: list[Record]) -> bool:

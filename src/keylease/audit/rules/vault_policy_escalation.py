@@ -30,6 +30,8 @@ class VaultPolicyEscalation(Rule):
         'path "auth/token/create" {\n  capabilities = ["update", "sudo"]\n}\n',
         'path "auth/+/role/*" {\n  capabilities = ["create", "read", "update"]\n}\n',
         'path "sys/*" {\n  capabilities = ["create", "update", "sudo"]\n}\n',
+        'path "auth/approle/role/+/policies" {\n  capabilities = ["update"]\n}\n',
+        'path "auth/team/jwt/role/*" {\n  capabilities = ["update"]\n}\n',
         'path "identity/*" {\n  capabilities = ["update"]\n}\n',
         'path "auth/*" {\n  policy = "sudo"\n}\n',
     )
@@ -37,6 +39,9 @@ class VaultPolicyEscalation(Rule):
         'path "sys/policies/acl/*" {\n  capabilities = ["read", "list"]\n}\n',
         'path "auth/token/create" {\n  capabilities = ["update"]\n}\n',
         'path "secret/*" {\n  capabilities = ["create", "read", "update"]\n}\n',
+        'path "auth/approle/role/+/secret-id" {\n  capabilities = ["update"]\n}\n',
+        'path "auth/approle/role/+/secret-id-accessor/lookup" {\n  capabilities = ["update"]\n}\n',
+        'path "auth/jwt/login" {\n  capabilities = ["create", "update"]\n}\n',
         'path "sys/leases/renew" {\n  capabilities = ["update"]\n}\n',
         'path "auth/token/renew-self" {\n  capabilities = ["update"]\n}\n',
         'path "identity/*" {\n  capabilities = ["update", "deny"]\n}\n',

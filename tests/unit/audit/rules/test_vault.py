@@ -1,5 +1,6 @@
 """The rules of Vault's roles and policies: what they say of whom, and a second evaluator that they are held against."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,9 @@ def test_lifetimes_are_a_setting() -> None:
     [
         ("vault-role-user-claim", {"user_claim": "/run_id"}, "low", "pedantic"),
         ("vault-role-user-claim", {"user_claim": "sub"}, "", ""),
+        ("vault-role-any-ref", {"bound_claims": {"project_id": 20}}, "low", "pedantic"),
+        ("vault-role-any-ref", {"bound_claims": {"project_id": 20, "ref": "main"}}, "", ""),
+        ("vault-role-any-ref", {"bound_claims": {"ref_type": "tag"}}, "", ""),
         ("vault-role-untraceable", {}, "low", "auditor"),
         ("vault-role-any-address", {}, "info", "auditor"),
         ("vault-role-no-audience", {"bound_audiences": []}, "medium", "regular"),
@@ -149,6 +153,37 @@ def test_odd_facts_are_no_crash(name: str, odd: Any) -> None:
     for kind in RULES.load(name).needs:
         records = [Record(kind, "vault://x/y", dict.fromkeys(("text", "name", "policies", "audit_devices"), odd))]
         list(RULES.load(name)().check(Inventory(records, {kind})))
+
+
+# What only a server knows.
+
+ASKED = [name for name in RULES if name.startswith("vault-") and RULES.load(name).sample == "inventory.json"]
+"""vault-no-audit, vault-audit-clear, vault-root-token, vault-token-forever, and so on:
+vault-secret-id-unlimited, vault-static-role-rotation.
+"""
+
+
+def of_sample(text: str) -> Inventory:
+    data = json.loads(text)
+    records = [Record(each["kind"], each["subject"], each["facts"]) for each in data["records"]]
+    return Inventory(records, now=dt.datetime.fromisoformat(data["now"]))
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_samples_of_an_inventory(name: str) -> None:
+    rule = RULES.load(name)
+    assert len(ASKED) == 6
+    for text in rule.bad:
+        (found,) = rule().check(of_sample(text))
+        assert found.change.partition("\n\n")[2]
+    for text in rule.good:
+        assert list(rule().check(of_sample(text))) == []
+
+
+def test_an_overdue_rotation_is_worse_than_a_seldom_one() -> None:
+    rule = RULES.load("vault-static-role-rotation")
+    assert [each.severity for text in rule.bad for each in rule().check(of_sample(text))] == ["medium", "low"]
+    assert len(list(rule(rule.Settings(most=3600)).check(of_sample(rule.good[0])))) == 1
 
 
 # Policies.
@@ -199,6 +234,16 @@ def test_ways_to_write_an_escalation(text: str) -> None:
     inventory = Inventory([Record("vault.policy", "vault://x/policy/a", {"name": "a", "text": text})])
     assert len(list(RULES.load("vault-policy-escalation")().check(inventory))) == 1
     assert opened(inventory, ["a"]) == ("admin", "a")
+
+
+def test_the_policies_that_we_tell_to_write_make_no_administrator() -> None:
+    """That of the docs, and those of the server itself are checked where it runs."""
+    text = (Path(__file__).resolve().parents[4] / "docs" / "inventory" / "vault.md").read_text()
+    policy = text.partition("```hcl\n")[2].partition("```")[0]
+    assert len(stanzas(policy)) > 15
+    for name in RULES:
+        if name.startswith("vault-policy-"):
+            assert judged(name, ("audit", policy)) == []
 
 
 def test_what_is_no_policy_opens_nothing() -> None:

@@ -1,0 +1,120 @@
+"""A root token that is alive."""
+
+from collections.abc import Iterator
+
+from keylease.audit.credentials import is_active
+from keylease.audit.model import Finding, Inventory
+from keylease.audit.rule import Rule
+from keylease.audit.workflows import shown
+
+FIND = """\
+bao list -format=json auth/token/accessors | jq -r '.[]' | while read -r accessor; do
+  bao token lookup -format=json -accessor "$accessor"
+done | jq '.data | {accessor, display_name, policies, issue_time, expire_time, period}'
+bao token revoke -accessor ACCESSOR"""
+
+
+class VaultRootToken(Rule):
+    """However short it lives: none is needed between two emergencies."""
+
+    id = "vault-root-token"
+    title = "a root token of Vault that is alive"
+    severity = "high"
+    needs = ("vault.token",)
+    why = (
+        "A root token may do everything, no policy holds it, and mostly it never ends. The one that initialising the "
+        "server gives is meant to set up the first way to log in; later ones are made by the holders of the unseal "
+        "keys and revoked after use."
+    )
+    fix = "Revoke it. `bao operator generate-root` makes another one when it is needed."
+    links = ("https://openbao.org/docs/concepts/tokens/#root-tokens",)
+    sample = "inventory.json"
+    bad = (
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "root"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": null,
+        "period": null,
+        "orphan": true,
+        "renewable": false,
+        "sort": "service"
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+    )
+    good = (
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "default",
+          "admin"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": null,
+        "period": null,
+        "orphan": true,
+        "renewable": false,
+        "sort": "service"
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "root"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": null,
+        "period": null,
+        "orphan": true,
+        "renewable": false,
+        "sort": "service",
+        "active": false
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+    )
+
+    def check(self, inventory: Inventory) -> Iterator[Finding]:
+        """One finding a token."""
+        for record in inventory.of("vault.token"):
+            policies = record.facts.get("policies")
+            if isinstance(policies, list) and "root" in policies and is_active(record):
+                yield self.finding(
+                    record,
+                    f"root token {shown(record.facts.get('name'))} is alive",
+                    evidence=(
+                        ("created", shown(record.facts.get("created_at"))),
+                        ("expires", shown(record.facts.get("expires_at") or "never")),
+                        ("path", shown(record.facts.get("holder"))),
+                    ),
+                    change=f"find its accessor, and revoke it\n\n{FIND}",
+                    key="root",
+                )

@@ -1,0 +1,165 @@
+"""A token that lives for ever."""
+
+from collections.abc import Iterator
+
+from keylease.audit.credentials import is_active
+from keylease.audit.model import Finding, Inventory
+from keylease.audit.rule import Rule
+from keylease.audit.rules.vault_root_token import FIND
+from keylease.audit.workflows import shown
+
+
+class VaultTokenForever(Rule):
+    """A periodic one ends when nobody renews it; that of root is another rule's."""
+
+    id = "vault-token-forever"
+    title = "a token of Vault that lives for ever"
+    severity = "medium"
+    persona = "pedantic"
+    needs = ("vault.token",)
+    why = (
+        "A periodic token without `explicit_max_ttl` can be renewed without an end: whoever has copied it once keeps "
+        "it alive beside its owner. An orphan also outlives the one who made it."
+    )
+    fix = "Have the program log in by itself (a JWT, a platform's identity, AppRole), or give the token an end."
+    links = ("https://openbao.org/docs/concepts/tokens/#periodic-tokens",)
+    sample = "inventory.json"
+    bad = (
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "app"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": "2026-12-01T00:00:00Z",
+        "period": 3600,
+        "orphan": true,
+        "renewable": true,
+        "sort": "service"
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "app"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": null,
+        "period": null,
+        "orphan": true,
+        "renewable": false,
+        "sort": "service"
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+    )
+    good = (
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "app"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": "2026-12-01T00:00:00Z",
+        "period": 3600,
+        "orphan": true,
+        "renewable": true,
+        "sort": "service",
+        "explicit_max_ttl": 86400
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "app"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": "2026-12-01T00:00:00Z",
+        "period": null,
+        "orphan": true,
+        "renewable": true,
+        "sort": "service"
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+        """{
+  "records": [
+    {
+      "kind": "vault.token",
+      "subject": "vault://bao.example.com/token/0",
+      "facts": {
+        "name": "token 12ab",
+        "policies": [
+          "root"
+        ],
+        "created_at": "2025-01-01T00:00:00Z",
+        "expires_at": null,
+        "period": null,
+        "orphan": true,
+        "renewable": false,
+        "sort": "service"
+      }
+    }
+  ],
+  "now": "2026-11-01T00:00:00Z"
+}
+""",
+    )
+
+    def check(self, inventory: Inventory) -> Iterator[Finding]:
+        """One finding a token."""
+        for record in inventory.of("vault.token"):
+            facts = record.facts
+            policies = facts.get("policies")
+            if not is_active(record) or not isinstance(policies, list) or "root" in policies:
+                continue
+            never = "expires_at" in facts and facts["expires_at"] is None
+            if facts.get("explicit_max_ttl") or not (facts.get("period") or never):
+                continue
+            how = "never ends" if never else "can be renewed for ever"
+            orphan = ", and outlives who made it" if facts.get("orphan") else ""
+            yield self.finding(
+                record,
+                f"token {shown(facts.get('name'))} {how}{orphan}",
+                evidence=(
+                    ("created", shown(facts.get("created_at"))),
+                    ("period", f"{shown(facts.get('period') or 0)} s"),
+                    ("policies", shown(", ".join(map(str, policies)), 200)),
+                ),
+                change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{FIND}",
+                key="forever",
+            )
