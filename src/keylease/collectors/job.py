@@ -12,7 +12,10 @@ from keylease.collectors.services import last_four, text
 
 
 class JobSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing to say but what to leave out. ignore: variables, by name."""
+    """Nothing to say but what to leave out.
+
+    ignore: variables, by name.
+    """
 
     ignore: tuple[str, ...] = ()
 

@@ -39,8 +39,9 @@ _CAPABILITIES = {
 
 
 class VaultAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """auth, kv, databases: globs of mounts to look at. secrets, tokens: whether KV is walked through, and tokens.
+    """What of a server to look at.
 
+    auth, kv, databases: globs of mounts. secrets: whether KV is walked through. tokens: whether tokens are looked up.
     most: how many secrets, and how many tokens, are looked up before the rest is said not to be known.
     """
 

@@ -18,6 +18,23 @@ OWN = ("type", "provider", "target")
 """The keys of an item that are not its collector's."""
 
 
+def wanted(sections: Mapping[str, Node], source: str) -> list[Node]:
+    """The items; none where the file has no ``collect:``."""
+    audit = mapping(sections["audit"], source, "audit") if "audit" in sections else {}
+    return sequence(audit["collect"], source, "audit.collect") if "collect" in audit else []
+
+
+def target_types(sections: Mapping[str, Node], source: str) -> frozenset[str]:
+    """Types of targets whose credential an item may ask with."""
+    names = [node.value["type"].value for node in wanted(sections, source) if _has_type(node)]
+    kinds = [COLLECTORS.load(name) for name in names if isinstance(name, str) and name in COLLECTORS]
+    return frozenset(each for kind in kinds if kind.via == "target" for each in kind.via_types)
+
+
+def _has_type(node: Node) -> bool:
+    return isinstance(node.value, dict) and "type" in node.value
+
+
 class Collects:
     """Reads the items. Every method raises :class:`UsageError` with file, line and key."""
 
@@ -39,8 +56,7 @@ class Collects:
 
     def plan(self, sections: Mapping[str, Node]) -> InventoryPlan:
         """All items; none where the file has no ``collect:``."""
-        audit = mapping(sections["audit"], self._source, "audit") if "audit" in sections else {}
-        nodes = sequence(audit["collect"], self._source, "audit.collect") if "collect" in audit else []
+        nodes = wanted(sections, self._source)
         items = [self._item(node, f"audit.collect[{number}]") for number, node in enumerate(nodes)]
         return InventoryPlan(self._plan, items, self._targets)
 

@@ -132,14 +132,18 @@ class _File:
         return Syncs(self._source, self._env, assembler, settings).plan(plan, sections)
 
     def inventory_plan(self) -> "InventoryPlan":
-        from keylease.config.collects import Collects
+        from keylease.config.collects import Collects, target_types, wanted
         from keylease.config.syncs import Syncs
+        from keylease.pipelines.inventory import InventoryPlan
 
         sections = self._sections()
+        if not wanted(sections, self._source):
+            return InventoryPlan(Plan({}), [], {})  # an audit of files needs nothing of what a lease needs
         plan, assembler, settings = self._assembled(sections, frozenset())
         if settings.deadline is None:
             plan = replace(plan, deadline=SYNC_DEADLINE)
-        targets = Syncs(self._source, self._env, assembler, settings).targets(sections)
+        types = target_types(sections, self._source)
+        targets = Syncs(self._source, self._env, assembler, settings).targets(sections, types)
         return Collects(self._source, self._env, assembler, settings, plan, targets).plan(sections)
 
     def _assembled(

@@ -35,8 +35,8 @@ class Syncs:
         self._targets: dict[str, Provider] = {}
         self._types: dict[str, Any] = {}
 
-    def targets(self, sections: Mapping[str, Node]) -> Mapping[str, Provider]:
-        """``targets:``, checked."""
+    def targets(self, sections: Mapping[str, Node], types: Collection[str] = tuple(TARGETS)) -> Mapping[str, Provider]:
+        """``targets:``, checked; those of `types`, for the others need not be complete."""
         targets = sections.get("targets", Node({}, 1))
         for name, node in mapping(targets, self._source, "targets").items():
             if not _TARGET_NAME.fullmatch(name):
@@ -47,7 +47,9 @@ class Syncs:
                     "can't be a target's name",
                     "a name begins with a letter and has letters, digits, - and _ only, 64 at most",
                 )
-            self._add_target(name, node)
+            kind = node.value.get("type") if isinstance(node.value, dict) else None
+            if kind is None or kind.value not in TARGETS or kind.value in types:
+                self._add_target(name, node)
         return self._targets
 
     def plan(self, plan: Plan, sections: Mapping[str, Node]) -> SyncPlan:

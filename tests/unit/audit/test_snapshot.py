@@ -1,0 +1,155 @@
+"""Snapshots: what is written is read again, and nothing else."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keylease.audit.collectors.files import collect
+from keylease.audit.literals import _PATTERNS, hidden
+from keylease.audit.model import Inventory, Location, Problem, Record
+from keylease.audit.policy import AuditPolicy
+from keylease.audit.snapshot import Snapshot, SnapshotError, dumps, loads, merged
+from keylease.pipelines.audit import judge
+from keylease.registry import RULES
+from tests.leaks import Seeded
+
+NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+
+
+def test_what_is_written_is_read_again() -> None:
+    records = [
+        Record("github.secret", "github://acme/x/secret/A", {"name": "A", "list": [1, None, {"a": True}]}),
+        Record("file.env", "file://.env", {"names": ["A"], "empty": []}, Location(".env", 1)),
+    ]
+    problems = [Problem("github.secret", "refused", "grant it"), Problem("", "x", "", Location("a.yml", 3))]
+    inventory = Inventory(records, {"github.secret", "file.env"}, problems, now=NOW)
+    snapshot = loads(dumps(inventory, (2, 3)))
+    assert snapshot.shard == (2, 3)
+    assert sorted(snapshot.inventory.records, key=str) == sorted(records, key=str)
+    assert (snapshot.inventory.kinds, snapshot.inventory.problems) == (inventory.kinds, problems)
+    assert snapshot.inventory.now == NOW
+
+
+def test_files_are_judged_the_same_from_a_snapshot(tmp_path: Path) -> None:
+    for number, name in enumerate(RULES):
+        rule = RULES.load(name)
+        if rule.sample.startswith(".github/workflows/"):
+            for count, text in enumerate((*rule.bad, *rule.good)):
+                path = tmp_path / f".github/workflows/{number}-{count}.yml"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    inventory = collect(tmp_path)
+    rules = [RULES.load(name)() for name in RULES]
+    before = judge(inventory, rules, AuditPolicy())
+    after = judge(loads(dumps(inventory)).inventory, rules, AuditPolicy())
+    assert before.findings
+    assert after.findings == before.findings
+    assert after.not_checked == before.not_checked
+
+
+def test_credentials_in_files_are_useless_in_a_snapshot(tmp_path: Path, seeded: Seeded) -> None:
+    secret = "ghp_" + "aZ3kQ9xLm2Rt7Yb5Nc8Vd4Wf6Hg1Jp0SqEuToI"[:36]
+    seeded.add(secret)
+    path = tmp_path / ".github/workflows/a.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"on: push\njobs: {{a: {{env: {{T: {secret}}}, steps: []}}}}\n", encoding="utf-8")
+    seeded.allow_file(path)
+    inventory = collect(tmp_path)
+    text = dumps(inventory)
+    assert secret not in text
+    rule = RULES.load("workflow-clear-secret")()
+    assert len(list(rule.check(loads(text).inventory))) == len(list(rule.check(inventory))) == 1
+
+
+FORMS = [(what, pattern.pattern) for what, pattern in _PATTERNS]
+
+
+@pytest.mark.parametrize(("what", "pattern"), FORMS)
+def test_a_hidden_credential_keeps_its_form(what: str, pattern: str) -> None:
+    import re
+
+    compiled = re.compile(pattern)
+
+    @given(st.from_regex(compiled, fullmatch=True, alphabet=st.characters(codec="ascii")))
+    def hides(text: str) -> None:
+        made = hidden(text)
+        assert len(made) == len(text)
+        if made != text:
+            assert compiled.search(made)
+            assert hidden(made) == made, "nothing of it depends on what stood there"
+
+    hides()
+
+
+def test_text_without_credentials_stays() -> None:
+    for text in ("", "echo hello", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "sk-learn", "AKIAIOSFODNN7EXAMPLE"):
+        assert hidden(text) == text
+
+
+GOOD: dict[str, Any] = json.loads(
+    dumps(Inventory([Record("a.b", "a://b", {})], {"a.b"}, [Problem("a.b", "x")], now=NOW))
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "other"},
+        {"version": 2},
+        {"collected_at": "yesterday"},
+        {"collected_at": None},
+        {"shard": [0, 1]},
+        {"shard": [2, 1]},
+        {"shard": "1/1"},
+        {"shard": [True, 1]},
+        {"records": None},
+        {"records": [{}]},
+        {"records": [{"kind": 1, "subject": "a", "facts": {}}]},
+        {"records": [{"kind": "a", "subject": "a", "facts": []}]},
+        {"records": [{"kind": "a", "subject": "a", "facts": {}, "path": "x", "line": -1}]},
+        {"records": [{"kind": "a", "subject": "a", "facts": {"t": {"$tree": {}, "lines": [["x"]]}}}]},
+        {"kinds": "a.b"},
+        {"kinds": [1]},
+        {"problems": [{"kind": "a"}]},
+    ],
+)
+def test_what_is_no_snapshot(change: dict[str, Any]) -> None:
+    with pytest.raises(SnapshotError):
+        loads(json.dumps({**GOOD, **change}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"format": 1}', "[" * 100_000, b"\xff\xfe\x00"])
+def test_what_is_nothing(text: str | bytes) -> None:
+    with pytest.raises(SnapshotError):
+        loads(text)
+
+
+def test_cut_anywhere_it_is_none() -> None:
+    text = dumps(Inventory([Record("a.b", "a://b", {"x": 1})], {"a.b"}, now=NOW))
+    for end in range(len(text) - 1):
+        if text[:end].rstrip() != text.rstrip():
+            with pytest.raises(SnapshotError):
+                loads(text[:end])
+
+
+def part(number: int, of: int, *records: Record, day: int = 1) -> tuple[str, Snapshot]:
+    inventory = Inventory(list(records), {"a.b"}, now=NOW + dt.timedelta(days=day))
+    return f"{number}.json", Snapshot(inventory, (number, of))
+
+
+def test_shards_become_one() -> None:
+    old, new = Record("a.b", "a://1", {"age": "old"}), Record("a.b", "a://1", {"age": "new"})
+    found = merged([part(1, 2, old, day=1), part(2, 2, new, Record("a.b", "a://2"), day=2)])
+    assert {record.subject: record.facts for record in found.records} == {"a://1": {"age": "new"}, "a://2": {}}
+    assert found.problems == []
+    assert found.now == NOW + dt.timedelta(days=2)
+
+
+def test_a_shard_that_lacks_is_told() -> None:
+    (problem,) = merged([part(1, 4), part(3, 4)]).problems
+    assert (problem.kind, problem.what) == ("", "of 4 shards of the inventory these lack: 2, 4")
