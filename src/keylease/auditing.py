@@ -186,9 +186,9 @@ def _policy(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
 
 
 def unjudged(inventory: Inventory, rules: Iterable[type[Rule]]) -> list[Problem]:
-    """What was found and no rule is for: a report without findings must not look as if it had been judged."""
-    judged = {kind for rule in rules for kind in rule.needs}
-    counts = Counter(record.kind for record in inventory.records if record.kind not in judged)
+    """What files hold and no rule is for: a report without findings must not look as if it had been judged."""
+    judged = {kind for rule in rules for kind in (*rule.needs, *rule.also)}
+    counts = Counter(record.kind for record in inventory.records if record.location and record.kind not in judged)
     change = "use another tool for these until a later version of Keylease judges them"
     return [
         Problem(kind, f"{number} of {kind} found, which no rule of this version judges", change)

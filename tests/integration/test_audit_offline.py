@@ -137,7 +137,7 @@ def test_one_file(tmp_path: Path, keylease: RunKeylease) -> None:
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("audit",), "this version looks at files only"),
+        (("audit", "nowhere"), "there is no file or directory 'nowhere'"),
         (("audit", "--offline", "nowhere"), "there is no file or directory 'nowhere'"),
         (("audit", "--offline", "--config", "nowhere.yml"), "there is no such file"),
         (("audit", "--offline", "--output", "/nowhere/report"), "--output: can't write '/nowhere/report'"),
@@ -206,13 +206,15 @@ def test_a_tree_that_means_harm(tmp_path: Path, keylease: RunKeylease) -> None:
     assert not any(line.lstrip().startswith("::") for line in done.stdout.splitlines())
 
 
-@pytest.mark.parametrize("form", ["table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"])
-def test_what_no_rule_judges_does_not_look_clean(tmp_path: Path, keylease: RunKeylease, form: str) -> None:
-    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    tree(tmp_path, {WORKFLOW: CLEAN, "iam/admin.json": policy})
-    done = keylease("audit", "--offline", "--format", form)
-    assert done.returncode == 0, done.stderr
-    assert "found, which no rule of this version judges" in done.stdout
-    tree(tmp_path, {"keylease.yml": "version: 1\naudit: {fail_unchecked: true}\n"})
-    assert keylease("audit", "--offline", "--format", form).returncode == 6
+def test_without_anything_to_collect_it_looks_at_files(tmp_path: Path, keylease: RunKeylease) -> None:
+    tree(
+        tmp_path, {WORKFLOW: BAD, "keylease.yml": "version: 1\nproviders: {v: {type: vault}}\naudit: {fail_on: info}\n"}
+    )
+    plain, offline = keylease("audit", "--format", "json"), keylease("audit", "--offline", "--format", "json")
+    assert plain.returncode == offline.returncode == 1, plain.stderr
+    assert report(plain)["findings"] == report(offline)["findings"]
+
+
+def test_a_directory_may_be_called_collect(tmp_path: Path, keylease: RunKeylease) -> None:
+    tree(tmp_path / "collect", {WORKFLOW: BAD})
+    assert keylease("audit", "--fail-on", "info", "./collect").returncode == 1

@@ -86,7 +86,7 @@ def test_all_that_is_named_is_judged(job: Job) -> None:
             "token_ttl": "10m",
         },
     )
-    found = job.json(code=1)
+    found = job.json("--fail-on", "low", code=1)
     rules = {(each["rule"], each["subject"]) for each in found["findings"] if each["status"] == "failing"}
     assert any(rule == "vault-role-any-repository" and subject.endswith("/weak") for rule, subject in rules)
     told = {each["rule"] for each in found["findings"]}

@@ -110,7 +110,7 @@ class GitHubCollector(Collector):
     via = "target"
     via_types = ("github",)
     Settings = GitHubCollectSettings
-    shard: tuple[int, int] = (1, 1)
+    sharded = True
 
     settings: GitHubCollectSettings
 
