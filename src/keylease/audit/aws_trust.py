@@ -153,7 +153,7 @@ class Trust:
         denies = [each.tests for each in self._document if each.effect == "deny" and self._is_about(each)]
         ways = itertools.islice(itertools.product(*([None, *tests] for tests in denies)), 32)
         for (shape, tail), way in itertools.product(shapes, list(ways)):
-            wishes = [(own, False)]
+            wishes: list[Wish] = [(own, False)]
             wishes += filter(None, (self._wish(each, key, tail, False) for each in self.statement.tests))
             wishes += filter(None, (self._wish(each, key, tail, True) for each in way if each))
             if found := agreed(shape, wishes):
