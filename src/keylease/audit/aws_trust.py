@@ -149,7 +149,7 @@ class Trust:
     def _agreed(self) -> Iterator[str]:
         """Subjects of strangers that all conditions agree on; by each way to fall out of each ``Deny``."""
         key, shapes = _SHAPES.get(self.issuer.family, ("", ()))
-        own = [f"{key}{owner}/*" for owner, _ in self.places if "/" not in owner]
+        own = [f"{key}{owner}/*" for owner, _ in self.places if not is_wild(owner)]
         denies = [each.tests for each in self._document if each.effect == "deny" and self._is_about(each)]
         ways = itertools.islice(itertools.product(*([None, *tests] for tests in denies)), 32)
         for (shape, tail), way in itertools.product(shapes, list(ways)):

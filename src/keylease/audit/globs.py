@@ -24,6 +24,17 @@ def agreed(shape: Sequence[str], wishes: Sequence[Wish]) -> str | None:
     letters = "".join(dict.fromkeys("".join(plain(each) for each in patterns if each))).replace("*", "")
     letters = next(each for each in "xyzqjk0123456789" if each not in letters or each == "9") + letters.replace("?", "")
     where = {pattern: number for number, pattern in enumerate(patterns)}
+    wanted_ones = [[where[each] for each in listed] for listed, wanted in wishes if wanted]
+    # Once its last * is reached, a pattern matches whatever follows.
+    barred = [
+        (where[each], len(each) - 1) for listed, wanted in wishes if not wanted for each in listed if each[-1:] == "*"
+    ]
+
+    def _is_lost(states: tuple[int, ...]) -> bool:
+        if any(states[number] >> end & 1 for number, end in barred):
+            return True
+        return any(not any(states[number] for number in numbers) for numbers in wanted_ones)
+
     begin = (0, 0, tuple(_spread(each, 1) for each in patterns))
     seen, queue = {begin}, deque([(begin, "")])
     while queue and len(seen) < MAX_STATES:
@@ -42,7 +53,7 @@ def agreed(shape: Sequence[str], wishes: Sequence[Wish]) -> str | None:
             else:
                 made = states
             after = (*place, made)
-            if after not in seen:
+            if after not in seen and not _is_lost(made):
                 seen.add(after)
                 queue.append((after, text + letter))
     return None
