@@ -113,6 +113,7 @@ COLLECTORS: "Registry[Collector]" = Registry(
         "databricks": "keylease.collectors.databricks:DatabricksCollector",
         "gcp": "keylease.collectors.gcp:GcpCollector",
         "github": "keylease.collectors.github:GitHubCollector",
+        "gitlab": "keylease.collectors.gitlab:GitLabCollector",
         "huggingface": "keylease.collectors.huggingface:HuggingFaceCollector",
         "job": "keylease.collectors.job:JobCollector",
         "openai": "keylease.collectors.openai:OpenAICollector",
