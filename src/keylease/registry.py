@@ -115,6 +115,7 @@ COLLECTORS: "Registry[Collector]" = Registry(
         "github": "keylease.collectors.github:GitHubCollector",
         "gitlab": "keylease.collectors.gitlab:GitLabCollector",
         "huggingface": "keylease.collectors.huggingface:HuggingFaceCollector",
+        "jenkins": "keylease.collectors.jenkins:JenkinsCollector",
         "job": "keylease.collectors.job:JobCollector",
         "openai": "keylease.collectors.openai:OpenAICollector",
         "pinecone": "keylease.collectors.pinecone:PineconeCollector",
