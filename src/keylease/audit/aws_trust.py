@@ -85,7 +85,10 @@ _ENDS = (
 )
 _PROJECT = ("project_path:", _NAME, "/", _TEXT, ":ref_type:")
 _SHAPES: Mapping[str, tuple[str, Sequence[tuple[tuple[str, ...], str]]]] = {
-    "github": ("repo:", [((*_REPO, *end), tail) for end, tail in _ENDS]),
+    "github": (
+        "repo:",
+        [((*_REPO, *end), tail) for end, tail in _ENDS] + [(end, tail) for end, tail in _ENDS if len(end) > 1],
+    ),
     "gitlab": ("project_path:", [((*_PROJECT, f"{kind}:ref:", _TEXT), "") for kind in ("branch", "tag")]),
 }
 """Family → how its subjects begin; shapes of subjects, each with the claim that stands last. A subject has no colon but
