@@ -173,6 +173,8 @@ RULES: "Registry[Rule]" = Registry(
         "github-token-grant-broad": "keylease.audit.rules.github_token_grant_broad:TokenGrantBroad",
         "github-variable-credential": "keylease.audit.rules.github_variable_credential:VariableCredential",
         "github-workflow-write-default": "keylease.audit.rules.github_workflow_write_default:WorkflowWriteDefault",
+        "gitlab-job-token-open": "keylease.audit.rules.gitlab_job_token_open:JobTokenOpen",
+        "gitlab-variable-exposed": "keylease.audit.rules.gitlab_variable_exposed:VariableExposed",
         "gitlab-clear-secret": "keylease.audit.rules.gitlab_clear_secret:GitlabClearSecret",
         "gcp-key-beside-federation": "keylease.audit.rules.gcp_key_beside_federation:GcpKeyBesideFederation",
         "gcp-provider-no-condition": "keylease.audit.rules.gcp_provider_no_condition:GcpProviderNoCondition",
