@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keylease.context import Context
@@ -20,7 +21,9 @@ from keylease.outputs.github import GitHubOutputs
 from keylease.pipelines.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
-    from keylease.config.inputs import SyncInputs
+    from keylease.auditing import Outcome
+    from keylease.config.inputs import AuditInputs, SyncInputs
+    from keylease.gathering import Run
 
 REVOKE_DEADLINE = 30.0
 """Seconds that the post step may take: the runner waits for it before the next job can have the machine."""
@@ -65,11 +68,14 @@ class _Step:
                 return ExitCode.INTERNAL
 
     def lease(self) -> int:
-        from keylease.config.inputs import plan_from_inputs, sync_from_inputs
+        from keylease.config.inputs import audit_from_inputs, plan_from_inputs, sync_from_inputs
         from keylease.identity.source import IdentitySource
         from keylease.outputs.report import rows_of
         from keylease.pipelines.lease import LeaseRun
 
+        audit = audit_from_inputs(self.env)
+        if audit:
+            return self.audit(audit)
         wanted = sync_from_inputs(self.env)
         if wanted:
             return self.sync(wanted)
@@ -121,8 +127,61 @@ class _Step:
         self.outputs.set_outputs({"sync_changes": str(changes), "sync_plan": json.dumps(as_json(report))})
         return verdict(outcome, request, self.log, debug=self.debug)
 
+    def audit(self, wanted: "AuditInputs") -> int:
+        from keylease.auditing import FILE_NAME, Asked, exit_code, judged
+        from keylease.gathering import Run
+        from keylease.outputs.workspace import WorkspaceFile, form_of
+
+        gc.enable()
+        run = Run(self.env, self.log, self.masker, self.signals, quiet=True, remember=self.remember)
+        config = wanted.config or (FILE_NAME if os.path.isfile(FILE_NAME) else "")
+        if wanted.command == "collect":
+            return self.collect(wanted, config, run)
+        reports = [
+            (WorkspaceFile.of(path, self.env, "audit-reports"), form_of(path, "audit-reports"))
+            for path in wanted.reports
+        ]
+        asked = Asked(
+            path=wanted.path or ("" if wanted.snapshots else "."),
+            offline=wanted.command == "offline",
+            snapshots=wanted.snapshots,
+            config=config,
+            fail_on=wanted.fail_on,
+            shard=wanted.shard,
+            deadline=wanted.deadline,
+            prefix="audit-",
+        )
+        outcome = judged(asked, run)
+        for file, form in reports:
+            file.write(self.masker.scrub(outcome.report(form)))
+        self.tell(outcome, summary=wanted.summary)
+        return exit_code(outcome, run)
+
+    def collect(self, wanted: "AuditInputs", config: str, run: "Run") -> int:
+        from keylease.config.audits import AuditPlan, load_audit
+        from keylease.gathering import Wanted, snapshot
+        from keylease.outputs.workspace import WorkspaceFile
+
+        file = WorkspaceFile.of(wanted.snapshots[0], self.env, "audit-inventory")
+        skip = (load_audit(Path(config)) if config else AuditPlan()).skip
+        path = wanted.path or "."
+        asked = Wanted(path, config=config, skip=skip, shard=wanted.shard, deadline=wanted.deadline, prefix="audit-")
+        return snapshot(asked, run, lambda text: file.write(self.masker.scrub(text)))
+
+    def tell(self, outcome: "Outcome", *, summary: bool) -> None:
+        from keylease.outputs.audit_report import count
+        from keylease.outputs.audit_text import annotations
+
+        failing, shown = len(outcome.found.failing), len(outcome.found.failing) + len(outcome.found.below)
+        if summary:
+            self.outputs.summary_text(outcome.report("markdown"))
+        with self.outputs.group(f"Keylease audit: {count(shown, 'finding')}, {failing} of them failing"):
+            self.outputs.message(outcome.report("table"))
+        self.outputs.commands(annotations(outcome.found))
+        self.outputs.set_outputs({"audit_findings": str(failing)})
+
     def remember(self, revocations: Sequence[Revocation]) -> None:
-        # For the post step of a sync that is killed. In the end nothing is left, and what was noted is taken back.
+        # For the post step of a step that is killed. In the end nothing is left, and what was noted is taken back.
         if revocations:
             self.noted = True
             self.outputs.save_state(revocations)

@@ -186,20 +186,27 @@ def _snapshots(paths: Sequence[str], log: logging.Logger, prefix: str) -> Invent
 
 def collect(options: argparse.Namespace, run: Run, skip: Sequence[str], config: str) -> int:
     """`keylease audit collect`: the inventory as a file. Raises :class:`KeyleaseError`."""
-    from keylease.audit.snapshot import dumps
-
     path = "" if options.no_files else options.path
     wanted = Wanted(path, config=config, skip=skip, shard=options.shard or "", deadline=options.deadline or "")
-    found = gather(wanted, run)
-    text = dumps(found.inventory, found.shard)
-    if options.output:
+
+    def write(text: str) -> None:
+        if not options.output:
+            return console.emit(sys.stdout, text)
         try:
             Path(options.output).write_text(text, encoding="utf-8")
         except OSError as error:
             what = f"--output: can't write {options.output!a}: {error.strerror}"
             raise UsageError(what, docs="audit-collect") from None
-    else:
-        console.emit(sys.stdout, text)
+
+    return snapshot(wanted, run, write)
+
+
+def snapshot(wanted: Wanted, run: Run, write: Callable[[str], None]) -> int:
+    """Hand the inventory's text to `write`; returns the exit code. Raises :class:`KeyleaseError`."""
+    from keylease.audit.snapshot import dumps
+
+    found = gather(wanted, run)
+    write(dumps(found.inventory, found.shard))
     inventory = found.inventory
     for problem in inventory.problems[:20]:
         run.log.warning("not collected: %s", console.one_line(f"{problem.kind}: {problem.what}", 500))

@@ -83,6 +83,7 @@ class FakeJenkins(LoopbackServer):
         self.sessions: dict[str, str] = {}
         self.missing_plugins: set[str] = set()
         self.drops_updates = False
+        self.used_by: dict[str, list[str]] = {}
         self.before: Callable[[str], None] = lambda _: None
         self.after: Callable[[str], None] = lambda _: None
         self.changes: list[str] = []
@@ -156,6 +157,10 @@ class FakeJenkins(LoopbackServer):
         if path == "/crumbIssuer/api/json":
             self._issue_crumb(exchange, user, session)
             return
+        store = re.fullmatch(r"((?:/job/[^/]+)*)/credentials/store/(system|folder)/api/json", path)
+        if store:
+            self._domains(exchange, user, "/".join(unquote(part) for part in store[1].split("/job/") if part).lower())
+            return
         found = re.fullmatch(
             r"((?:/job/[^/]+)*)/credentials/store/(system|folder)/domain/([^/]+)(/credential/([^/]+))?/(.+)", path
         )
@@ -173,6 +178,11 @@ class FakeJenkins(LoopbackServer):
         if name is not None and name not in self.stores[folder][domain]:
             raise Refused(404, "Not Found")
         self._act(exchange, user, folder, domain, name, found[6])
+
+    def _domains(self, exchange: Exchange, user: User | None, folder: str) -> None:
+        if folder not in self.stores or self._hidden(user, folder) or not self._may(user, VIEW, folder):
+            raise Refused(404, "Not Found")
+        exchange.answer_json(200, {"domains": {name or "_": {"urlName": name or "_"} for name in self.stores[folder]}})
 
     def _act(
         self, exchange: Exchange, user: User | None, folder: str, domain: str, name: str | None, what: str
@@ -297,7 +307,7 @@ class FakeJenkins(LoopbackServer):
         inner = tree if name is not None else (re.fullmatch(r"credentials\[(.*)\]", tree) or ["", ""])[1]
         wanted = inner.split(",")
 
-        def one(credential: Credential) -> dict[str, str]:
+        def one(credential: Credential) -> dict[str, object]:
             _, english, german, _, _ = CLASSES[credential.kind]
             known = {
                 "id": credential.id,
@@ -305,6 +315,9 @@ class FakeJenkins(LoopbackServer):
                 "displayName": credential.name,
                 "description": credential.description,
             }
+            if credential.id in self.used_by and "fingerprint[usage[name]]" in wanted:
+                usage = [{"name": name} for name in self.used_by[credential.id]]
+                return {**{key: known[key] for key in wanted[:4]}, "fingerprint": {"usage": usage}}
             return {key: known[key] for key in wanted if key in known}
 
         kind = "com.cloudbees.plugins.credentials.CredentialsStoreAction$"

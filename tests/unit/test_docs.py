@@ -128,8 +128,10 @@ def test_action_inputs_are_those_the_code_reads(tmp_path: Path) -> None:
         inputs.plan_from_inputs(env)
     sync = Recorder({"sync": "plan", "config": str(tmp_path / "keylease.yml")})
     inputs.sync_from_inputs(sync)
+    audit = Recorder({"audit": "true"})
+    inputs.audit_from_inputs(audit)
     # Read by the identity source, from the environment as it is.
-    read = single.asked | file.asked | sync.asked | {"JOB-WORKFLOW-REF"}
+    read = single.asked | file.asked | sync.asked | audit.asked | {"JOB-WORKFLOW-REF"}
     assert "JOB-WORKFLOW-REF" in (ROOT / "src/keylease/identity/github.py").read_text(encoding="utf-8")
     refused = {"PKI", "GITHUBTOKEN", "USERNAME", "PASSWORD", "AUTHPAYLOAD", "EXTRAHEADERS"}
     refused |= {"JWTPRIVATEKEY", "JWTKEYPASSWORD", "JWTTTL"}

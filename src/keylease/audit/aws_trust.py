@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from keylease.audit.aws_policy import Statement, Test, holds, is_wild, plain, statements
+from keylease.audit.aws_policy import STRINGS, Statement, Test, holds, is_wild, plain, statements
+from keylease.audit.globs import Free, Wish, agreed
 
 ACTION = "sts:AssumeRoleWithWebIdentity"
 
@@ -72,6 +73,28 @@ _GITLAB = re.compile(r"^project_path:([^/:]+)/([^:]+)(?::(.*))?$", re.DOTALL)
 _ORGANIZATION = re.compile(r"^(?:organization|owner|account|customer):([^:]+):(.+)$", re.DOTALL)
 
 
+_NAME, _TEXT = Free("/:"), Free(":")
+_REPO = ("repo:", _NAME, "/", _NAME, ":")
+_ENDS = (
+    (("ref:refs/heads/", _TEXT), "ref"),
+    (("environment:", _TEXT), "environment"),
+    (("pull_request",), ""),
+    (("workflow:", _TEXT), ""),
+    (("workflow:", _TEXT, ":ref:refs/heads/", _TEXT), "ref"),
+    (("workflow:", _TEXT, ":environment:", _TEXT), "environment"),
+)
+_PROJECT = ("project_path:", _NAME, "/", _TEXT, ":ref_type:")
+_SHAPES: Mapping[str, tuple[str, Sequence[tuple[tuple[str, ...], str]]]] = {
+    "github": (
+        "repo:",
+        [((*_REPO, *end), tail) for end, tail in _ENDS] + [(end, tail) for end, tail in _ENDS if len(end) > 1],
+    ),
+    "gitlab": ("project_path:", [((*_PROJECT, f"{kind}:ref:", _TEXT), "") for kind in ("branch", "tag")]),
+}
+"""Family → how its subjects begin; shapes of subjects, each with the claim that stands last. A subject has no colon but
+between its claims (GitHub writes %3A), and its template is the repository's to choose: workflows have any name."""
+
+
 class Issuer(Struct, frozen=True):
     """host: as condition keys begin. name: for people. family: how its subjects look. shared: by all its customers."""
 
@@ -120,7 +143,36 @@ class Trust:
             kind = (caller.who, self.kind(caller))
             if kind not in found and self._lets_in(caller):
                 found[kind] = caller
+        if not any(who == "stranger" for who, _ in found):
+            agreed = map(self.who, self._agreed())
+            if stranger := next((each for each in agreed if each.who == "stranger" and self._lets_in(each)), None):
+                found["stranger", self.kind(stranger)] = stranger
         return list(found.values())
+
+    def _agreed(self) -> Iterator[str]:
+        """Subjects of strangers that all conditions agree on; by each way to fall out of each ``Deny``."""
+        key, shapes = _SHAPES.get(self.issuer.family, ("", ()))
+        own = [f"{key}{owner}/*" for owner, _ in self.places if not is_wild(owner)]
+        denies = [each.tests for each in self._document if each.effect == "deny" and self._is_about(each)]
+        ways = itertools.islice(itertools.product(*([None, *tests] for tests in denies)), 32)
+        for (shape, tail), way in itertools.product(shapes, list(ways)):
+            wishes: list[Wish] = [(own, False)]
+            wishes += filter(None, (self._wish(each, key, tail, False) for each in self.statement.tests))
+            wishes += filter(None, (self._wish(each, key, tail, True) for each in way if each))
+            if found := agreed(shape, wishes):
+                yield found
+
+    def _wish(self, test: Test, key: str, tail: str, against: bool) -> Wish | None:
+        """What a condition asks of the subject, as far as that tells the claim."""
+        claim = claim_of(test.key, self.issuer)
+        wanted = test.negated is against
+        if test.base not in STRINGS or not claim:
+            return None
+        if claim == "sub":
+            return test.patterns, wanted
+        if claim == "repository" and key == "repo:":
+            return [f"{key}{each}:*" for each in test.patterns], wanted
+        return ([f"*{claim}:{each}" for each in test.patterns], wanted) if claim == tail else None
 
     def first(self, who: Who, kind: str = "") -> Caller | None:
         """A caller of this sort that gets in. kind: ``pull_request``, ``any`` (a ref that the policy doesn't name)."""
@@ -152,6 +204,8 @@ class Trust:
             return Caller("nobody", subject)
         if self.issuer.family == "github" and re.match(r"ref:[^:]*:pull_request$", suffix):
             return Caller("nobody", subject)  # no ref has a colon in it
+        if self.issuer.family == "gitlab" and not re.match(r"project_path:|.*\$\{", subject):
+            return Caller("nobody", subject)
         if owner and (repository or "${" in owner):
             return Caller(self._whose(owner, repository), subject, owner, repository, suffix)
         if self.issuer.family == "github" and (found := _GITHUB.search(subject)):

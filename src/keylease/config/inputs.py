@@ -23,6 +23,7 @@ from keylease.registry import EXCHANGERS
 from keylease.secret import Secret
 
 if TYPE_CHECKING:
+    from keylease.audit.model import Severity
     from keylease.pipelines.sync import SyncPlan
 
 # Our name → vault-action's, where it has another one.
@@ -68,8 +69,10 @@ _INSTEAD_OF_A_FILE = (
     "secretEncodingType",
 )
 
-# What only a lease has: a sync gives back its own leases before the step ends, and sets no variable.
+# What only a lease has: a sync or audit gives back its own leases before the step ends, and sets no variable.
 _OF_A_LEASE = ("revoke", "strict-revoke", "allow-names")
+_OF_A_SYNC = ("sync-plan", "sync-shard", "sync-check")
+_OF_AN_AUDIT = ("audit-path", "audit-fail-on", "audit-inventory", "audit-reports", "audit-shard")
 
 # Inputs of vault-action that can't be honoured, and what to do instead.
 _REFUSED = {
@@ -129,7 +132,7 @@ def sync_from_inputs(env: Env) -> SyncInputs | None:
     """What `sync:` and its companions say; None if it is off. Raises :class:`UsageError` naming the input."""
     inputs = _Inputs(env)
     command = inputs.text("sync") or "off"
-    companions = inputs.given(("sync-plan", "sync-shard", "sync-check"))
+    companions = inputs.given(_OF_A_SYNC)
     if command not in ("plan", "apply", "off"):
         raise _error("sync", "must be plan, apply or off")
     if command == "off":
@@ -177,6 +180,84 @@ def sync_plan(wanted: SyncInputs, env: Env) -> "SyncPlan":
 def _is_text(config: str) -> bool:
     """Whether the `config` input holds the YAML itself, not a path."""
     return "\n" in config or re.match(r"\s*version\s*:", config) is not None
+
+
+class AuditInputs(Struct, frozen=True):
+    """What the `audit` inputs ask for. config: a path; empty for keylease.yml, if it is there.
+
+    command: true, offline or collect. snapshots: to judge, or the one to write. reports: files to write.
+    """
+
+    command: str
+    path: str
+    config: str
+    fail_on: "Severity | None"
+    snapshots: Sequence[str]
+    reports: Sequence[str]
+    shard: str
+    summary: bool
+    deadline: str
+
+
+def audit_from_inputs(env: Env) -> AuditInputs | None:
+    """What `audit:` and its companions say; None if it is off. Raises :class:`UsageError` naming the input."""
+    inputs = _Inputs(env)
+    command = (inputs.text("audit") or "off").lower()
+    companions = inputs.given(_OF_AN_AUDIT)
+    if command not in ("true", "offline", "collect", "off", "false"):
+        raise _error("audit", "must be true, offline, collect or off")
+    if command in ("off", "false"):
+        if companions:
+            raise _error(companions[0], "goes with `audit: true`", "give `audit`, or remove it")
+        return None
+    inputs.refuse()
+    if inputs.text("sync") not in (None, "off"):
+        raise _error("sync", "can't go together with `audit`", "make them two steps")
+    both = inputs.given((*_INSTEAD_OF_A_FILE, *_OF_A_SYNC))
+    if both:
+        raise _error(both[0], "can't go together with `audit`", "write it into keylease.yml (`config`) and remove it")
+    idle = inputs.given(_OF_A_LEASE)
+    if idle:
+        raise _error(idle[0], "can't go together with `audit`, which gives back its own leases itself", "remove it")
+    config = inputs.text("config") or ""
+    if _is_text(config):
+        raise _error("config", "must be a path with `audit`, whose findings name the file", "config: keylease.yml")
+    fail_on = _severity(inputs.text("audit-fail-on"))
+    snapshots, reports = (inputs.listed(name) for name in ("audit-inventory", "audit-reports"))
+    _must_fit(command, snapshots, inputs.given(("audit-fail-on", "audit-reports")), bool(inputs.text("audit-shard")))
+    inputs.seconds("deadline")  # told now, by the name that it has here
+    return AuditInputs(
+        command,
+        inputs.text("audit-path") or "",
+        config,
+        fail_on,
+        snapshots,
+        reports,
+        inputs.text("audit-shard") or "",
+        inputs.boolean("summary", True),
+        inputs.text("deadline") or "",
+    )
+
+
+def _severity(text: str | None) -> "Severity | None":
+    from keylease.audit.model import SEVERITIES
+
+    if text is None:
+        return None
+    for each in SEVERITIES:
+        if each == text:
+            return each
+    raise _error("audit-fail-on", f"must be one of: {', '.join(SEVERITIES)}")
+
+
+def _must_fit(command: str, snapshots: Sequence[str], judging: Sequence[str], sharded: bool) -> None:
+    if command == "collect":
+        if len(snapshots) != 1:
+            raise _error("audit-inventory", "must name the one file that `audit: collect` writes", "inventory.json")
+        if judging:
+            raise _error(judging[0], "can't go together with `audit: collect`, which judges nothing", "remove it")
+    elif sharded and (snapshots or command == "offline"):
+        raise _error("audit-shard", "is for what is collected, and nothing is", "remove it")
 
 
 def plan_from_inputs(env: Env, seal: Seal = lambda value, _: Secret(value)) -> tuple[Plan, ActionOptions]:
@@ -272,6 +353,11 @@ class _Inputs:
     def seconds(self, name: str) -> float | None:
         text = self.text(name)
         return None if text is None else _seconds(text, name)
+
+    def listed(self, name: str) -> list[str]:
+        """Paths, one a line; or on one line, with blanks between them."""
+        text = self.text(name) or ""
+        return [each.strip() for each in (text.splitlines() if "\n" in text else text.split()) if each.strip()]
 
     def called(self, name: str) -> str:
         """What the user calls it: our name or vault-action's."""

@@ -111,6 +111,10 @@ class GitHubOutputs:
         properties = {"title": "Keylease", **(place.groupdict() if place else {})}
         self._write(console.command(name, text, properties) + "\n")
 
+    def commands(self, lines: Sequence[str]) -> None:
+        """Annotations that were made elsewhere, escaped there, and plain lines among them."""
+        self._write("".join(self.scrub(line) + "\n" for line in lines))
+
     def message(self, text: str) -> None:
         """Plain lines of the log."""
         self._write(console.sanitize(self.scrub(text)) + "\n")

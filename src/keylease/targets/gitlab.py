@@ -52,6 +52,11 @@ class GitLabTarget(Target):
         self._one_scope: set[str] = set()
         """Addresses of groups where GitLab is too old to tell a name's scopes apart."""
 
+    @property
+    def api(self) -> GitLabApi:
+        """What it asks with, for who lists more than variables."""
+        return self._api
+
     # What the configuration says.
 
     @classmethod

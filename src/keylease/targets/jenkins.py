@@ -61,6 +61,11 @@ class JenkinsTarget(Target):
         self._stores: dict[str, JenkinsTo] = {}
         self._descriptions: dict[tuple[str, str], str] = {}
 
+    @property
+    def api(self) -> JenkinsApi:
+        """What it asks with, for who lists all of a store."""
+        return self._api
+
     @classmethod
     def complete(cls, settings: JenkinsSettings, env: Env) -> JenkinsSettings:
         """See the base class."""

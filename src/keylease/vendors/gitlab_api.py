@@ -62,6 +62,15 @@ class GitLabApi:
             docs=DOCS,
         )
 
+    def read(self, path: str, doing: str) -> dict[str, Any]:
+        """One thing. Raises KeyleaseError."""
+        answer = self._ask("get", path)
+        if not answer.ok:
+            raise self._refusal(doing, answer, None, writing=False)
+        if not isinstance(answer.data, dict):
+            raise garbage(doing, answer)
+        return answer.data
+
     def _pages(
         self, path: str, doing: str, container: Container | None, query: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], set[int]]:

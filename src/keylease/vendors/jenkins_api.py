@@ -46,6 +46,12 @@ class Item(Struct, frozen=True):
     description: str
 
 
+class UsedItem(Item, frozen=True):
+    """used_by: full names of jobs and names of nodes; None: Jenkins tells of no use, and not whether it tracks."""
+
+    used_by: list[str] | None = None
+
+
 class _Crumb(Struct, frozen=True):
     """header: the crumb's. cookie: of the session that it is good for; None where the issuer needs no session."""
 
@@ -99,6 +105,41 @@ class JenkinsApi:
         if not isinstance(listed, list):
             raise _garbage(doing)
         return [_item(each, doing) for each in listed]
+
+    def domains(self, path: str, place: str) -> list[str]:
+        """Names of the domains of the store that `path` is in; the global one's is empty."""
+        doing = f"{place}: listing domains"
+        response = self._send("GET", f"{path.rpartition('/domain/')[0]}/api/json?tree=domains%5BurlName%5D")
+        if response.status_code != 200:
+            raise self.refused(response, doing)
+        found = Answer.of(response).data.get("domains")
+        if not isinstance(found, dict) or not found:
+            raise _garbage(doing)
+        return ["" if name == "_" else str(name) for name in found]
+
+    def used_items(self, path: str, place: str) -> list[UsedItem]:
+        """The credentials of a domain, with who used them (Fingerprint.java, `_getUsages`)."""
+        doing = f"{place}: listing credentials"
+        tree = "credentials%5Bid,typeName,displayName,description,fingerprint%5Busage%5Bname%5D%5D%5D"
+        response = self._send("GET", f"{path}/api/json?tree={tree}")
+        if response.status_code != 200:
+            raise self.refused(response, doing)
+        listed = Answer.of(response).data.get("credentials")
+        if not isinstance(listed, list):
+            raise _garbage(doing)
+        found = []
+        for each in listed:
+            item = _item(each, doing)
+            print_ = each.get("fingerprint")
+            usage = print_.get("usage") if isinstance(print_, dict) else None
+            users = usage if isinstance(usage, list) else []
+            names = [str(user.get("name")) for user in users if isinstance(user, dict)]
+            found.append(
+                UsedItem(
+                    item.id, item.name, item.type_name, item.description, names if isinstance(usage, list) else None
+                )
+            )
+        return found
 
     def item(self, path: str, name: str, place: str) -> Item | None:
         """One credential; None if there is none (or none that the user may view)."""

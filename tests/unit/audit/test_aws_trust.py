@@ -25,6 +25,7 @@ SUFFIXES = (
     "environment:stranger",
     "environment:pull_request",  # an environment may have any name
 )
+NO_OR_ANY: Sequence[Token] = ({}, {"environment": "production"}, {"environment": "stranger"})
 AUDIENCES = ("sts.amazonaws.com", "stranger")
 
 
@@ -50,12 +51,23 @@ def tokens() -> Sequence[tuple[str, str, Token]]:
             for ref, other in itertools.product(refs, others):
                 more = {"environment": other} if other else {}
                 found.append((owner, name, {**claims, "sub": suffix, "ref": ref, **more}))
+        # One with the workflow's name, which may be any.
+        if owner in ("evil", "acme-evil") and name in ("trainer", "stranger") and kind in ("ref", "environment"):
+            for name_of in ("acme/trainer", "pull_request"):
+                told = {"ref": value} if kind == "ref" else {"environment": value, "ref": "refs/heads/main"}
+                found.append((owner, name, {**claims, "sub": f"repo:{place}:workflow:{name_of}:{suffix}", **told}))
+                for job in NO_OR_ANY:
+                    bare = {**claims, "sub": f"repo:{place}:workflow:{name_of}", "ref": "refs/heads/main", **job}
+                    found.append((owner, name, bare))
+                    if kind == "ref":
+                        full = {**bare, "sub": f"repo:{place}:workflow:{name_of}:{suffix}", "ref": value}
+                        found.append((owner, name, full))
     # A stranger may have several repositories, and call a reusable workflow of one from another.
     theirs = [
         (owner, name, {**token, "job_workflow_ref": f"{other}/x/.github/workflows/x.yml@refs/heads/x"})
         for owner, name, token in found
         for other in ("evil", "acmestranger")
-        if owner not in ("acme", other)
+        if owner not in ("acme", other) and ":workflow:" not in token["sub"]
     ]
     return found + theirs
 
@@ -133,13 +145,11 @@ def test_a_stranger_gets_in_exactly_if_a_rule_says_so(document: dict[str, Any]) 
 
 @given(policies())
 def test_who_gets_in_is_told_with_a_subject_that_gets_in(document: dict[str, Any]) -> None:
-    known = {token["sub"] for _, _, token in TOKENS if admits(document, token)}
-    everything = {token["sub"] for _, _, token in TOKENS}
     for trust in trusts(document):
         for caller in trust.admitted:
             # A repository of the policy's own owner has an id that nobody here knows.
-            if caller.who == "stranger":
-                assert caller.subject not in everything or caller.subject in known, caller
+            theirs = [token for _, _, token in TOKENS if token["sub"] == caller.subject and caller.who == "stranger"]
+            assert not theirs or any(admits(document, token) for token in theirs), caller
 
 
 @given(policies())
@@ -150,6 +160,46 @@ def test_the_change_lets_no_stranger_in(document: dict[str, Any]) -> None:
             strangers = [token for owner, _, token in TOKENS if owner != "acme" and admits(mended, token)]
             assert not strangers
             assert not says_stranger(mended)
+
+
+GITLAB_TOKENS = [
+    (group, {"sub": f"project_path:{group}/{name}:ref_type:{kind}:ref:{ref}", "aud": aud})
+    for group, name, kind, ref, aud in itertools.product(
+        ("acme", *STRANGERS),
+        (*REPOSITORIES, "team/trainer", "acme/trainer"),
+        ("branch", "tag"),
+        ("main", "stranger", "v1", "stranger/main"),
+        ("https://gitlab.com", "stranger"),
+    )
+]
+GITLAB_VALUES = {
+    "sub": (
+        *("*", "project_path:*", "project_path:acme*", "project_path:acme-*", "project_path:acme/*", "*:ref:main"),
+        *("project_path:acme/trainer:*", "project_path:acme/trainer:ref_type:branch:ref:main", "*:ref_type:tag:*"),
+        *("project_path:*/trainer:*", "*acme/trainer:*", "project_path:?acme/*", "*:ref:v*", "project_path:acme/t*"),
+    ),
+    "aud": ("https://gitlab.com", "*"),
+}
+
+
+@st.composite
+def gitlab_policies(draw: st.DrawFn) -> dict[str, Any]:
+    """As `policies`, of an issuer of whose tokens only the subject and the audience count."""
+    made = []
+    for effect in ("Allow", *draw(st.sampled_from([(), ("Allow",), ("Deny",), ("Deny", "Allow")]))):
+        condition: dict[str, Any] = {}
+        for _ in range(draw(st.integers(0, 3))):
+            claim = draw(st.sampled_from(["sub", "sub", "aud"]))
+            values = draw(st.lists(st.sampled_from(GITLAB_VALUES[claim]), min_size=1, max_size=2, unique=True))
+            condition.setdefault(draw(OPERATORS), {})[f"gitlab.com:{claim}"] = values
+        made.append(statement(condition, issuer="gitlab.com", effect=effect))
+    return policy(*made)
+
+
+@given(gitlab_policies())
+def test_a_stranger_on_gitlab_gets_in_exactly_if_a_rule_says_so(document: dict[str, Any]) -> None:
+    inside = [token for group, token in GITLAB_TOKENS if group != "acme" and admits(document, token)]
+    assert says_stranger(document) == bool(inside), inside[:3]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +258,15 @@ def test_a_statement_that_is_narrow_excuses_none_and_a_deny_does() -> None:
     assert not findings("aws-trust-no-subject", policy(wide, deny))
     unsure = {**deny, "Condition": {**deny["Condition"], "IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}}
     assert findings("aws-trust-no-subject", policy(wide, unsure))
+
+
+def test_each_issuer_of_a_list_is_judged_by_its_own_conditions() -> None:
+    arn = "arn:aws:iam::123456789012:oidc-provider/"
+    both = {"Federated": [f"{arn}{GITHUB}", f"{arn}gitlab.com"]}
+    (finding,) = findings(
+        "aws-trust-no-subject", policy({**statement({"StringNotLike": {f"{GITHUB}:sub": "repo:*"}}), "Principal": both})
+    )
+    assert "gitlab.com" in finding.message
 
 
 def test_a_condition_on_something_else_lowers_the_confidence() -> None:

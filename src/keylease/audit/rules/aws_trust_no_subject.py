@@ -18,7 +18,8 @@ class AwsTrustNoSubject(TrustRule):
         "audience alone, or for nothing, gives the role to any of them: whoever learns its ARN (from a log, a "
         "public workflow) takes it with a workflow of his own. AWS refuses such policies since June 2025, but "
         "only when they are written: older ones stay open. Each statement counts by itself, for the others don't "
-        "narrow it."
+        "narrow it. Issuers that only your own systems use (a cluster's, a company's) are not judged: "
+        "what their subjects mean isn't known here."
     )
     fix = "Bind the subject to your repository and branch, in each statement that trusts the issuer."
     links = (

@@ -1,0 +1,36 @@
+"""The collector of Jenkins on the fake: stores, domains, uses, refusals."""
+
+from keylease.collectors.base import Access
+from keylease.collectors.jenkins import JenkinsCollector, JenkinsCollectSettings
+from keylease.context import Context
+from keylease.http import Deadline
+from keylease.masking import Masker
+from keylease.targets.jenkins import JenkinsTarget
+from keylease.vendors.jenkins_settings import JenkinsSettings
+from tests.fakes.jenkins_credentials import TEXT, Credential
+from tests.fakes.jenkins_rest import FakeJenkins
+from tests.integration.collecting import as_json
+
+
+def test_stores_domains_uses_and_a_folder_that_may_not_be_viewed() -> None:
+    env = {"JENKINS_API_TOKEN": "token-of-the-fake"}
+    with FakeJenkins() as server:
+        server.add_user("audit", token=env["JENKINS_API_TOKEN"])
+        server.add_folder("team/app", "prod")
+        for folder, domain, name in (("", "", "one"), ("team/app", "prod", "two"), ("team/app", "", "three")):
+            server.plant(folder, domain, Credential(TEXT, name, "GLOBAL", "", secrets={"secret": b"the-value-kept"}))
+        server.used_by["two"] = ["team/app/deploy"]
+        settings = JenkinsTarget.complete(JenkinsSettings(url=server.url, user="audit", retries=0), env)
+        context = Context(env, Masker(), Deadline(10))
+        access = Access(target=JenkinsTarget("jenkins", settings, context))
+        wanted = JenkinsCollectSettings(folders=["team/app", "gone"])
+        found = JenkinsCollector(wanted, context, access).collect()
+    by_name = {record.facts["name"]: record.facts for record in found.of("jenkins.credential")}
+    assert {name: (facts["holder"], facts["domain"], facts["used_by"]) for name, facts in by_name.items()} == {
+        "one": ("system", "", None),
+        "two": ("team/app", "prod", ["team/app/deploy"]),
+        "three": ("team/app", "", None),
+    }
+    [problem] = found.problems
+    assert "Credentials/View" in problem.change
+    assert "the-value" not in as_json(found)
