@@ -156,7 +156,10 @@ def nothing_local() -> list[str]:
 def checks() -> dict[str, Check]:
     """Every check by name; the slow ones first."""
     workflows = tracked(".github/workflows/*.yml")
-    examples = tracked("examples/github/*.yml", "examples/sync/github.yml", "examples/train/github.yml")
+    examples = tracked(
+        *("examples/github/*.yml", "examples/sync/github.yml", "examples/train/github.yml"),
+        *("examples/audit/github.yml", "examples/audit/organization.yml"),
+    )
     schema = ["check-jsonschema", "--builtin-schema"]
     zizmor = ["--offline", "--no-progress", "--quiet", "--config", ".github/zizmor.yml"]
     return {
@@ -170,7 +173,9 @@ def checks() -> dict[str, Check]:
         "action schema": tool(*schema, "vendor.github-actions", ROOT / "action.yml"),
         "GitLab schema": tool(
             *(*schema, "vendor.gitlab-ci", "--data-transform", "gitlab-ci"),
-            *tracked("examples/gitlab/*.yml", "examples/sync/.gitlab-ci.yml", "examples/train/.gitlab-ci.yml"),
+            *tracked(
+                "examples/gitlab/*.yml", *(f"examples/{name}/.gitlab-ci.yml" for name in ("audit", "sync", "train"))
+            ),
         ),
         "GitLab template": gitlab_template,
         "generated docs": [sys.executable, "tools/docs.py", "--check"],
