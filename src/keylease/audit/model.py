@@ -115,11 +115,15 @@ class Finding(Struct, frozen=True):
 
 
 class NotChecked(Struct, frozen=True):
-    """A rule that could not judge (all of) what it is for: never "passed". why: one line; change: what would let it."""
+    """A rule that could not judge (all of) what it is for: never "passed". why: one line; change: what would let it.
+
+    asked: whether its inventory was asked for; what `collect:` does not name was not, and that is nobody's failure.
+    """
 
     rule: str
     why: str
     change: str = ""
+    asked: bool = True
 
 
 class Verdict(Struct):

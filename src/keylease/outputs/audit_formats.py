@@ -44,6 +44,7 @@ def junit(audit: Audit) -> str:
     readers take no second one. What does not fail the build is in ``system-out``.
     """
     unchecked: dict[str, list[str]] = {}
+    unasked = {each.rule for each in audit.verdict.not_checked if not each.asked}
     for each in audit.verdict.not_checked:
         unchecked.setdefault(each.rule, []).append(f"not checked: {sentence(each.why, each.change)}")
     by_rule: dict[str, dict[str, list[str]]] = {}
@@ -51,7 +52,9 @@ def junit(audit: Audit) -> str:
         told = _told(finding) + (f"\nwaived until {waiver.until}: {flat(waiver.reason, 500)}" if waiver else "")
         by_rule.setdefault(finding.rule, {}).setdefault(status, []).append(told)
     wanted = sorted({*audit.verdict.checked, *unchecked, *by_rule})
-    cases = [_case(audit, rule, by_rule.get(rule, {}), unchecked.get(rule, [])) for rule in wanted]
+    cases = [
+        _case(audit, rule, by_rule.get(rule, {}), unchecked.get(rule, []), asked=rule not in unasked) for rule in wanted
+    ]
     if audit.verdict.problems:
         problems = [sentence(problem_text(problem), problem.change) for problem in audit.verdict.problems]
         cases.append(_undone(audit, "everything could be looked at", problems))
@@ -75,7 +78,7 @@ def junit(audit: Audit) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _case(audit: Audit, rule: str, told: Mapping[str, list[str]], unchecked: list[str]) -> ET.Element:
+def _case(audit: Audit, rule: str, told: Mapping[str, list[str]], unchecked: list[str], *, asked: bool) -> ET.Element:
     title = audit.rules[rule].title if rule in audit.rules and audit.rules[rule].title != rule else ""
     case = ET.Element("testcase", {"classname": "keylease.audit", "name": _xml(f"{rule}: {title}" if title else rule)})
     if failing := told.get("failing"):
@@ -83,7 +86,7 @@ def _case(audit: Audit, rule: str, told: Mapping[str, list[str]], unchecked: lis
         failure = ET.SubElement(case, "failure", {"type": _xml(rule), "message": message})
         failure.text = _xml("\n\n".join(_upto(failing)))
     elif unchecked:
-        _not_checked(audit, case, unchecked)
+        _not_checked(audit, case, unchecked, asked=asked)
     others = [
         "\n\n".join([f"{status}:", *_upto(told[status])])
         for status in ("below", "baselined", "waived")
@@ -101,8 +104,8 @@ def _undone(audit: Audit, name: str, why: list[str]) -> ET.Element:
     return case
 
 
-def _not_checked(audit: Audit, case: ET.Element, why: list[str]) -> None:
-    name = "error" if audit.policy.fail_unchecked else "skipped"
+def _not_checked(audit: Audit, case: ET.Element, why: list[str], *, asked: bool = True) -> None:
+    name = "error" if audit.policy.fail_unchecked and asked else "skipped"
     made = ET.SubElement(case, name, {"type": "not-checked", "message": _xml(flat(why[0], 1000))})
     made.text = _xml("\n".join(_upto(why)))
 
@@ -156,7 +159,7 @@ def gitlab(audit: Audit) -> str:
     source = Location(audit.source)
     if not audit.performed:
         entries.append(_entry("nothing-judged", NOTHING, "minor", source, _hash("nothing-judged"), seen))
-    if rules := sorted({each.rule for each in audit.verdict.not_checked}):
+    if rules := sorted({each.rule for each in audit.verdict.not_checked if each.asked}):
         told = flat(f"{count(len(rules), 'rule')} not checked: {', '.join(rules)}", 2000)
         entries.append(_entry("not-checked", told, "info", source, _hash("not-checked", *rules), seen))
     return dump(entries)

@@ -104,11 +104,22 @@ class Audit(Struct, frozen=True):
         return {severity: counts[severity] for severity in reversed(SEVERITIES)}
 
     def unchecked(self) -> list[tuple[str, str, list[str]]]:
-        """(why, change, rules) of what was not checked: rules of one reason together."""
+        """(why, change, rules) of what was not checked though it was asked for: rules of one reason together."""
         groups: dict[tuple[str, str], list[str]] = {}
-        for each in self.verdict.not_checked:
+        for each in filter(lambda each: each.asked, self.verdict.not_checked):
             groups.setdefault((each.why, each.change), []).append(each.rule)
         return [(why, change, rules) for (why, change), rules in groups.items()]
+
+    @property
+    def unasked(self) -> str:
+        """What was not checked for want of an inventory that nobody asked for, as one line; empty for none."""
+        rules = [each.rule for each in self.verdict.not_checked if not each.asked]
+        if not rules:
+            return ""
+        families = Counter(rule.partition("-")[0] for rule in rules)
+        named = ", ".join(f"{family}-* {number}" for family, number in sorted(families.items()))
+        told = "that judge what was not collected"
+        return f"{count(len(rules), 'rule')} {told}: {named}; `collect:` of `audit:` says what is (docs/audit.md)"
 
     def summary(self) -> str:
         """``3 findings: 1 critical, 2 low; 1 at high or worse; 2 waived; 4 rules not checked``."""
@@ -240,7 +251,8 @@ def as_json(audit: Audit) -> dict[str, Any]:
             for finding, status, waiver in audit.all()
         ],
         "not_checked": [
-            {"rule": each.rule, "why": plain(each.why), "change": plain(each.change)} for each in verdict.not_checked
+            {"rule": each.rule, "why": plain(each.why), "change": plain(each.change), "asked": each.asked}
+            for each in verdict.not_checked
         ],
         "problems": [
             {

@@ -235,11 +235,15 @@ def _noted(audit: Audit, indexes: Mapping[str, int], left_out: int) -> Iterable[
             "left-out", "warning", f"{left_out} results were left out: there are more than code scanning takes."
         )
     for each in audit.verdict.not_checked:
+        if not each.asked:
+            continue
         told = f"{each.rule} was not checked: {sentence(each.why, each.change)}"
         about: dict[str, Any] = {"id": each.rule}
         if each.rule in indexes:
             about["index"] = indexes[each.rule]
         yield {**_note("not-checked", "warning", told), "associatedRule": about}
+    if audit.unasked:
+        yield _note("not-checked", "note", audit.unasked)
     for problem in audit.verdict.problems:
         told = sentence(problem_text(problem), problem.change)
         place = {"locations": [_place(problem.location)]} if problem.location else {}

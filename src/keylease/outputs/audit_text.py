@@ -60,6 +60,8 @@ def _notes(audit: Audit) -> Iterable[str]:
         for why, change, rules in audit.unchecked():
             yield f"  {flat(', '.join(rules), 4000)}: {flat(why, 1000)}"
             yield from _changed(change)
+        if audit.unasked:
+            yield f"  {audit.unasked}"
         yield ""
     if audit.verdict.problems:
         yield "Could not be looked at (and so not passed):"
@@ -128,6 +130,7 @@ def _markdown_notes(audit: Audit) -> list[str]:
         for why, change, rules in audit.unchecked():
             named = ", ".join(map(_linked, rules[:50])) + (f" and {len(rules) - 50} more" if len(rules) > 50 else "")
             lines.append(f"- {named}: {escape(sentence(why, change))}")
+        lines += [f"- {escape(audit.unasked)}"] if audit.unasked else []
         lines.append("")
     if audit.verdict.problems:
         lines += [f"**Could not be looked at: {len(audit.verdict.problems)}**", ""]

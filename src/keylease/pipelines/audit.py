@@ -17,7 +17,7 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
             continue
         missing = [kind for kind in rule.needs if kind not in inventory.kinds]
         if missing and not (rule.alternatives and len(missing) < len(rule.needs)):
-            verdict.not_checked.append(NotChecked(rule.id, *_not_collected(missing)))
+            verdict.not_checked.append(NotChecked(rule.id, *_not_collected(missing), asked=False))
             continue
         if lacking := rule.lacks(inventory):
             verdict.not_checked.append(NotChecked(rule.id, *lacking))
