@@ -108,7 +108,7 @@ def exit_codes(_: str) -> str:
 
     meanings = {
         ExitCode.OK: "done",
-        ExitCode.FINDINGS: "`audit`: findings; `sync plan --check`: something differs",
+        ExitCode.FINDINGS: "`audit`, `scan`: findings; `sync plan --check`: something differs",
         ExitCode.USAGE: "the command line or the configuration is wrong; nothing was handed over",
         ExitCode.IDENTITY: "no usable identity token",
         ExitCode.REFUSED: "the server refused, or there is no such secret; never retried",
