@@ -59,10 +59,11 @@ def tokens() -> Sequence[tuple[str, str, Token]]:
                 found.append((owner, name, {**claims, "sub": f"workflow:{name_of}:{suffix}", **told}))
                 for job in NO_OR_ANY:
                     bare = {**claims, "sub": f"repo:{place}:workflow:{name_of}", "ref": "refs/heads/main", **job}
-                    found.append((owner, name, bare))
+                    found += [(owner, name, bare), (owner, name, {**bare, "sub": f"workflow:{name_of}"})]
                     if kind == "ref":
-                        full = {**bare, "sub": f"repo:{place}:workflow:{name_of}:{suffix}", "ref": value}
-                        found.append((owner, name, full))
+                        for start in (f"repo:{place}:workflow", "workflow"):
+                            full = {**bare, "sub": f"{start}:{name_of}:{suffix}", "ref": value}
+                            found.append((owner, name, full))
     # A stranger may have several repositories, and call a reusable workflow of one from another.
     theirs = [
         (owner, name, {**token, "job_workflow_ref": f"{other}/x/.github/workflows/x.yml@refs/heads/x"})
