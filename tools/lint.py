@@ -167,6 +167,7 @@ def checks() -> dict[str, Check]:
         "import contracts (import-linter)": tool("lint-imports"),
         "workflow security (zizmor)": tool("zizmor", *zizmor, "--persona", "pedantic", ROOT / "action.yml", *workflows),
         "example security (zizmor)": tool("zizmor", *zizmor, *examples),
+        "own audit": tool("keylease", "audit", "--offline", "--config", ".ci/audit.yml", "."),
         "workflows (actionlint)": tool("actionlint", *workflows, *examples),
         "workflow schema": tool(*schema, "vendor.github-workflows", *workflows, *examples),
         "timeouts": tool(*schema, "custom.github-workflows-require-timeout", *workflows),

@@ -159,6 +159,7 @@ RULES: "Registry[Rule]" = Registry(
         "workflow-static-key": "keylease.audit.rules.workflow_static_key:WorkflowStaticKey",
         "workflow-unpinned-action": "keylease.audit.rules.workflow_unpinned_action:WorkflowUnpinnedAction",
         "workflow-untrusted-checkout": "keylease.audit.rules.workflow_untrusted_checkout:WorkflowUntrustedCheckout",
+        "github-classic-token": "keylease.audit.rules.github_classic_token:GithubClassicToken",
         "github-deploy-key-departed": "keylease.audit.rules.github_deploy_key_departed:DeployKeyDeparted",
         "github-deploy-key-write": "keylease.audit.rules.github_deploy_key_write:DeployKeyWrite",
         "github-environment-unprotected": "keylease.audit.rules.github_environment_unprotected:EnvironmentUnprotected",

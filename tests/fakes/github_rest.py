@@ -214,6 +214,8 @@ class GitHubRest(LoopbackServer):
                 status = 304
         if status != 304 and status != 429:
             self.limits.count(token)
+        if token in self.credentials:
+            headers |= self.credentials[token].headers
         remaining, reset = self.limits.standing(token)
         headers |= {"X-RateLimit-Limit": str(self.limits.primary), "X-RateLimit-Remaining": str(remaining)}
         headers |= {"X-RateLimit-Reset": str(reset)}

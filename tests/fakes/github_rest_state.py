@@ -92,12 +92,14 @@ class Credential:
     """A fine-grained token. permissions: GitHub's key → level. repositories: None is all.
 
     kind: ``personal access token`` or ``integration``: an App's installation, or the job's own GITHUB_TOKEN.
+    headers: what answers say of it.
     """
 
     permissions: dict[str, str]
     repositories: set[str] | None = None
     kind: str = "personal access token"
     expires_at: float = float("inf")
+    headers: dict[str, str] = field(default_factory=dict)
 
     def may(self, key: str, level: str) -> bool:
         return LEVELS.get(self.permissions.get(key, ""), 0) >= LEVELS[level]

@@ -2,14 +2,20 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import environment
 from tests.conftest import RunKeylease
 from tests.fakes.github_rest import GitHubRest
+from tests.fakes.misbehaving import Misbehaving, hang
 from tests.leaks import Seeded
 from tests.servers.trust import Trust
 
@@ -172,3 +178,27 @@ def test_a_value_of_the_job_is_told_by_its_hint_alone(job: Job, seeded: Seeded) 
     assert any(each["rule"] == "ai-admin-key-in-ci" for each in found["findings"]), found["inventory"]
     assert job.run("audit", "collect", "-o", "inventory.json", ADMIN=key).returncode == 0
     assert re.search(r"sk-admin-…", json.loads((job.where / "inventory.json").read_text())["records"].__repr__())
+
+
+def test_a_signal_ends_the_collecting_and_gives_back_what_was_leased(job: Job, tmp_path: Path) -> None:
+    """GitHub answers nothing: Vault's part is done long before, its token given back, and the rest can be ended."""
+    with Misbehaving() as silent:
+        silent.on("/orgs/*", hang())
+        job.config = job.config.replace(job.hub.url, silent.url).replace("timeout: 5", "timeout: 30")
+        (job.where / "keylease.yml").write_text(job.config, encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keylease", "audit"],
+            cwd=tmp_path,
+            env=environment.clean_environment(**job.env),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 20
+        while not silent.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert silent.requests
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=10)
+    assert process.returncode == 128 + signal.SIGTERM, told
+    assert [each for each in job.trust.bao.list("auth/token/accessors") if job.logged_in(each)] == []

@@ -53,7 +53,7 @@ def test_a_repository_and_all_that_it_holds() -> None:
     assert found.problems == []
     assert found.kinds == {
         *("github.repository", "github.secret", "github.variable", "github.environment", "github.deploy_key"),
-        "github.usage",
+        *("github.usage", "github.token"),
     }
     [repository] = found.of("github.repository")
     assert repository.subject == "github://acme/trainer"
@@ -342,3 +342,28 @@ def test_what_rules_make_of_it() -> None:
         ("github-token-grant-broad", "token-grant/7"),
         ("github-workflow-write-default", "github://acme"),
     }
+
+
+def test_a_credential_tells_of_itself() -> None:
+    rule = RULES.load("github-classic-token")()
+    with GitHubRest() as github:
+        github.add_repository("acme/x")
+        token = github.add_token()
+        github.credentials[token].headers = {"X-OAuth-Scopes": "repo, read:org"}
+        [own] = collected(github, target=target_of(github, token=token), repository="acme/x").of("github.token")
+        assert own.facts["scopes"] == ["read:org", "repo"]
+        assert own.facts["expires_at"] is None
+        assert [each.severity for each in rule.check(Inventory([own]))] == ["high"]
+        github.credentials[token].headers = {"GitHub-Authentication-Token-Expiration": "2027-01-31 12:00:00 UTC"}
+        [own] = collected(github, target=target_of(github, token=token), repository="acme/x").of("github.token")
+        assert own.facts["expires_at"] == "2027-01-31T12:00:00Z"
+        assert "scopes" not in own.facts
+        assert not list(rule.check(Inventory([own])))
+
+
+def test_an_apps_token_tells_nothing_of_itself() -> None:
+    with GitHubRest() as github:
+        github.add_repository("acme/x")
+        found = collected(github, repository="acme/x")
+    assert found.of("github.token") == []
+    assert "github.token" in found.kinds

@@ -89,6 +89,7 @@ _LEASE = "lease the value in the job instead (docs/configuration.md)"
 ROTATE: Mapping[str, str] = {
     "github.secret": f"{_LEASE}, or set a new one: gh secret set NAME",
     "github.deploy_key": "replace it, read-only, and delete the old one: gh repo deploy-key delete ID",
+    "github.token": "take a GitHub App (docs/targets/github.md), whose tokens end within the hour, and revoke this one",
     "github.token_grant": "let the job use GITHUB_TOKEN or a GitHub App; revoke the token",
     "gitlab.variable": f"{_LEASE}, or set a new one, masked and hidden",
     "gitlab.token": "rotate it: POST /projects/ID/access_tokens/TOKEN_ID/rotate, with a new expires_at",

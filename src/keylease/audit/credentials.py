@@ -37,6 +37,7 @@ class Sort(Struct, frozen=True):
 SORTS: Mapping[str, Sort] = {
     "github.secret": Sort("GitHub secret", stored=True),
     "github.deploy_key": Sort("GitHub deploy key", uses=True),
+    "github.token": Sort("GitHub token", expires=True),
     "github.token_grant": Sort("GitHub fine-grained token", uses=True, expires=True),
     "gitlab.variable": Sort("GitLab variable", ages=(), stored=True),
     "gitlab.token": Sort("GitLab token", uses=True, expires=True),

@@ -85,6 +85,7 @@ class GitHubCollector(Collector):
         "github.installation",
         "github.usage",
         "github.departure",
+        "github.token",
     )
     permissions = tuple(
         permission(key, "read")
@@ -147,8 +148,19 @@ class GitHubCollector(Collector):
                 raise found
             self.inventory.records += found
         self.whole(*self.kinds[0:1], *self.kinds[2:6], *(["github.usage"] if settings.workflows else []))
+        if self.shard[0] == 1:
+            self._own(api, owner)
         self._tell()
         return self.inventory
+
+    def _own(self, api: Api, owner: str) -> None:
+        """What the credential in hand says of itself: a classic token its scopes, any token with an end that."""
+        self.whole("github.token")
+        told = items.credential(api.told)
+        if told:
+            assert self.access.target is not None
+            name = self.access.target.name
+            self.record("github.token", subject_of(owner, "token", name), name=name, holder=owner, **told)
 
     # Repositories.
 

@@ -211,3 +211,19 @@ def _levels(given: object) -> Mapping[str, Any]:
     return (
         {str(key): level for key, level in given.items() if isinstance(level, str)} if isinstance(given, dict) else {}
     )
+
+
+def credential(told: Mapping[str, str]) -> Item:
+    """What answers say of the credential they were given to; nothing of an App's, and of a fine-grained one its end."""
+    found: Item = {}
+    ends = _END.fullmatch(told.get("github-authentication-token-expiration", "").strip())
+    if ends:
+        zone = {"UTC": "+00:00"}.get(ends[3], ends[3])
+        found["expires_at"] = when(f"{ends[1]}T{ends[2]}{zone}")
+    if "x-oauth-scopes" in told:
+        found["scopes"] = sorted({each.strip() for each in told["x-oauth-scopes"].split(",")} - {""})
+        found.setdefault("expires_at", None)  # GitHub names the end of each token that has one
+    return found
+
+
+_END = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (UTC|[+-]\d{4})")

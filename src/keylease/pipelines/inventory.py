@@ -103,9 +103,8 @@ class InventoryRun:
     def _one(self, numbered: tuple[int, Collect]) -> Inventory:
         number, item = numbered
         kind = COLLECTORS.load(item.type)
-        run = LeaseRun(
-            self._plan.plan, self._context, self._tokens, lambda given: self._noted(number, given), self._hold
-        )
+        # Without `hold`: one item that is done must not keep a signal from ending the others.
+        run = LeaseRun(self._plan.plan, self._context, self._tokens, lambda given: self._noted(number, given))
         with self._lock:
             self._runs.append(run)
         target: Target | None = None
@@ -143,6 +142,7 @@ class InventoryRun:
             self._remember([each for revocations in self._leases.values() for each in revocations])
 
     def _abandon(self) -> None:
+        self._hold()
         with self._lock:
             runs = list(self._runs)
         self._remember([left for run in runs for left in run.abandon()])

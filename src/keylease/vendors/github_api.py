@@ -62,10 +62,22 @@ class Wire(Struct, frozen=True):
         return cls(settings.retries, url, *sessions, pace, cache, context.masker.scrub)
 
 
+TOLD = ("x-oauth-scopes", "github-authentication-token-expiration")
+"""What answers say of the credential they were given to.
+
+https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps,
+https://docs.github.com/rest/authentication/authenticating-to-the-rest-api
+"""
+
+
 class Api:
-    """One credential at one server. Safe for many threads. auth: PyGithub's. key: whose answers it gets."""
+    """One credential at one server. Safe for many threads. auth: PyGithub's. key: whose answers it gets.
+
+    told: what the newest answers said of the credential, by :data:`TOLD`.
+    """
 
     def __init__(self, wire: Wire, auth: Any, key: Callable[[], CacheKey]) -> None:
+        self.told: Mapping[str, str] = {}
         self._wire = wire
         self._key = key
         self._requesters = (_requester(wire.url, wire.session, auth), _requester(wire.url, wire.once, auth))
@@ -84,6 +96,7 @@ class Api:
             with self._wire.pace.turn(who, write=verb != "GET"):
                 reply = self._once(verb, url, body, etag, retried=retried)
             self._wire.pace.told(who, reply.headers)
+            self.told = {name: reply.headers[name] for name in TOLD if name in reply.headers} or self.told
             if not self._wire.pace.limited(reply.status, reply.headers, reply.message, attempt):
                 return reply
         raise UnreachableError(

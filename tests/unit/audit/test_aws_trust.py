@@ -56,6 +56,7 @@ def tokens() -> Sequence[tuple[str, str, Token]]:
             for name_of in ("acme/trainer", "pull_request"):
                 told = {"ref": value} if kind == "ref" else {"environment": value, "ref": "refs/heads/main"}
                 found.append((owner, name, {**claims, "sub": f"repo:{place}:workflow:{name_of}:{suffix}", **told}))
+                found.append((owner, name, {**claims, "sub": f"workflow:{name_of}:{suffix}", **told}))
                 for job in NO_OR_ANY:
                     bare = {**claims, "sub": f"repo:{place}:workflow:{name_of}", "ref": "refs/heads/main", **job}
                     found.append((owner, name, bare))
