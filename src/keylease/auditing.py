@@ -15,13 +15,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from keylease.audit.model import Finding, Inventory, Persona, Problem, Severity, Verdict
+from keylease.audit.needs import NEEDS
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
-from keylease.audit.rule import Rule
+from keylease.audit.rule import Needs, Rule
 from keylease.errors import ExitCode, PartialError, UsageError
 from keylease.gathering import Gathered, Run, Wanted, collect, gather, not_asked
 from keylease.model import Env
 from keylease.outputs import console
-from keylease.pipelines.audit import judge
+from keylease.pipelines.audit import can_find, judge
 from keylease.registry import RULES
 
 if TYPE_CHECKING:
@@ -90,25 +91,25 @@ class Asked(Struct, frozen=True):
 
 
 class Outcome(Struct):
-    """What came of it, and all that reports are made of."""
+    """What came of it, and all that reports are made of. rules: the names of those that the policy wanted."""
 
     plan: "AuditPlan"
     policy: AuditPolicy
     gathered: Gathered
     verdict: Verdict
     found: Sorted
-    rules: Sequence[Rule]
+    rules: Sequence[str]
 
     def report(self, form: str, *, colour: bool = False) -> str:
         """In one of the forms. Raises :class:`UsageError`."""
-        from keylease.outputs.audit_report import render
+        from keylease.outputs.audit_report import TEXTS, render
 
         return render(
             form,
             self.verdict,
             self.found,
             self.gathered.inventory,
-            rules=self.rules,
+            rules=[] if form in TEXTS else map(RULES.load, self.rules),
             policy=self.policy,
             source=self.plan.source or FILE_NAME,
             colour=colour,
@@ -131,12 +132,19 @@ def judged(asked: Asked, run: Run) -> Outcome:
     )
     gathered = gather(wanted, run)
     inventory = gathered.inventory
-    every = {name: RULES.load(name) for name in RULES}
-    inventory.problems += unjudged(inventory, every.values())
-    rules = [rule(policy.settings.get(name)) for name, rule in every.items() if name not in policy.off]
-    verdict = judge(inventory, rules, policy)
+    inventory.problems += unjudged(inventory, [NEEDS.get(name) or RULES.load(name) for name in RULES])
+    rules = [name for name in RULES if name not in policy.off]
+    verdict = judge(inventory, [_rule(name, inventory, policy) for name in rules], policy)
     found = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), plan.source or FILE_NAME)
     return Outcome(plan, policy, gathered, verdict, found, rules)
+
+
+def _rule(name: str, inventory: Inventory, policy: AuditPolicy) -> Rule | Needs:
+    """Imported only where it can find something: that is most of what a short audit would take."""
+    needs = NEEDS.get(name)
+    if needs is not None and not can_find(needs, inventory):
+        return needs
+    return RULES.load(name)(policy.settings.get(name))
 
 
 def exit_code(outcome: Outcome, run: Run) -> int:
@@ -185,7 +193,7 @@ def _policy(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
     return plan, policy
 
 
-def unjudged(inventory: Inventory, rules: Iterable[type[Rule]]) -> list[Problem]:
+def unjudged(inventory: Inventory, rules: Iterable[type[Rule] | Needs]) -> list[Problem]:
     """What files hold and no rule is for: a report without findings must not look as if it had been judged."""
     judged = {kind for rule in rules for kind in (*rule.needs, *rule.also)}
     counts = Counter(record.kind for record in inventory.records if record.location and record.kind not in judged)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keylease.context import Context
+from keylease.deadline import Deadline
 from keylease.defects import defect
 from keylease.errors import ExitCode, KeyleaseError, UsageError
-from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.model import Env, Export, Kept, Plan, Renewal, Use
 from keylease.outputs import console
 from keylease.pipelines.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
+    from keylease.context import Context
     from keylease.identity.source import IdentitySource
     from keylease.outputs.files import SecretFiles
     from keylease.stores import Store
@@ -172,6 +172,7 @@ class _Command:
 
     def revoke(self) -> int:
         """`keylease revoke`."""
+        from keylease.context import Context
         from keylease.outputs.files import delete_files
         from keylease.outputs.state import StateFile, default_path
         from keylease.pipelines.revoke import revoke, until
@@ -333,10 +334,12 @@ class _Command:
         except ValueError as error:
             raise UsageError(f"--deadline: must be {error}", docs="configuration") from None
 
-    def _context(self, plan: Plan) -> Context:
+    def _context(self, plan: Plan) -> "Context":
+        from keylease.context import Context  # an audit of files needs no HTTP
+
         return Context(self.env, self.masker, Deadline.with_reserve(plan.deadline), self.log)
 
-    def _tokens(self, context: Context, plan: Plan) -> "IdentitySource":
+    def _tokens(self, context: "Context", plan: Plan) -> "IdentitySource":
         from keylease.identity.source import IdentitySource
 
         return IdentitySource(context, plan.identity_variables)

@@ -15,6 +15,7 @@ from tests.servers.openbao import SELF_POLICY
 
 WORKFLOW = ".github/workflows/evaluate.yml"
 STATIC_KEY = RULES.load("workflow-static-key").bad[1]
+CLEAR = RULES.load("gitlab-clear-secret")
 CLEAN = "on: push\npermissions: {}\njobs: {a: {runs-on: ubuntu-24.04, permissions: {}, steps: [{run: make}]}}\n"
 WEAK_ROLE = "vault-role-any-repository"
 

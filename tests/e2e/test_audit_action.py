@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from keylease.registry import RULES
 from tests.e2e import audits
-from tests.e2e.audits import CLEAN, STATIC_KEY, WEAK_ROLE, WORKFLOW
+from tests.e2e.audits import CLEAN, CLEAR, STATIC_KEY, WEAK_ROLE, WORKFLOW
 from tests.e2e.engine import Engine
 from tests.e2e.runner import RunnerJob, StepResult
 from tests.e2e.site import AUDIENCE, Site, example, substituted
@@ -26,7 +25,6 @@ from tests.fakes.misbehaving import Proxy, delayed, status
 from tests.integration.test_audit_offline import tree
 from tests.servers.process import free_port, wait_until
 
-CLEAR = RULES.load("gitlab-clear-secret")
 VAULT = """\
 version: 1
 settings: {{retries: 1, timeout: 5}}

@@ -13,6 +13,15 @@ class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Nothing to set."""
 
 
+class Needs(msgspec.Struct, frozen=True):
+    """What is known of a rule without importing it, as it says itself: see :class:`Rule`."""
+
+    id: str
+    needs: tuple[str, ...]
+    alternatives: bool = False
+    also: tuple[str, ...] = ()
+
+
 class Rule(ABC):
     """Judges records of the inventory, one by one or together.
 
@@ -20,7 +29,8 @@ class Rule(ABC):
     paragraph. fix: how to mend it, a paragraph; the exact text is each finding's `change`. links: sources.
     needs: kinds of records; where one was not collected the rule is *not checked*.
     alternatives: it judges each kind by itself: those of `needs` that were collected will do.
-    also: kinds that it looks at besides, if they are there.
+    also: kinds that it looks at besides, if they are there. With no record of `needs` a rule finds nothing: it is then
+        not even imported (needs.py, made by `make docs`).
     severity, confidence, persona: by default; a finding may say otherwise.
     good, bad: samples for the docs and the tests: texts of `sample` (a path that tells which file it would be).
     """

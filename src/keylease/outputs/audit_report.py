@@ -33,6 +33,9 @@ FORMS: Sequence[str] = ("table", "json", "markdown", "sarif", "code-scanning", "
 """code-scanning: SARIF for GitHub, without what was set aside: it shows suppressed results as open alerts
 (https://github.com/github/codeql-action/issues/1230)."""
 
+TEXTS: Sequence[str] = ("table", "markdown")
+"""Those that tell nothing of rules without findings."""
+
 NOTHING = "No audit was performed: there was nothing to judge."
 
 RULES_PAGE = "https://github.com/keylease/keylease/blob/main/docs/rules.md"

@@ -6,20 +6,27 @@ from msgspec.structs import replace
 
 from keylease.audit.model import Inventory, NotChecked, Problem, Verdict, sorted_findings
 from keylease.audit.policy import AuditPolicy
-from keylease.audit.rule import Rule
+from keylease.audit.rule import Needs, Rule
 
 
-def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> Verdict:
-    """All findings, the worst first. A rule whose inventory lacks, or is not whole, is *not checked*, never passed."""
+def can_find(rule: Needs, inventory: Inventory) -> bool:
+    """Whether there is a record that the rule judges, and all else that it needs: else its Needs stand for it."""
+    return any(inventory.of(kind) for kind in rule.needs) and not _missing(rule, inventory)
+
+
+def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPolicy) -> Verdict:
+    """All findings, the worst first. A rule whose inventory lacks, or is not whole, is *not checked*, never passed.
+
+    rules: of those that can't find anything (:func:`can_find`) the Needs will do.
+    """
     verdict = Verdict(problems=_told_once(inventory.problems))
     for rule in rules:
         if rule.id in policy.off:
             continue
-        missing = [kind for kind in rule.needs if kind not in inventory.kinds]
-        if missing and not (rule.alternatives and len(missing) < len(rule.needs)):
+        if missing := _missing(rule, inventory):
             verdict.not_checked.append(NotChecked(rule.id, *_not_collected(missing), asked=False))
             continue
-        if lacking := rule.lacks(inventory):
+        if isinstance(rule, Rule) and (lacking := rule.lacks(inventory)):
             verdict.not_checked.append(NotChecked(rule.id, *lacking))
             continue
         partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
@@ -27,12 +34,17 @@ def judge(inventory: Inventory, rules: Sequence[Rule], policy: AuditPolicy) -> V
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""
             first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what
             verdict.not_checked.append(NotChecked(rule.id, f"not all of it: {first}{more}", partly[0].change))
-        found = list(rule.check(inventory))
+        found = list(rule.check(inventory)) if isinstance(rule, Rule) else []
         severity = policy.severities.get(rule.id)
         verdict.findings += [replace(each, severity=severity) if severity else each for each in found]
         verdict.checked[rule.id] = sum(len(inventory.of(kind)) for kind in rule.needs)
     verdict.findings = sorted_findings(verdict.findings)
     return verdict
+
+
+def _missing(rule: Rule | Needs, inventory: Inventory) -> list[str]:
+    missing = [kind for kind in rule.needs if kind not in inventory.kinds]
+    return [] if rule.alternatives and len(missing) < len(rule.needs) else missing
 
 
 def _not_collected(kinds: Sequence[str]) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from keylease.audit.collectors.gitindex import tracked
+
 SKIPPED = (".git", "node_modules", "vendor", "site-packages", ".venv", "venv", ".terraform", ".tox")
 """Directories that hold what others wrote, or nothing that is written by hand."""
 
@@ -39,8 +41,11 @@ class UnreadableError(OSError):
 
 
 def listing(root: Path, skipped: Collection[str] = SKIPPED) -> Listing:
-    """All files below `root`: git's, where there is a git repository and git; else all."""
-    found = _of_git(root) or _walked(root, skipped)
+    """All files below `root`: git's, where there is a git repository; else all.
+
+    Where git is not installed (the action's image, slim ones) its index is read, which has no untracked files.
+    """
+    found = _of_git(root) or _of_index(root) or _walked(root, skipped)
     names = set(skipped)
     found.paths = sorted({path for path in found.paths if names.isdisjoint(path.split("/")[:-1])})
     return found
@@ -64,6 +69,17 @@ def _of_git(root: Path) -> Listing | None:
             found.paths.append(path)
             if tag == b"S" and not os.path.lexists(root / path):
                 found.absent.append(path)
+    return found
+
+
+def _of_index(root: Path) -> Listing | None:
+    entries = tracked(root)
+    if entries is None:
+        return None
+    absent = [each.path for each in entries if each.skipped and not os.path.lexists(root / each.path)]
+    found = Listing([each.path for each in entries], [path for path in absent if not path.endswith("/")])
+    # A sparse index names a directory, and nothing of what is in it.
+    found.problems = [(path, "a sparse checkout left it out") for path in absent if path.endswith("/")]
     return found
 
 
