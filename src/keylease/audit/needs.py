@@ -47,6 +47,7 @@ NEEDS: Mapping[str, Needs] = {
         needs=(
             "github.secret",
             "github.deploy_key",
+            "github.token",
             "github.token_grant",
             "gitlab.token",
             "aws.access_key",
@@ -83,6 +84,7 @@ NEEDS: Mapping[str, Needs] = {
     "credential-no-end": Needs(
         "credential-no-end",
         needs=(
+            "github.token",
             "github.token_grant",
             "gitlab.token",
             "gcp.key",
@@ -99,6 +101,7 @@ NEEDS: Mapping[str, Needs] = {
     "credential-long-lived": Needs(
         "credential-long-lived",
         needs=(
+            "github.token",
             "github.token_grant",
             "gitlab.token",
             "gcp.key",
@@ -115,6 +118,7 @@ NEEDS: Mapping[str, Needs] = {
     "credential-expires-soon": Needs(
         "credential-expires-soon",
         needs=(
+            "github.token",
             "github.token_grant",
             "gitlab.token",
             "gcp.key",
@@ -133,6 +137,7 @@ NEEDS: Mapping[str, Needs] = {
         needs=(
             "github.secret",
             "github.deploy_key",
+            "github.token",
             "github.token_grant",
             "gitlab.variable",
             "gitlab.token",
@@ -164,6 +169,7 @@ NEEDS: Mapping[str, Needs] = {
     "workflow-static-key": Needs("workflow-static-key", needs=("file.workflow",)),
     "workflow-unpinned-action": Needs("workflow-unpinned-action", needs=("file.workflow",)),
     "workflow-untrusted-checkout": Needs("workflow-untrusted-checkout", needs=("file.workflow",)),
+    "github-classic-token": Needs("github-classic-token", needs=("github.token",)),
     "github-deploy-key-departed": Needs(
         "github-deploy-key-departed",
         needs=("github.deploy_key", "github.departure"),
