@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from demo import audit
 from demo.runner import HostJob, host_job
 from demo.screen import Screen
 from keylease.errors import ExitCode
@@ -102,6 +103,7 @@ class Story:
             self._the_work(job)
             self._the_end(job, accessor)
             self._somebody_else()
+            self._the_audit()
 
     # Scenes.
 
@@ -223,6 +225,14 @@ class Story:
         screen.check(told, "the error shows the claim that the role does not accept", otherwise="see the log above")
         screen.check(not step.env and not step.outputs, "no later step gets any value")
         screen.check(not self._job_tokens(), "and OpenBao issued no token")
+
+    def _the_audit(self) -> None:
+        def job(repository: str) -> HostJob:
+            self.issuer.claims = github_claims(repository)
+            return self._job(repository)
+
+        audit.scene(self.screen, self.bao, MOUNT, AUDIENCE, job, (REPOSITORY, OTHER), self._inputs())
+        self.screen.check(not self._job_tokens(), "no job's Vault token is left")
 
     # Helpers.
 

@@ -71,7 +71,13 @@ def test_runs_from_the_command_line_in_time_and_leaves_nothing(place: Path) -> N
         out, _ = child.communicate(timeout=60)
     assert child.returncode == 0, out
     assert time.monotonic() - began < 30
-    for told in ("\n7  ", "role          train", "MLFLOW_TRACKING_TOKEN  ***", "login with its credentials is refused"):
+    for told in (
+        "\n8  ",
+        "medium  vault-role-any-repository  ",
+        "role          train",
+        "MLFLOW_TRACKING_TOKEN  ***",
+        "login with its credentials is refused",
+    ):
         assert told in out
     assert "\x1b" not in out, "colours are for terminals"
     assert list(place.iterdir()) == []
