@@ -40,6 +40,7 @@ bench: $(STAMP) ## measure beside peers (PEER_CMD, PEER_AWS_CMD='node …/dist/i
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.masking
 	$(BIN)/python -m bench.sync
+	$(BIN)/python -m bench.audit
 
 image: $(STAMP) ## build the action's container image and report its size
 	$(BIN)/python tools/image.py

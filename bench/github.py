@@ -1,12 +1,14 @@
 """The tests' fake GitHub in a process of its own, so that its work is not counted as anybody else's.
 
-    python -m bench.github 1000      an organisation of so many repositories, and some that are not meant
+    python -m bench.github 1000          an organisation of so many repositories, and some that are not meant
+    python -m bench.github 1000 audit    that of bench/organization.py
 
 Prints {"url": …, "token": …}; answers each line of JSON on standard input with one: ["counts"] gives the requests by
 kind since the last time, ["right", {name: value}] the number of repositories that hold just these secrets. Nothing is
 held against GitHub's description, and no rate limit is kept: neither is what the benchmark measures.
 """
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from bench import organization
 from bench.layout import ROOT
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.loopback import Exchange, Received
@@ -23,6 +26,9 @@ from tests.fakes.loopback import Exchange, Received
 ORGANIZATION = "acme"
 OTHERS = 20
 """Repositories of the organisation that the sync does not select."""
+
+
+_AUDITED = {"environments": "environments", "keys": "deploy keys", "contents": "workflows", "git": "workflow files"}
 
 
 class Counting(GitHubRest):
@@ -48,7 +54,9 @@ def kind_of(method: str, target: str) -> str:
     """What a request is for."""
     parts = target.partition("?")[0].strip("/").split("/")
     if parts[0] == "orgs":
-        return "list repositories"
+        return "list repositories" if parts[2:] == ["repos"] else "organization"
+    if parts[3] in _AUDITED or parts[4:] == ["permissions", "workflow"]:
+        return _AUDITED.get(parts[3], "permissions")
     store = parts[4]
     if parts[-1] == "public-key":
         return "public key"
@@ -60,12 +68,12 @@ def kind_of(method: str, target: str) -> str:
 class Fake:
     """That process, from outside. Use as a context manager."""
 
-    def __init__(self, repositories: int) -> None:
-        self._repositories = repositories
+    def __init__(self, repositories: int, *more: str) -> None:
+        self._arguments = [str(repositories), *more]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.github", str(self._repositories)],
+            [sys.executable, "-m", "bench.github", *self._arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -107,9 +115,14 @@ def main() -> None:
     number = int(sys.argv[1])
     with Counting() as server:
         names = [f"{ORGANIZATION}/model-{index:04}" for index in range(number)]
-        for name in [*names, *(f"{ORGANIZATION}/other-{index}" for index in range(OTHERS))]:
-            server.add_repository(name)
-        print(json.dumps({"url": server.url, "token": server.add_token()}), flush=True)
+        if sys.argv[2:] == ["audit"]:
+            organization.fill(server, number, dt.datetime.now(dt.UTC))
+            token = server.add_token(kind="integration")  # fine-grained tokens are listed to Apps alone
+        else:
+            for name in [*names, *(f"{ORGANIZATION}/other-{index}" for index in range(OTHERS))]:
+                server.add_repository(name)
+            token = server.add_token()
+        print(json.dumps({"url": server.url, "token": token}), flush=True)
         for line in sys.stdin:
             what, *rest = json.loads(line)
             answer: Any = sum(server.held(name, "secret") == rest[0] for name in names) if rest else None
