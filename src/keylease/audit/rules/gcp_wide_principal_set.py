@@ -71,21 +71,27 @@ class GcpWidePrincipalSet(Rule):
                 pools.setdefault((str(record.facts.get("project_number")), str(record.facts.get("pool"))), []).append(
                     record
                 )
+        widths_of = {pool: {_width(each) for each in providers} for pool, providers in pools.items()}
+        owners: dict[tuple[str, str, str], bool] = {}
         for record in inventory.of("gcp.binding"):
             found = _SET.fullmatch(str(record.facts.get("member")))
             if not found:
                 continue
-            providers = pools.get((found["number"], found["pool"]))
-            widths = {_width(each) for each in providers or ()}
+            pool, attribute = (found["number"], found["pool"]), found["attribute"]
+            widths = widths_of.get(pool, set())
             if widths == {"one"}:
                 continue
             what = f"{shown(record.facts.get('role'))} on {shown(record.facts.get('resource'), 120)}"
             if found["all"]:
                 more: dict[str, Any] = {} if "many" in widths else {"confidence": "low", "persona": "pedantic"}
                 yield self._finding(record, f"whoever gets into the pool {shown(found['pool'])} has {what}", more)
-            elif found["attribute"] and _is_owner(found["attribute"], providers or []):
+            elif attribute:
+                if (*pool, attribute) not in owners:
+                    owners[*pool, attribute] = _is_owner(attribute, pools.get(pool, []))
+                if not owners[*pool, attribute]:
+                    continue
                 more = {"severity": "low", "persona": "auditor"}
-                whose = f"{shown(found['attribute'])} {shown(found['value'])}"
+                whose = f"{shown(attribute)} {shown(found['value'])}"
                 yield self._finding(record, f"every project of {whose} has {what}", more)
 
     def _finding(self, record: Record, message: str, more: dict[str, Any]) -> Finding:
