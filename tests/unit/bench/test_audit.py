@@ -87,6 +87,7 @@ def test_the_least_that_must_be_asked() -> None:
     assert organization.least(1000) == 10 + 10 + 9000 + 300
     assert organization.least(1000, again=True) == 10 + 10 + 8000 + 300
     assert organization.least(1) == 1 + 10 + 9
+    assert (organization.twice(100), organization.twice(101)) == (0, 2)
 
 
 def test_a_tree_of_any_size_has_the_findings_that_are_expected(tmp_path: Path) -> None:
@@ -129,12 +130,13 @@ def test_a_run_that_is_not_exactly_right_is_no_measurement() -> None:
 
 
 def test_a_request_too_many_is_no_measurement() -> None:
-    must_be_least(Run("a run", SAMPLE, Counter({"permissions": 8, "304": 7}), 8), again=True)
-    must_be_least(Run("a run", SAMPLE, Counter({"permissions": 8}), 8), again=False)
+    must_be_least(Run("a run", SAMPLE, Counter({"permissions": 8, "304": 7}), 8), twice=0, again=True)
+    must_be_least(Run("a run", SAMPLE, Counter({"permissions": 8}), 8), twice=0, again=False)
     with pytest.raises(BenchError, match="9 requests instead of 8"):
-        must_be_least(Run("a run", SAMPLE, Counter({"permissions": 9}), 8), again=False)
+        must_be_least(Run("a run", SAMPLE, Counter({"permissions": 9}), 8), twice=0, again=False)
+    must_be_least(Run("a run", SAMPLE, Counter({"permissions": 10}), 8), twice=2, again=False)
     with pytest.raises(BenchError, match="2 answers"):
-        must_be_least(Run("a run", SAMPLE, Counter({"permissions": 8, "304": 6}), 8), again=True)
+        must_be_least(Run("a run", SAMPLE, Counter({"permissions": 8, "304": 6}), 8), twice=0, again=True)
 
 
 def test_the_last_line_is_what_must_be_the_same() -> None:
