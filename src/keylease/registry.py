@@ -108,6 +108,7 @@ TARGETS: "Registry[Target]" = Registry(
 COLLECTORS: "Registry[Collector]" = Registry(
     "collector",
     {
+        "aws": "keylease.collectors.aws:AwsCollector",
         "anthropic": "keylease.collectors.anthropic:AnthropicCollector",
         "azure": "keylease.collectors.azure:AzureCollector",
         "databricks": "keylease.collectors.databricks:DatabricksCollector",

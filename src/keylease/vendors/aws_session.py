@@ -31,13 +31,14 @@ class Place(Struct, frozen=True):
 class AwsSession(Struct, frozen=True):
     """A role's session, and how its requests are made.
 
+    session_token: None for a user's own key, which needs none.
     role: ARN of the assumed role's session. region: of requests that name none.
     endpoints: service → address (or ""), where it is not the region's own. timeout: of one attempt, in seconds.
     """
 
     key_id: Secret
     secret_key: Secret
-    session_token: Secret
+    session_token: Secret | None
     role: str
     region: str
     timeout: float

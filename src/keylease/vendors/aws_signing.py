@@ -32,7 +32,7 @@ def signed(
     region: str,
     key_id: Secret,
     secret_key: Secret,
-    session_token: Secret,
+    session_token: Secret | None,
 ) -> dict[str, str]:
     """`headers` of a POST to `url` with those that sign it (Signature Version 4).
 
@@ -47,7 +47,9 @@ def signed(
     request = AWSRequest(method="POST", url=url, data=body, headers=dict(headers))
     # With these three fields of botocore.credentials.Credentials, whose import costs 10 ms more.
     credentials = SimpleNamespace(
-        access_key=key_id.reveal(), secret_key=secret_key.reveal(), token=session_token.reveal()
+        access_key=key_id.reveal(),
+        secret_key=secret_key.reveal(),
+        token=session_token.reveal() if session_token else None,
     )
     SigV4Auth(credentials, service, region).add_auth(request)
     return {str(name): str(value) for name, value in request.headers.items()}

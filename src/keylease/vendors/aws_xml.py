@@ -17,8 +17,9 @@ class _RefusedXmlError(ValueError):
 def tree(body: bytes) -> dict[str, Any]:
     """{name of the root: what is in it}; empty if `body` is not plain XML.
 
-    A leaf is its text; elements called ``member`` make a list; of others with one name the last one counts. An empty
-    list can't be told from an empty text: both are ``""``. No document type is accepted, so there are no entities.
+    A leaf is its text; elements called ``member`` make a list, and so do those called ``entry``, under that name; of
+    others with one name the last one counts. An empty list can't be told from an empty text: both are ``""``. No
+    document type is accepted, so there are no entities.
     """
     top: dict[str, Any] = {}
     stack: list[tuple[str, dict[str, Any], list[Any], list[str]]] = [("", top, [], [])]
@@ -34,7 +35,9 @@ def tree(body: bytes) -> dict[str, Any]:
     def end(_name: str) -> None:
         name, fields, members, texts = stack.pop()
         value: Any = members or fields or "".join(texts).strip()
-        if name == "member":
+        if name == "entry":
+            stack[-1][1].setdefault(name, []).append(value)
+        elif name == "member":
             stack[-1][2].append(value)
         else:
             stack[-1][1][name] = value
