@@ -74,6 +74,7 @@ class Visible:
     def __init__(self, inventory: Inventory) -> None:
         self._organizations = organizations(inventory)
         self._repositories: dict[str, dict[str, Record]] = {}
+        self._selected: dict[int, frozenset[str]] = {}  # of many shadows of one secret, made once
         for name, record in repositories(inventory).items():
             self._repositories.setdefault(owner(name), {})[name] = record
 
@@ -94,7 +95,9 @@ class Visible:
     def is_to(self, secret: Record, repository: str) -> bool:
         """Whether this one certainly does."""
         if text(secret, "visibility") == "selected":
-            return repository.lower() in {name.lower() for name in texts(secret, "repositories")}
+            if id(secret) not in self._selected:  # records outlive this
+                self._selected[id(secret)] = frozenset(name.lower() for name in texts(secret, "repositories"))
+            return repository.lower() in self._selected[id(secret)]
         if owner(text(secret, "holder")) != owner(repository):
             return False
         record = self._repositories.get(owner(repository), {}).get(repository.lower())
