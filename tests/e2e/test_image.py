@@ -16,10 +16,10 @@ from tests.e2e.store import locked
 
 PYTHON = "/opt/keylease/bin/python3"
 ENTRY_POINTS = ("keylease", "keylease-action", "keylease-action-post")
-# Unpacked it is 68 MB: interpreter 7, standard library 9, OpenSSL 8, dependencies 10, libc and the rest 5, Keylease with
-# bytecode 5, and 26 that only a sync or audit needs: cryptography 15 (signs as a GitHub App), PyNaCl with cffi 5 (sealed
-# boxes), PyGithub and python-gitlab 3, SQLite 2. A lease loads none of those. What comes to 71 has a dependency that
-# nobody meant to add, and every job without a cached image pulls it.
+# Unpacked it is 68 MB: interpreter 7, standard library 9, OpenSSL 8, dependencies 10, libc and the rest 5, Keylease 5
+# with bytecode, and 26 that only a sync or audit needs: cryptography 15 (signs as a GitHub App), PyNaCl with cffi 5
+# (sealed boxes), PyGithub and python-gitlab 3, SQLite 2. A lease loads none of those. What comes to 71 has a dependency
+# that nobody meant to add, and every job without a cached image pulls it.
 MOST_BYTES = 71_000_000
 
 # Code that would run if an earlier step could steer the interpreter: it leaves a file and ends the process with 86.
