@@ -16,7 +16,7 @@ MAX_WAYS = 64
 """Ways into a condition; beyond that nobody is helped by looking at each."""
 
 _TOKEN = re.compile(
-    r"""\s*(?:
+    r"""(?:\s|//[^\n]*)*(?:
       (?P<string>[rR]?(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
     | (?P<word>[A-Za-z_]\w*)
     | (?P<number>\d[\w.]*)
@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
+_BLANK = re.compile(r"(?:\s|//[^\n]*)*")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "`": "`", "?": "?"}
 _MAX_DEPTH = 40
 
@@ -73,8 +74,8 @@ def claim_of(expression: str, mapping: Mapping[str, str] | None = None) -> str:
 
 def _tokens(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
+    at = 0
+    while not _BLANK.fullmatch(text, at):
         match = _TOKEN.match(text, at)
         if not match or not match.lastgroup:
             raise _UnknownError
@@ -163,6 +164,14 @@ def _test(tokens: list[tuple[str, str]], mapping: Mapping[str, str]) -> Check:
         if len(right) == 1 and right[0][0] == "string" and (claim := _claim(left, mapping)):
             return Check(claim, "==", (_string(right[0][1]),))
         return unknown
+    if ("sign", "!=") in tokens:
+        at = tokens.index(("sign", "!="))
+        left, right = tokens[:at], tokens[at + 1 :]
+        if len(left) == 1:
+            left, right = right, left
+        # Keeps one out and lets all others in.
+        but_one = len(right) == 1 and right[0][0] == "string" and _claim(left, mapping)
+        return Check("", "always") if but_one else unknown
     if ("word", "in") in tokens:
         at = tokens.index(("word", "in"))
         inner = tokens[at + 2 : -1]

@@ -108,8 +108,23 @@ def _one(test: Check, issuer: Issuer) -> str:
     if test.op == "startsWith" and test.claim in issuer.names:
         return _prefix(test.values, test.claim)
     if test.op == "matches" and test.claim in issuer.names:
-        return "?" if all(each.startswith("^") and "|" not in each for each in test.values) else "anybody"
+        return _matched(test.values, test.claim)
     return "anybody" if test.claim in issuer.names else "?"
+
+
+def _matched(values: Sequence[str], claim: str) -> str:
+    """A pattern is looked for anywhere in the claim (RE2): what it begins with after a ``^`` tells owners apart."""
+    found = set()
+    for each in values:
+        if not each.startswith("^") or re.search(r"\|(?![^(]*\))", each):
+            return "anybody"
+        literal, rest = re.match(r"\^((?:[\w:/@-]|\\[./-])*)(.*)", each, re.DOTALL).groups()  # type: ignore[union-attr]
+        if rest[:1] in ("?", "*", "{"):  # the last sign may not be there
+            literal = literal[:-1]
+        who = _prefix([literal.replace("\\", "")], claim)
+        # A group or class may spell an owner as well as be anything.
+        found.add("?" if who == "anybody" and rest[:1] in ("(", "[", "\\", "$") else who)
+    return next((each for each in ("anybody", "?", "names") if each in found), "ids")
 
 
 def _prefix(values: Sequence[str], claim: str) -> str:

@@ -31,7 +31,7 @@ _FORMS: Sequence[tuple[str, str]] = (
     ("PyPI token", r"(?P<p>pypi-AgE)[\w-]{50,}"),
     ("Docker token", r"(?P<p>dckr_(?:pat|oat)_)[\w-]{27,}"),
     ("SendGrid key", r"(?P<p>SG\.)[\w-]{22}\.[\w-]{43}"),
-    ("private key", r"(?P<p>-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----)\s+[A-Za-z0-9+/=\s]{64,}"),
+    ("private key", r"(?P<p>-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----)(?:\s|\\[nr])(?:[A-Za-z0-9+/=\s]|\\[nr]){64,}"),
 )
 _PATTERNS = [(what, re.compile(rf"(?<![\w.-]){form}(?![\w-])")) for what, form in _FORMS]
 _HINT = re.compile(
@@ -118,6 +118,9 @@ def _replaced(text: str) -> str:
         return _FIXED.join(map(_replaced, text.split(_FIXED)))
     found = []
     for number, sign in enumerate(text):
+        if number and text[number - 1] == "\\":  # the end of a line, as JSON writes it
+            found.append(sign)
+            continue
         sort = next((each for each in _OF if sign in each[0]), None)
         found.append(sort[1][number % len(sort[1])] if sort else sign)
     return "".join(found)

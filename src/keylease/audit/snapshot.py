@@ -92,16 +92,22 @@ def loads(text: str | bytes) -> Snapshot:
 def merged(snapshots: Sequence[tuple[str, Snapshot]]) -> Inventory:
     """One inventory of several (by the names of their files). What is in two of them is taken from the newest.
 
-    A shard that lacks is a problem of all that could have come of it.
+    Files and a job's variables are not: their subjects say nothing of the repository or job, and two of one name are
+    as good as never the same thing. A shard that lacks is a problem of all that could have come of it.
     """
     found = Inventory(now=max(snapshot.inventory.now for _, snapshot in snapshots))
-    taken: dict[tuple[str, str], Record] = {}
+    taken: dict[tuple[str, str], set[str]] = {}
     for _, snapshot in sorted(snapshots, key=lambda each: each[1].inventory.now, reverse=True):
+        before = {key: set(texts) for key, texts in taken.items()}
         for record in snapshot.inventory.records:
-            taken.setdefault((record.kind, record.subject), record)
+            key = record.kind, record.subject
+            local = record.location is not None or record.subject.startswith(("file://", "job://"))
+            text = json.dumps(_record(record), sort_keys=True) if local else ""
+            if key not in before or (local and text not in before[key]):
+                found.records.append(record)
+                taken.setdefault(key, set()).add(text)
         found.kinds |= snapshot.inventory.kinds
         found.problems += snapshot.inventory.problems
-    found.records = list(taken.values())
     for of in sorted({snapshot.shard[1] for _, snapshot in snapshots}):
         there = {snapshot.shard[0] for _, snapshot in snapshots if snapshot.shard[1] == of}
         lacking = [str(number) for number in range(1, min(of, 10_000) + 1) if number not in there]
@@ -119,18 +125,21 @@ def is_old(inventory: Inventory, now: dt.datetime) -> int:
 
 def _record(record: Record) -> dict[str, Any]:
     facts = {
-        name: {_TREE: _hidden(value.data), "lines": value.numbered()} if isinstance(value, Tree) else value
+        name: {_TREE: _hidden(value.data), "lines": _hidden(value.numbered())}
+        if isinstance(value, Tree)
+        else _hidden(value, name)
         for name, value in record.facts.items()
     }
     return {"kind": record.kind, "subject": record.subject, "facts": facts, **_location(record.location)}
 
 
-def _hidden(node: Any) -> Any:
+def _hidden(node: Any, name: str = "") -> Any:
+    """name: of the value. Names are texts that somebody wrote too."""
     if isinstance(node, dict):
-        return {name: hidden(value, name) if isinstance(value, str) else _hidden(value) for name, value in node.items()}
-    if isinstance(node, list):
+        return {hidden(key): _hidden(value, key) for key, value in node.items()}
+    if isinstance(node, list | tuple):
         return [_hidden(each) for each in node]
-    return hidden(node) if isinstance(node, str) else node
+    return hidden(node, name) if isinstance(node, str) else node
 
 
 def _location(location: Location | None) -> dict[str, Any]:

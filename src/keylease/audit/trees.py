@@ -6,7 +6,7 @@ from typing import Any
 
 MAX_DEPTH = 60
 MAX_NODES = 200_000
-"""Of a document with its aliases followed: an alias bomb ends there."""
+"""Of all documents of a text with their aliases followed: an alias bomb ends there."""
 
 _SAFE_NESTING = 1000
 """Signs that begin something nested, of any text that can be composed without a look at its depth first."""
@@ -71,9 +71,12 @@ def yaml_trees(text: str, *, intrinsics: bool = False) -> Iterator[Tree]:
     try:
         if sum(map(text.count, "[{-?")) > _SAFE_NESTING:
             _must_be_shallow(yaml.parse(text, Loader=loader))
+        count = 0
         for node in yaml.compose_all(text, Loader=loader):
             lines: dict[tuple[str | int, ...], int] = {}
-            yield Tree(_Plain(lines, intrinsics=intrinsics).of(node, (), 0), lines)
+            plain = _Plain(lines, count, intrinsics=intrinsics)
+            yield Tree(plain.of(node, (), 0), lines)
+            count = plain.count
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise TreeError(error.problem or "it is no YAML", mark.line + 1 if mark else 0) from None
@@ -108,10 +111,12 @@ def json_tree(text: str) -> Tree:
 
 
 class _Plain:
-    def __init__(self, lines: dict[tuple[str | int, ...], int], *, intrinsics: bool = False) -> None:
+    """count: nodes so far, of the documents before this one too."""
+
+    def __init__(self, lines: dict[tuple[str | int, ...], int], count: int = 0, *, intrinsics: bool = False) -> None:
         self._lines = lines
         self._intrinsics = intrinsics
-        self._count = 0
+        self.count = count
 
     def of(self, node: Any, path: tuple[str | int, ...], depth: int) -> Any:
         value = self._value(node, path, depth)
@@ -121,8 +126,8 @@ class _Plain:
         return value
 
     def _value(self, node: Any, path: tuple[str | int, ...], depth: int) -> Any:
-        self._count += 1
-        if depth > MAX_DEPTH or self._count > MAX_NODES:
+        self.count += 1
+        if depth > MAX_DEPTH or self.count > MAX_NODES:
             raise TreeError("it is nested too deeply, or its aliases make it huge", node.start_mark.line + 1)
         if path not in self._lines:
             self._lines[path] = node.start_mark.line + 1

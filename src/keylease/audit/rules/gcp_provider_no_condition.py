@@ -39,7 +39,7 @@ class GcpProviderNoCondition(Rule):
         these(provider("assertion.sub.startsWith('repo:acme')")),
         these(provider("assertion.repository == 'acme/trainer' || assertion.ref == 'refs/heads/main'")),
         these(provider(""), binding(_USER, f"{POOL}/*", _BOT)),
-        these(provider("assertion.repository.matches('^acme/.*')")),
+        these(provider("assertion.repository.matches('^(acme|acme-ml)/.*')")),
     )
     good = (
         these(provider("assertion.repository_owner_id == '6539'")),
