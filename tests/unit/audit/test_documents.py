@@ -365,3 +365,37 @@ def test_vault_policies(tmp_path: Path) -> None:
         ("a", 'path "*" { capabilities = ["sudo"] }\n'),
         ("b", 'path "secret/*" {\n  capabilities = ["read"]\n}\n'),
     ]
+
+
+def _web(statements: int, subjects: int, subject: str) -> dict[str, Any]:
+    key = "token.actions.githubusercontent.com:sub"
+    return {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": "arn:aws:iam::1:oidc-provider/token.actions.githubusercontent.com"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringLike": {key: [subject.format(i, j) for j in range(subjects)]}},
+            }
+            for i in range(statements)
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "kinds"),
+    [
+        (_web(10, 4, "repo:o{}/*{}*:x*"), {"aws.trust_policy", "aws.iam_policy"}),  # some 10 s for each rule
+        (_web(400, 1, "repo:o{}/r{}:ref:refs/heads/main"), {"aws.trust_policy", "aws.iam_policy"}),
+        (_web(1, 40, "repo:o{}/r{}*:ref:refs/heads/*"), set()),
+        (
+            {"Statement": [{"Effect": "Allow", "Action": [f"s3:*{n}*" for n in range(9000)], "Resource": "*"}]},
+            {"aws.iam_policy"},
+        ),
+    ],
+)
+def test_a_hostile_policy_is_told_and_not_judged_for_hours(tmp_path: Path, document: Any, kinds: set[str]) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(document), encoding="utf-8")
+    found = collect(tmp_path)
+    assert {problem.kind for problem in found.problems} == kinds
+    assert bool(found.records) is not bool(kinds)

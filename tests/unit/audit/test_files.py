@@ -86,6 +86,16 @@ def test_a_workflow_that_can_not_be_read_is_a_problem(tmp_path: Path, text: str 
     assert problems(tmp_path, name, text) == [("file.workflow", f"{name}:{what}")]
 
 
+def test_alias_bombs_in_many_documents(tmp_path: Path) -> None:
+    levels = "".join(
+        f"{this}: &{this} [{', '.join([f'*{last}'] * 10)}]\n" for last, this in zip("abc", "bcd", strict=True)
+    )
+    one = f"a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n{levels}---\n"
+    (tmp_path / "policy.yml").write_text("# Statement Effect\n" + one * 500, encoding="utf-8")
+    (problem,) = collect(tmp_path).problems
+    assert "its aliases make it huge" in problem.what
+
+
 def test_an_alias_bomb(tmp_path: Path) -> None:
     rows = [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
     text = "a0: &a0 [x]\n" + "\n".join(rows)

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keylease.audit.collectors.files import collect
-from keylease.audit.literals import _PATTERNS, hidden
+from keylease.audit.literals import _PATTERNS, credentials_in, hidden
 from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.audit.policy import AuditPolicy
 from keylease.audit.snapshot import Snapshot, SnapshotError, dumps, loads, merged
+from keylease.audit.trees import yaml_trees
 from keylease.pipelines.audit import judge
 from keylease.registry import RULES
 from tests.leaks import Seeded
@@ -64,6 +65,26 @@ def test_credentials_in_files_are_useless_in_a_snapshot(tmp_path: Path, seeded: 
     assert secret not in text
     rule = RULES.load("workflow-clear-secret")()
     assert len(list(rule.check(loads(text).inventory))) == len(list(rule.check(inventory))) == 1
+
+
+def test_credentials_are_useless_wherever_they_stand(seeded: Seeded) -> None:
+    secret = "ghp_" + "aZ3kQ9xLm2Rt7Yb5Nc8Vd4Wf6Hg1Jp0SqEuToI"[:36]
+    seeded.add(secret)
+    tree = next(iter(yaml_trees(f"{secret}: a\nb: {{c: [{secret}]}}\n")))
+    facts = {"tree": tree, "text": f"# {secret}", "document": {secret: [{"Sid": secret}]}}
+    text = dumps(Inventory([Record("a.b", "a://b", facts)]))
+    assert secret not in text
+    made = loads(text).inventory.records[0].facts["tree"]
+    assert [made.line(name) for name in made.data] == [1, 2]
+
+
+def test_a_key_file_in_one_line_is_hidden_too() -> None:
+    body = "\\n".join("aZ3kQ9xLm2Rt7Yb5Nc8Vd4Wf6Hg1Jp0SqEuToI"[n : n + 30] * 2 for n in range(8))
+    text = '{"private_key": "-----BEGIN PRIVATE KEY-----\\n' + body + '\\n-----END PRIVATE KEY-----\\n"}'
+    assert [found.what for found in credentials_in(text, "KEY")] == ["private key"]
+    assert body[:40] not in hidden(text)
+    assert json.loads(hidden(text))["private_key"].count("\n") == json.loads(text)["private_key"].count("\n")
+    assert [found.what for found in credentials_in(hidden(text), "KEY")] == ["private key"]
 
 
 FORMS = [(what, pattern.pattern) for what, pattern in _PATTERNS]
@@ -148,6 +169,21 @@ def test_shards_become_one() -> None:
     assert {record.subject: record.facts for record in found.records} == {"a://1": {"age": "new"}, "a://2": {}}
     assert found.problems == []
     assert found.now == NOW + dt.timedelta(days=2)
+
+
+def test_files_of_two_repositories_are_both_kept() -> None:
+    one, other = (Record("a.b", "file://.env", {"names": [name]}, Location(".env", 1)) for name in ("A", "B"))
+    job, other_job = (Record("a.b", "job://environment/variable/KEY", {"hint": hint}) for hint in ("…1", "…2"))
+    found = merged([part(1, 1, one, job, day=1), part(1, 1, other, other_job, day=2)])
+    assert sorted(str(record.facts) for record in found.records) == sorted(
+        str(record.facts) for record in (one, other, job, other_job)
+    )
+    assert merged([part(1, 1, one, day=1), part(1, 1, one, day=2)]).records == [one]
+
+
+def test_two_of_one_name_in_one_snapshot_are_both_kept() -> None:
+    records = [Record("a.b", "a://1", {"n": 1}), Record("a.b", "a://1", {"n": 2})]
+    assert merged([part(1, 1, *records)]).records == records
 
 
 def test_a_shard_that_lacks_is_told() -> None:

@@ -105,7 +105,10 @@ class _Search:
         try:
             document = policy(value)
         except UnclearError as error:
-            yield problem(kind or IAM, self._path, self._line(*at), str(error))
+            # What it would be is told by the same as in `kind_of`: rules of both must not take it for judged.
+            unclear = (kind,) if kind else (TRUST, IAM) if "Principal" in str(value) else (IAM,)
+            for each in unclear:
+                yield problem(each, self._path, self._line(*at), str(error))
             return
         kind = kind or kind_of(document)
         if kind:
@@ -180,7 +183,40 @@ def policy(value: Any) -> dict[str, Any]:
             raise UnclearError("a statement's Effect is neither Allow nor Deny")
         if not isinstance(each.get("Condition", {}), dict):
             raise UnclearError("a statement's Condition is computed, or no mapping")
-    return {**value, "Statement": listed}
+    if _work([each for each in listed if each]) > MAX_WORK:
+        raise UnclearError("it has more statements with wildcards than can be tried out")
+    found = {**value, "Statement": listed}
+    if kind_of(found) and _size(found) > MAX_SIZE:
+        raise UnclearError(f"it is longer than {MAX_SIZE} characters")
+    return found
+
+
+MAX_SIZE = 40_000
+"""Characters of a policy without blanks. AWS takes 10,240 at the most of those that are judged here:
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html#reference_iam-quotas-entity-length"""
+
+MAX_WORK = 200_000
+"""Of :func:`_work`: some seconds. AWS takes no trust policy of more than 4,096 characters."""
+
+
+def _work(statements: Sequence[Mapping[str, Any]]) -> int:
+    """How much there is to try out of a trust policy: each pattern against each statement."""
+    condition = [each.get("Condition") for each in statements if "Principal" in each or "NotPrincipal" in each]
+    texts = [str(text) for each in condition for text in _leaves(each)]
+    wild = (min(re.sub(r"\*+", "*", text).count("*"), 3) for text in texts)
+    return len(condition) * sum(30 + (1, 13, 169, 2197)[number] for number in wild)
+
+
+def _size(node: Any) -> int:
+    return sum(len(str(each)) for each in _leaves(node))
+
+
+def _leaves(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict | list):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _leaves(each)
+    else:
+        yield node
 
 
 def kind_of(document: Mapping[str, Any]) -> str:
