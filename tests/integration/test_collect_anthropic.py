@@ -132,7 +132,9 @@ def test_names_of_workspaces_may_be_refused(server: AnthropicAdmin) -> None:
     assert one(found, "anthropic.key", "key apikey_1").facts["workspace"] == "wrkspc_1"
 
 
-@pytest.mark.parametrize("answer", [{"next_page": "page_0"}, {"next_page": 7}, {"data": {}}, {"data": [{"id": 7}]}])
+@pytest.mark.parametrize(
+    "answer", [{"next_page": "page_0"}, {"next_page": 7}, {"has_more": True}, {"data": {}}, {"data": [{"id": 7}]}]
+)
 def test_rules_that_do_not_add_up(server: AnthropicAdmin, answer: dict[str, Any]) -> None:
     server.override = {"federation_rules": answer}
     (problem,) = collect(server).problems

@@ -148,6 +148,15 @@ def test_an_organization() -> None:
     assert gone.facts["person"] == "bob"  # the last time; who came back is not gone
 
 
+def test_repositories_that_cannot_be_seen_are_told_of() -> None:
+    with GitHubRest() as github:
+        an_organization(github)
+        github.organization("acme").hidden = 2
+        found = collected(github)
+    assert {problem.what for problem in found.problems} == {"GitHub: 2 of the 5 repositories of acme can't be seen"}
+    assert {problem.kind for problem in found.problems} >= {"github.repository", "github.secret", "github.usage"}
+
+
 def test_a_variables_value_is_kept_nowhere(seeded: Seeded) -> None:
     value = "sk-proj-" + "aB3dE5fG7h" * 6 + "wxyz"
     seeded.add(value)

@@ -38,6 +38,22 @@ def test_instance_variables_without_their_values() -> None:
     assert found.problems == []
 
 
+def test_nothing_of_a_private_key_is_shown_and_what_is_found_is_sealed() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\n" + "aZ3kQ9xLm2Rt7Yb5Nc8V" * 5 + "\n-----END PRIVATE KEY-----"
+    token = "glpat-" + "9fKq2LxVb7TzWm4RcYpD"
+    with served() as server:
+        server.set(server.instance, "DEPLOY_KEY", key, masked=False)
+        server.set(server.instance, "PUSH", token, masked=False)
+        target = connected(server, retries=0)
+        settings = GitLabCollector.complete(GitLabCollectSettings(instance=True), {})
+        found = GitLabCollector(settings, target.context, Access(target=target)).collect()
+        assert token not in target.context.masker.scrub(f"oops: {token}")
+    facts = {each.facts["name"]: each.facts for each in found.of("gitlab.variable")}
+    assert facts["DEPLOY_KEY"]["looks_like"] == "private key"
+    assert "hint" not in facts["DEPLOY_KEY"]
+    assert facts["PUSH"]["hint"] == "glpat-…cYpD"
+
+
 def test_a_refusal_is_a_problem_of_its_kind_with_the_role_to_grant() -> None:
     with served() as server:
         server.tokens[next(iter(server.tokens))].admin = False

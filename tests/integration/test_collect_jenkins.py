@@ -1,8 +1,11 @@
 """The collector of Jenkins on the fake: stores, domains, uses, refusals."""
 
+import pytest
+
 from keylease.collectors.base import Access
 from keylease.collectors.jenkins import JenkinsCollector, JenkinsCollectSettings
 from keylease.context import Context
+from keylease.errors import UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.targets.jenkins import JenkinsTarget
@@ -34,3 +37,8 @@ def test_stores_domains_uses_and_a_folder_that_may_not_be_viewed() -> None:
     [problem] = found.problems
     assert "Credentials/View" in problem.change
     assert "the-value" not in as_json(found)
+
+
+def test_no_store_at_all_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="no store"):
+        JenkinsCollector.complete(JenkinsCollectSettings(system=False), {})

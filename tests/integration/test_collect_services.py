@@ -124,7 +124,14 @@ def test_databricks_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"token_infos": None}, {"token_infos": [{}]}, {"next_page_token": "x"}, {"token_infos": {}}]
+    "answer",
+    [
+        {"token_infos": None},
+        {"token_infos": [{}]},
+        {"next_page_token": "x"},
+        {"token_infos": {}},
+        {"error_code": "PERMISSION_DENIED", "message": "no"},
+    ],
 )
 def test_databricks_answers_that_do_not_add_up(answer: dict[str, Any]) -> None:
     with Misbehaving() as server:

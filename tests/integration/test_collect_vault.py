@@ -156,6 +156,27 @@ def test_a_list_that_is_garbage_is_never_an_empty_one(trust: Trust, misbehaving:
         collected(trust, "s.token", url=misbehaving.url)
 
 
+@pytest.mark.parametrize("answer", [{}, {"errors": []}, {"data": {}}, {"data": {"jwt/": None}}, {"data": {"jwt/": {}}}])
+def test_no_list_of_mounts_is_no_empty_one(trust: Trust, misbehaving: Misbehaving, answer: Any) -> None:
+    misbehaving.on("/v1/auth/token/lookup-self", reply(200, json={"data": {"policies": [], "ttl": 0}}))
+    misbehaving.on("/v1/sys/auth", reply(200, json=answer))
+    with pytest.raises(KeyleaseError, match="no list of mounts"):
+        collected(trust, "s.token", url=misbehaving.url)
+
+
+def test_a_proxys_404_is_not_taken_for_gone(trust: Trust, misbehaving: Misbehaving) -> None:
+    misbehaving.on("/v1/auth/token/lookup-self", reply(200, json={"data": {"policies": [], "ttl": 0}}))
+    misbehaving.on("/v1/sys/auth", reply(200, json={"data": {"token/": {"type": "token"}}}))
+    misbehaving.on("/v1/sys/mounts", reply(200, json={"data": {"sys/": {"type": "system"}}}))
+    misbehaving.on("/v1/auth/token/accessors", reply(200, json={"data": {"keys": ["a"]}}))
+    misbehaving.on("/v1/auth/token/lookup-accessor", reply(404, body=b"<html>"))
+    misbehaving.on("/v1/sys/policies/acl", reply(200, json={"data": {"keys": ["a"]}}))
+    misbehaving.on("/v1/sys/policies/acl/a", reply(404, json={"errors": []}))
+    misbehaving.on("/v1/sys/audit", reply(200, json={"data": {}}))
+    found = collected(trust, "s.token", url=misbehaving.url)
+    assert [(problem.kind, "1 of 1" in problem.what) for problem in found.problems] == [("vault.token", True)]
+
+
 def test_a_namespace_is_looked_at_by_itself(trust: Trust, unique: Unique) -> None:
     inside = Trust.create(trust.bao.namespace(unique("team")), trust.issuer)
     found = collected(inside, trust.bao.token, tokens=False)

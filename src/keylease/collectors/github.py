@@ -212,6 +212,12 @@ class GitHubCollector(Collector):
         wanted = Wanted(f"/orgs/{name}", "looking at the organisation", needs, "organization", items.organization)
         whole = self._attempt("github.organization", name, lambda: one(api, wanted))
         facts["complete"] = whole is not None and whole["repositories"] == len(repositories)
+        if whole is not None and (whole["repositories"] or 0) > len(repositories):
+            unseen = whole["repositories"] - len(repositories)
+            what = f"GitHub: {unseen} of the {whole['repositories']} repositories of {name} can't be seen"
+            change = "give the credential all repositories (of an App: Install App, Configure, All repositories)"
+            for kind in (self.kinds[0], *self.kinds[2:6], *(["github.usage"] if self.settings.workflows else [])):
+                self.problem(kind, what, change)
         path, doing = f"/orgs/{name}/actions/permissions/workflow", "reading what workflows may by default"
         wanted_permissions = Wanted(path, doing, needs, "permissions", items.workflow_permissions)
         facts |= self._attempt("github.organization", name, lambda: one(api, wanted_permissions)) or {}

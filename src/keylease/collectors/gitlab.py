@@ -15,6 +15,7 @@ import msgspec
 from keylease.audit.literals import credentials_in
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
+from keylease.collectors.services import last_four
 from keylease.errors import KeyleaseError, UnreachableError, UsageError
 from keylease.model import Env
 from keylease.sync.naming import matches
@@ -164,7 +165,10 @@ class GitLabCollector(Collector):
                 }
                 value = each.get("value")
                 for form in credentials_in(value, name) if isinstance(value, str) else ():
-                    facts |= {"looks_like": form.what, "hint": f"{form.prefix}…{form.value[-4:]}"}
+                    self.context.seal(form.value, f"GitLab variable {name}")
+                    facts["looks_like"] = form.what
+                    if form.prefix and not form.prefix.startswith("-"):  # else there is nothing public about it
+                        facts["hint"] = last_four(form.value, form.prefix)
                     break
                 subject = f"{container.address}/variable/{quote(name, safe='')}?scope={quote(scope, safe='/*')}"
                 more = {"environment": scope, "file": each.get("variable_type") == "file"}

@@ -10,7 +10,8 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.errors import KeyleaseError, UnreachableError
+from keylease.errors import KeyleaseError, UnreachableError, UsageError
+from keylease.model import Env
 from keylease.vendors.jenkins_api import JenkinsApi
 from keylease.vendors.jenkins_settings import JenkinsTo, address_of, checked, path_of
 
@@ -35,6 +36,14 @@ class JenkinsCollector(Collector):
     Settings = JenkinsCollectSettings
 
     settings: JenkinsCollectSettings
+
+    @classmethod
+    def complete(cls, settings: JenkinsCollectSettings, env: Env) -> JenkinsCollectSettings:
+        """See the base class."""
+        del env
+        if not settings.system and not settings.folders:
+            raise UsageError("Jenkins: there is no store to look at", change="system: true, or folders: [NAME]")
+        return settings
 
     def collect(self) -> Inventory:
         """See the base class."""

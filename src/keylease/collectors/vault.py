@@ -160,7 +160,7 @@ class VaultCollector(Collector):
             data = answer.section("data")
             if answer.ok and data:
                 yield name, data
-            elif answer.status != 404 and "invalid accessor" not in answer.said:
+            elif not _is_gone(answer):
                 bad, status = bad + 1, answer.status
         if bad:
             change = f"add to a policy of the audit's token\n\n{stanza}" if status == 403 else ""
@@ -178,15 +178,27 @@ class VaultCollector(Collector):
         if not answer.ok:
             self._refused(kinds, answer, "sys/auth")
             return
-        for path, mount in sorted(answer.section("data").items()):
-            name, sort = path.rstrip("/"), mount.get("type") if isinstance(mount, Mapping) else None
-            if not isinstance(sort, str) or not _wanted(name, self.settings.auth):
+        for name, sort, _ in self._mounts(answer, "sys/auth"):
+            if not _wanted(name, self.settings.auth):
                 continue
             self.record(MOUNT, self._subject(MOUNT, name), name=name, type=sort)
             if sort in ("jwt", "oidc"):
                 self._roles(name)
             elif sort == "approle":
                 self._approles(name)
+
+    def _mounts(self, answer: Answer, path: str) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """(path, type, all of it) of each mount: there always are some."""
+        found: list[tuple[str, str, Mapping[str, Any]]] = []
+        for name, mount in sorted(answer.section("data").items()):
+            sort = mount.get("type") if isinstance(mount, Mapping) else None
+            if not isinstance(sort, str):
+                found = []
+                break
+            found.append((name.rstrip("/"), sort, mount))
+        if not found:
+            raise UnreachableError(f"Vault: audit: {path} is no list of mounts", docs="garbage", detail=answer.detail)
+        return found
 
     def _roles(self, mount: str) -> None:
         config: Mapping[str, Any] = {}
@@ -293,20 +305,18 @@ class VaultCollector(Collector):
         if not answer.ok:
             self._refused(kinds, answer, "sys/mounts")
             return
-        for path, mount in sorted(answer.section("data").items()):
-            if not isinstance(mount, Mapping):
-                continue
-            name, options = path.rstrip("/"), mount.get("options")
+        for name, sort, mount in self._mounts(answer, "sys/mounts"):
+            options = mount.get("options")
             config = mount.get("config")
             clear = {
                 f"{key}_keys": _strings(config.get(f"audit_non_hmac_{key}_keys"))
                 for key in ("request", "response")
                 if isinstance(config, Mapping)
             }
-            self.record(ENGINE, self._subject(ENGINE, name), name=name, type=mount.get("type"), **clear)
-            if mount.get("type") == "database" and _wanted(name, self.settings.databases):
+            self.record(ENGINE, self._subject(ENGINE, name), name=name, type=sort, **clear)
+            if sort == "database" and _wanted(name, self.settings.databases):
                 self._database(name)
-            elif mount.get("type") in ("kv", "generic") and self.settings.secrets and _wanted(name, self.settings.kv):
+            elif sort in ("kv", "generic") and self.settings.secrets and _wanted(name, self.settings.kv):
                 version = options.get("version") if isinstance(options, Mapping) else None
                 self._kv(name, two=version == "2")
 
@@ -372,6 +382,12 @@ class VaultCollector(Collector):
             self._refused((SERVER,), answer, "sys/audit")
             return
         self.record(SERVER, self._root, name=self._root, audit_devices=len(answer.section("data")))
+
+
+def _is_gone(answer: Answer) -> bool:
+    """Whether the server itself says that there is no such thing any more: a proxy's 404 says nothing of it."""
+    gone = answer.status == 404 and (answer.is_vaults or "error" in answer.section("data"))
+    return gone or "invalid accessor" in answer.said
 
 
 def _wanted(mount: str, globs: Sequence[str]) -> bool:

@@ -99,7 +99,7 @@ class ServiceApi:
         def following(answer: Answer, items: list[dict[str, Any]]) -> dict[str, str] | None:
             del items
             token = answer.data.get("next_page")
-            if token is not None and not isinstance(token, str):
+            if (token is not None and not isinstance(token, str)) or (not token and answer.data.get("has_more")):
                 raise self.garbage(doing)
             return {"page": token} if token else None
 
@@ -110,7 +110,7 @@ class ServiceApi:
         answer = self.get(path, doing)
         if answer.data.get("pagination") or answer.data.get("next_page_token") or answer.data.get("has_more"):
             raise self.garbage(doing, "the list goes on, which this API's documentation knows nothing of")
-        if empty and field not in answer.data:
+        if empty and not answer.data:  # what holds anything else is another answer: an error, with status 200
             return []
         return self._items(answer, doing, field, key)
 
