@@ -152,3 +152,9 @@ def test_keys_that_do_not_add_up(server: AnthropicAdmin) -> None:
     server.override = {"api_keys": {"has_more": True}}
     with pytest.raises(UnreachableError, match="list keys"):
         collect(server)
+
+
+def test_a_long_condition_is_not_cut(server: AnthropicAdmin) -> None:
+    condition = " && ".join(f"claims.x{number} == 'a  b'" for number in range(40)) + " || true"
+    server.rules[0]["match"] = {**server.rules[0]["match"], "condition": condition}
+    assert condition in [each.facts["condition"] for each in collect(server).of("anthropic.federation_rule")]

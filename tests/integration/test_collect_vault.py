@@ -177,6 +177,15 @@ def test_a_proxys_404_is_not_taken_for_gone(trust: Trust, misbehaving: Misbehavi
     assert [(problem.kind, "1 of 1" in problem.what) for problem in found.problems] == [("vault.token", True)]
 
 
+def test_a_policy_that_is_not_understood_is_told(trust: Trust, unique: Unique) -> None:
+    inside = Trust.create(trust.bao.namespace(unique("team")), trust.issuer)
+    name = unique("odd")
+    inside.bao.policy(name, 'path "secret/x" { capabilities = ["sudo", "read"], }')  # the server takes it
+    found = collected(inside, trust.bao.token, tokens=False)
+    assert [problem.kind for problem in found.problems if name in problem.what] == ["vault.policy"]
+    assert name not in [each.facts["name"] for each in found.of("vault.policy")]
+
+
 def test_a_namespace_is_looked_at_by_itself(trust: Trust, unique: Unique) -> None:
     inside = Trust.create(trust.bao.namespace(unique("team")), trust.issuer)
     found = collected(inside, trust.bao.token, tokens=False)

@@ -198,7 +198,7 @@ def _claim(tokens: list[tuple[str, str]], mapping: Mapping[str, str]) -> str:
         name = _string(texts[2])
     else:
         return ""
-    if texts[0] == "assertion":
+    if texts[0] in ("assertion", "claims"):  # Google's name of the token, and Anthropic's
         return name
     if texts[0] in ("attribute", "google"):
         return claim_of(str(mapping.get(f"{texts[0]}.{name}", "")), {})

@@ -15,6 +15,7 @@ class Issuer(Struct, frozen=True):
 
     one: claims that name one repository. owner: that name its owner. other: what binds in a way that isn't judged here.
     subject: of a token, as far as it names owner and repository. bind: a matcher that names one repository.
+    forged: a subject that begins so anybody's repository can have: its template is the repository's to choose.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Issuer(Struct, frozen=True):
     subject: re.Pattern[str]
     owned: re.Pattern[str]
     bind: Mapping[str, str]
+    forged: re.Pattern[str] | None = None
 
 
 # Ids in immutable subjects follow an @: repo:acme@1/trainer@2:…
@@ -35,6 +37,7 @@ _GITHUB = Issuer(
     subject=re.compile(r"(?:repo|repository):[^/:*?]+/[^/:*?]+:|repository_id:\d+:"),
     owned=re.compile(r"(?:repo|repository):[^/:*?]+/|repository_owner(?:_id)?:[^:*?]+:"),
     bind={"repository_owner_id": "OWNER_ID", "repository_id": "REPOSITORY_ID", "ref": "refs/heads/main"},
+    forged=re.compile(r"(?:ref|ref_type|environment|workflow|context|event_name|head_ref|base_ref):"),
 )
 _GITLAB = Issuer(
     "GitLab",
@@ -82,6 +85,8 @@ def _subject(issuer: Issuer, text: str) -> Reach | None:
         return "bound"
     if issuer.owned.match(literal):
         return "owner"
+    if issuer.forged and issuer.forged.match(literal):
+        return "anyone"
     # In full, and of the customer's own making: whether others can make the same depends on what it is made of.
     return None if ":" in text and "*" not in text else "anyone"
 

@@ -81,6 +81,26 @@ def stanzas(text: object) -> list[Stanza]:
     return list(_read(text)) if isinstance(text, str) else []
 
 
+def is_read(text: str) -> bool:
+    """Whether all of it was understood: a policy that was not would look as if it gave nothing."""
+    try:
+        if text.lstrip().startswith("{"):
+            return bool(stanzas(text)) or not json.loads(text)
+        root = hcl.parse(text)
+    except (hcl.HclError, ValueError, RecursionError):
+        return False
+    return set(root.attributes) <= {"name"} and all(map(_is_plain, root.blocks))
+
+
+def _is_plain(block: hcl.Block) -> bool:
+    """Whether it is a stanza whose capabilities are there to be read. (Vault's older HCL needs no new lines.)"""
+    if block.type != "path" or len(block.labels) != 1:
+        return False
+    given, old = block.value("capabilities"), block.value("policy")
+    listed = given if isinstance(given, list) else [] if given is None else [hcl.Raw("")]
+    return not any(isinstance(each, hcl.Raw) for each in (*block.labels, *listed, old))
+
+
 @functools.lru_cache(maxsize=2000)  # every role asks for those of its policies
 def _read(text: str) -> tuple[Stanza, ...]:
     try:

@@ -6,6 +6,7 @@ https://docs.github.com/en/actions/reference/security/oidc, https://docs.gitlab.
 """
 
 import json
+import re
 import shlex
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +66,9 @@ _ANYBODYS = frozenset(
 )
 """Those that a stranger's job can have with the same value."""
 _CI = frozenset({*_WHOLE, *_PATHS, *_ANYBODYS, "sub", "job_workflow_ref", "actor", "run_id", "sha", "user_login"})
+
+_FORGEABLE = re.compile(r"(?:ref|ref_type|environment|workflow|context|event_name|head_ref|base_ref):")
+"""How subjects begin that any repository on GitHub can have: the template of a subject is its own to choose."""
 
 Level = Literal["anyone", "callers", "crossing", "unknown", "narrow"]
 Issuer = Literal["github", "gitlab", "own", ""]
@@ -145,7 +149,7 @@ def _of_subject(literal: str, *, wild: bool) -> Level:
             )
         if wild and begin.startswith(literal):
             return "crossing"
-    return "unknown"
+    return "anyone" if _FORGEABLE.match(literal) else "unknown"
 
 
 _ORDER: Sequence[Level] = ("anyone", "crossing", "callers", "unknown", "narrow")
@@ -155,7 +159,7 @@ def reach(facts: Mapping[str, Any]) -> Reach:
     """Who gets in."""
     subject = facts.get("bound_subject")
     if isinstance(subject, str) and subject:
-        return Reach("narrow", "sub", subject)  # compared as a whole
+        return Reach(_of_subject(subject, wild=False), "sub", subject)  # compared as a whole
     glob = facts.get("bound_claims_type") == "glob"
     best = Reach("anyone")
     for claim, values in bounds(facts).items():

@@ -9,7 +9,7 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import ended, hint, text, texts, times
+from keylease.collectors.services import ended, hint, text, texts, times, whole
 from keylease.errors import KeyleaseError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
@@ -179,9 +179,10 @@ class AnthropicCollector(Collector):
                 issuer_id=text(item, "issuer_id"),
                 active=item.get("archived_at") is None,
                 audience=text(match, "audience"),
-                subject_prefix=text(match, "subject_prefix"),
-                condition=text(match, "condition"),
-                claims={text(k): text(v) for k, v in claims.items()} if isinstance(claims, dict) else {},
+                # Whole, for a part of them would be judged as something else.
+                subject_prefix=whole(match.get("subject_prefix")),
+                condition=whole(match.get("condition")),
+                claims={whole(k): whole(v) for k, v in claims.items()} if isinstance(claims, dict) else {},
                 scopes=text(item, "oauth_scope").split(),
                 all_workspaces=everywhere,
                 workspaces=texts(item.get("workspace_ids")),

@@ -18,6 +18,11 @@ def text(node: Any, *path: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in node[: 2 * _LONGEST]).split())[:_LONGEST]
 
 
+def whole(node: Any) -> str:
+    """A text that is judged, and so is not cut; empty if it is none."""
+    return node.encode("utf-8", "replace").decode() if isinstance(node, str) else ""
+
+
 def texts(node: Any) -> list[str]:
     """All texts of a list."""
     return [text(each) for each in node if isinstance(each, str)] if isinstance(node, list) else []

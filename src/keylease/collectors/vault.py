@@ -16,10 +16,12 @@ import msgspec
 from keylease.audit.collectors.policies import jwt_role
 from keylease.audit.credentials import moment, stamp
 from keylease.audit.model import Inventory
+from keylease.audit.vault_policies import is_read
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
 from keylease.errors import UnreachableError, UsageError
 from keylease.parallel import parallel
+from keylease.vendors.answers import one_line
 from keylease.vendors.vault_client import Answer, VaultClient
 from keylease.vendors.vault_errors import refused_read, server_trouble
 from keylease.vendors.vault_session import VaultSession
@@ -267,7 +269,10 @@ class VaultCollector(Collector):
         for name, data in self._each(POLICY, "policies", names or [], lambda n: f"sys/policies/acl/{n}"):
             text = data.get("policy")
             if name != "root":  # it has no text
-                facts = {"name": name, "text": text if isinstance(text, str) else ""}
+                if not isinstance(text, str) or not is_read(text):
+                    self.problem(POLICY, f"Vault: the policy {one_line(name)} can't be judged: it is not understood")
+                    continue
+                facts = {"name": name, "text": text}
                 self.record(POLICY, self._subject(POLICY, name), updated_at=_time(data.get("modified")), **facts)
 
     def _tokens(self) -> None:

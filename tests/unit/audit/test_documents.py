@@ -399,3 +399,20 @@ def test_a_hostile_policy_is_told_and_not_judged_for_hours(tmp_path: Path, docum
     found = collect(tmp_path)
     assert {problem.kind for problem in found.problems} == kinds
     assert bool(found.records) is not bool(kinds)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('path "*" {\n  capabilities = ["sudo"],\n}\n', True),  # Vault's own reader takes all of these
+        ('path "a" { capabilities = ["read"] min_wrapping_ttl = "1s" }\n', True),
+        ('path "b" {}\npath = { "*" = { capabilities = ["sudo"] } }\n', True),
+        ('path "*" {\n  policy = "sudo"\n}\n', False),
+        ('path "a" {\n  capabilities = ["read",]\n  allowed_parameters = {\n    "a" = ["b"]\n  }\n}\n', False),
+    ],
+)
+def test_a_vault_policy_that_is_not_understood_is_told(tmp_path: Path, text: str, told: bool) -> None:
+    (tmp_path / "a.hcl").write_text(text)
+    found = collect(tmp_path)
+    assert [problem.kind for problem in found.problems] == ["vault.policy"] * told
+    assert bool(found.of("vault.policy")) is not told

@@ -196,11 +196,16 @@ class _Collector:
 
     def _hcl(self, path: str, text: str) -> None:
         from keylease.audit.hcl import HclError, parse
+        from keylease.audit.vault_policies import is_read
 
         try:
             parse(text)
         except HclError as error:
             self.problem("vault.policy", path, f"it is no HCL: {error}", "mend it", error.line)
+            return
+        if not is_read(text):
+            why = "a path's capabilities are not understood"
+            self.problem("vault.policy", path, why, 'write them on a line of their own: capabilities = ["read"]')
             return
         name = _shown(path).rpartition("/")[2].removesuffix(".hcl")
         self._record("vault.policy", path, {"name": name, "text": text})

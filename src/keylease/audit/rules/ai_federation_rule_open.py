@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.ai_keys import ANTHROPIC_WIF, OPENAI_WIF, inventory_text
+from keylease.audit.cel import Way, ways
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.reach import Issuer, reach, shared
@@ -23,7 +24,7 @@ def _anthropic(**match: object) -> tuple[str, str, dict[str, object]]:
 
 
 class AiFederationRuleOpen(Rule):
-    """Of GitHub's and GitLab.com's shared issuers only; what CEL conditions or transformations bind isn't judged."""
+    """Of GitHub's and GitLab.com's shared issuers only; what transformations, or odd CEL, bind isn't judged."""
 
     id = "ai-federation-rule-open"
     title = "a federation rule of an AI service without a repository"
@@ -46,6 +47,8 @@ class AiFederationRuleOpen(Rule):
         inventory_text(_openai(repository_owner="acme")),
         inventory_text(_anthropic(subject_prefix="repo:acme*")),
         inventory_text(_anthropic(claims={"ref": "refs/heads/main"})),
+        inventory_text(_anthropic(condition="claims.repository_id == '7' || claims.ref == 'refs/heads/main'")),
+        inventory_text(_openai(sub="environment:production")),
     )
     good = (
         inventory_text(
@@ -70,12 +73,14 @@ class AiFederationRuleOpen(Rule):
         for kind in self.needs:
             for record in inventory.of(kind):
                 issuer = shared(record.facts.get("issuer"))
-                matchers = _matchers(record)
-                if issuer is None or matchers is None or not is_active(record):
+                if issuer is None or not is_active(record):
                     continue
-                found = reach(issuer, matchers)
-                if found in ("anyone", "owner"):
-                    yield self._found(record, issuer, matchers, whole=found == "owner")
+                ways_in = [(reach(issuer, matchers), matchers) for matchers in _matchers(record)]
+                for found in ("anyone", "owner"):
+                    open_way = next((matchers for who, matchers in ways_in if who == found), None)
+                    if open_way is not None:
+                        yield self._found(record, issuer, open_way, whole=found == "owner")
+                        break
 
     def _found(self, record: Record, issuer: Issuer, matchers: dict[str, object], *, whole: bool) -> Finding:
         vendor = "OpenAI" if record.kind.startswith("openai") else "Anthropic"
@@ -100,17 +105,36 @@ def _block(record: Record, issuer: Issuer) -> str:
     return f'{{\n  "{name}": {{\n' + ",\n".join(lines) + "\n  }\n}"
 
 
-def _matchers(record: Record) -> dict[str, object] | None:
-    """Claim → pattern; None if what the rule compares can't be told."""
+def _matchers(record: Record) -> list[dict[str, object]]:
+    """Claim → pattern, of each way in; none where what the rule compares can't be told."""
     facts = record.facts
     if record.kind == "openai.federation_rule":
         given, made = facts.get("matchers"), facts.get("transformed")
         if not isinstance(given, dict) or (isinstance(made, list) and any(str(each) in given for each in made)):
-            return None
-        return {str(claim): value for claim, value in given.items()}
+            return []
+        return [{str(claim): value for claim, value in given.items()}]
     claims, subject = facts.get("claims"), facts.get("subject_prefix")
-    if facts.get("condition") or not isinstance(claims, dict) or not isinstance(subject, str):
-        return None
+    if not isinstance(claims, dict) or not isinstance(subject, str):
+        return []
     # Claims are compared letter for letter there: a * is none of a pattern's.
     found: dict[str, object] = {str(claim): str(value).replace("*", "_") for claim, value in claims.items()}
-    return {**found, "sub": subject} if subject else found
+    found |= {"sub": subject} if subject else {}
+    # All parts of a match must hold. What one way through the condition and they say of one claim: the condition's.
+    made_of = map(_way, ways(str(facts.get("condition") or "")) or [])
+    return [{**found, **more} for more in made_of if more is not None]
+
+
+_PATTERNS = {"==": "{}", "startsWith": "{}*", "endsWith": "*{}", "contains": "*{}*"}
+
+
+def _way(way: Way) -> dict[str, object] | None:
+    """Claim → pattern; None where a test of it was not understood."""
+    found: dict[str, object] = {}
+    for test in way:
+        if test.op == "always":
+            continue
+        form = _PATTERNS.get(test.op)
+        if form is None or not test.claim or not test.values:
+            return None
+        found.setdefault(test.claim, form.format(test.values[0].replace("*", "_")))
+    return found

@@ -129,6 +129,27 @@ def test_the_hub_has_no_service_accounts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "claims", "severity"),
+    [
+        ("true", {}, "critical"),
+        ("claims.ref == 'refs/heads/main'", {}, "critical"),
+        ("claims.ref == 'refs/heads/main'", {"repository_id": "7"}, ""),
+        ("claims.repository_id == '7' || claims.ref == 'refs/heads/main'", {}, "critical"),
+        ("claims.repository_id == '7' && claims.ref == 'refs/heads/main'", {}, ""),
+        ("claims.repository.startsWith('acme/')", {}, "medium"),
+        ("claims.repository.startsWith('acme')", {}, "critical"),
+        ("claims['repository'] in ['acme/a', 'acme/b']", {}, ""),
+        ("claims.repository.matches('.*')", {}, ""),  # can't be told
+        ("has(claims.repository)", {}, ""),  # nor this
+    ],
+)
+def test_whom_a_condition_of_anthropic_lets_in(condition: str, claims: dict[str, str], severity: str) -> None:
+    facts = {"issuer": "https://token.actions.githubusercontent.com", "condition": condition, "claims": claims}
+    found = judge("ai-federation-rule-open", record("anthropic.federation_rule", "ci", subject_prefix="", **facts))
+    assert [each.severity for each in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
     ("matchers", "severity"),
     [
         ({}, "critical"),
@@ -150,7 +171,7 @@ def test_the_hub_has_no_service_accounts() -> None:
         ({"sub": "repo:acme/trainer:ref:refs/heads/main"}, ""),
         ({"workflow_ref": "acme/trainer/.github/workflows/a.yml@*"}, ""),
         ({"job_workflow_ref": "acme/shared/.github/workflows/a.yml@refs/heads/main"}, ""),  # can't be told
-        ({"sub": "environment:production"}, ""),  # nor this: a subject of their own making
+        ({"sub": "environment:production"}, "critical"),  # any repository can choose this template
         ({"sub": "environment:*"}, "critical"),
         ({"team": "x"}, ""),  # a transformation makes it
     ],
