@@ -160,8 +160,9 @@ def exit_code(outcome: Outcome, run: Run) -> int:
         return ExitCode.FINDINGS
     if outcome.gathered.failures:
         raise not_asked(outcome.gathered.failures)
-    if policy.fail_unchecked and (verdict.problems or not any(verdict.checked.values())):
-        number = len(verdict.problems)
+    unchecked = {each.rule for each in verdict.not_checked if each.asked}
+    if policy.fail_unchecked and (verdict.problems or unchecked or not any(verdict.checked.values())):
+        number = len(verdict.problems) or len(unchecked)
         raise PartialError(
             f"audit: {number} thing{'' if number == 1 else 's'} could not be checked, each named in the report"
             if number
@@ -185,7 +186,8 @@ def _policy(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
     policy = plan.policy
     baseline = asked.baseline or plan.baseline
     if baseline and not asked.no_baseline:
-        policy = replace(policy, baseline=read_baseline(baseline))
+        known = read_baseline(baseline)
+        policy = replace(policy, baseline=frozenset(known), noted=known)
     if asked.fail_on:
         policy = replace(policy, fail_on=asked.fail_on)
     if asked.persona:
@@ -224,9 +226,7 @@ def _write_baseline(path: str, found: Sorted, log: logging.Logger) -> int:
         each for each in (*found.failing, *found.below) if each.rule not in (WAIVER_ENDED, WAIVER_UNUSED)
     ]
     try:
-        Path(path).write_text(
-            baseline_text([(each.fingerprint, each.rule, each.subject) for each in kept]), encoding="utf-8"
-        )
+        Path(path).write_text(baseline_text(kept), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"audit: can't write the baseline {path!a}: {error.strerror}", docs="audit-baseline") from None
     log.info("%s: %s finding%s noted", console.one_line(path), len(kept), "" if len(kept) == 1 else "s")

@@ -28,6 +28,7 @@ class AuditPolicy(Struct, frozen=True):
 
     off: rules that are not run. severities: rule → another severity. settings: rule → its own settings.
     baseline: fingerprints of findings that were there when the audit was adopted; they are counted, and don't fail.
+    noted: how bad they were then, where that is known: one that is worse now is as good as new.
     """
 
     fail_on: Severity = "high"
@@ -37,7 +38,13 @@ class AuditPolicy(Struct, frozen=True):
     settings: Mapping[str, Any] = field(default_factory=dict)
     waivers: Sequence[Waiver] = ()
     baseline: Collection[str] = frozenset()
+    noted: Mapping[str, Severity] = field(default_factory=dict)
     fail_unchecked: bool = False
+
+    def is_known(self, finding: Finding) -> bool:
+        """Whether it is in the baseline, and no worse than there."""
+        mark = finding.fingerprint
+        return mark in self.baseline and at_least(self.noted.get(mark, finding.severity), finding.severity)
 
 
 class Sorted(Struct):
@@ -66,7 +73,7 @@ def sort(findings: Sequence[Finding], policy: AuditPolicy, today: dt.date, sourc
             found.hidden += 1
         elif valid:
             found.waived.append((finding, valid[0]))
-        elif finding.fingerprint in policy.baseline:
+        elif policy.is_known(finding):
             found.baselined.append(finding)
         else:
             _put(found, finding, policy)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from keylease.audit.collectors.listing import SKIPPED
-from keylease.audit.model import SEVERITIES, Persona, Severity
+from keylease.audit.model import SEVERITIES, Finding, Persona, Severity
 from keylease.audit.policy import AuditPolicy, Waiver
 from keylease.config import yamltree
 from keylease.config.convert import mapping, sequence, struct
@@ -194,15 +194,15 @@ _WANTED = (
 # Baselines.
 
 
-def read_baseline(path: str) -> frozenset[str]:
-    """The fingerprints in a baseline. Raises :class:`UsageError`."""
+def read_baseline(path: str) -> dict[str, Severity]:
+    """Fingerprint → how bad it was when it was noted, in a baseline. Raises :class:`UsageError`."""
     try:
         with Path(path).open("rb") as file:
             data = json.loads(file.read(_MAX_BASELINE))
         if not isinstance(data, Mapping) or data.get("format") != _BASELINE or data.get("version") != 1:
             raise ValueError
-        found = frozenset(each["fingerprint"] for each in data["findings"])
-        if not all(isinstance(each, str) for each in found):
+        found = {each["fingerprint"]: each["severity"] for each in data["findings"]}
+        if not all(isinstance(mark, str) and rank in SEVERITIES for mark, rank in found.items()):
             raise ValueError
     except FileNotFoundError:
         raise UsageError(
@@ -221,10 +221,11 @@ def read_baseline(path: str) -> frozenset[str]:
     return found
 
 
-def baseline_text(findings: Sequence[tuple[str, str, str]]) -> str:
-    """The file of (fingerprint, rule, subject). The last two are for people: only the first counts."""
+def baseline_text(findings: Sequence[Finding]) -> str:
+    """The file: rule and subject are for people. Of two with one fingerprint the worse one is noted."""
+    worst = {each.fingerprint: each for each in sorted(findings, key=lambda each: SEVERITIES.index(each.severity))}
     rows = [
-        {"rule": rule, "subject": subject, "fingerprint": fingerprint}
-        for rule, subject, fingerprint in sorted({(rule, subject, print_) for print_, rule, subject in findings})
+        {"rule": each.rule, "subject": each.subject, "severity": each.severity, "fingerprint": mark}
+        for mark, each in sorted(worst.items(), key=lambda item: (item[1].rule, item[1].subject, item[0]))
     ]
     return json.dumps({"format": _BASELINE, "version": 1, "findings": rows}, indent=1) + "\n"

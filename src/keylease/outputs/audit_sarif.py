@@ -173,7 +173,8 @@ def _result(
         },
     }
     if compared:  # all results have it, or none
-        result["baselineState"] = "unchanged" if mark in audit.policy.baseline else "new"
+        known = audit.policy.is_known(finding)
+        result["baselineState"] = "unchanged" if known else "updated" if mark in audit.policy.baseline else "new"
     if waiver is not None:
         about = f"{waiver.reason} (until {waiver.until}; waiver of {waiver.rule} for {waiver.subject})"
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": flat(about, 1000)}]

@@ -77,6 +77,15 @@ def test_a_baseline_sets_aside_what_it_names_and_nothing_else() -> None:
     assert (found.baselined, found.failing) == ([old], [new])
 
 
+def test_what_is_worse_than_in_the_baseline_is_new() -> None:
+    old, worse = finding(severity="medium"), finding(severity="critical")
+    assert old.fingerprint == worse.fingerprint
+    policy = AuditPolicy(baseline={old.fingerprint}, noted={old.fingerprint: "medium"})
+    found = sort([old, worse], policy, TODAY)
+    assert (found.baselined, found.failing) == ([old], [worse])
+    assert sort([finding(severity="low")], policy, TODAY).failing == []
+
+
 def test_a_fingerprint_knows_rule_subject_and_key_and_no_line() -> None:
     one = finding(location=Location("x", 1))
     assert one.fingerprint == finding(location=Location("x", 9), severity="low").fingerprint
@@ -271,16 +280,20 @@ def test_the_schema_knows_rules_and_their_settings() -> None:
 
 def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
     one, other = finding(), finding(key="2")
-    text = baseline_text([(each.fingerprint, each.rule, each.subject) for each in (other, one, one)])
+    text = baseline_text([other, one, finding(severity="info"), one])
     (tmp_path / "b.json").write_text(text)
-    assert read_baseline(str(tmp_path / "b.json")) == {one.fingerprint, other.fingerprint}
-    assert text == baseline_text([(each.fingerprint, each.rule, each.subject) for each in (one, other)])
+    assert read_baseline(str(tmp_path / "b.json")) == {
+        one.fingerprint: one.severity,
+        other.fingerprint: other.severity,
+    }
+    assert text == baseline_text([one, other])
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"format": "keylease-audit-baseline", "version": 2, "findings": []}', "\xff",
      '{"format": "keylease-audit-baseline", "version": 1, "findings": [1]}',
+     '{"format": "keylease-audit-baseline", "version": 1, "findings": [{"fingerprint": "a", "severity": "x"}]}',
      '{"format": "keylease-audit-baseline", "version": 1, "findings": [{"fingerprint": 1}]}'],
 )  # fmt: skip
 def test_no_baseline(tmp_path: Path, text: str) -> None:
