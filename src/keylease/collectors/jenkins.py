@@ -18,7 +18,10 @@ _CHANGE = "give the user Overall/Read, Job/Read on each folder of the path, and 
 
 
 class JenkinsCollectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of Jenkins is looked at. system: its own store. folders: whose stores besides, by full names."""
+    """What of Jenkins is looked at.
+
+    system: whether its own store is. folders: whose stores besides, by full names.
+    """
 
     system: bool = True
     folders: list[str] = []
