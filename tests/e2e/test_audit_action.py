@@ -292,7 +292,10 @@ def test_a_part_that_is_missing_is_told(job: Job) -> None:
     whole = job.main("true", audit_inventory="i1.json\ni2.json", audit_reports="a.json")
     assert whole.exit_code == 0, whole.log
     missing = job.main("true", audit_inventory="i1.json", audit_reports="b.json")
-    assert json.loads(job.read("b.json"))["problems"] or missing.exit_code == 2, missing.log
+    assert missing.exit_code == 0, missing.log
+    told = [each["what"] for each in json.loads(job.read("b.json"))["problems"]]
+    assert told == ["of 2 shards of the inventory these lack: 2"]
+    assert json.loads(job.read("a.json"))["problems"] == []
     broken = job.main("true", audit_inventory="nosuch.json")
     assert (broken.exit_code, "audit-inventory: can't read" in annotations(broken)[0][1]) == (2, True)
     job.ends()
