@@ -193,7 +193,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     audit.add_argument(
         "--format",
-        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"),
+        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab", "html"),
         default="table",
         help="default: table; code-scanning: SARIF for GitHub, without what was set aside",
     )
