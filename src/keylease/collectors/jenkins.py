@@ -5,6 +5,7 @@ credential without a fingerprint was never used, or Jenkins does not track: whic
 """
 
 from typing import Any, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -61,7 +62,7 @@ class JenkinsCollector(Collector):
             for item in api.used_items(path_of(place), address):
                 self.record(
                     "jenkins.credential",
-                    f"{address}#{item.id}",
+                    f"{address}#{quote(item.id, safe='@:+ ')}",
                     **{"name": item.id, "class": item.type_name, "description": item.description},
                     store=f"folder {to.folder}" if to.folder else "system",
                     holder=to.folder or "system",
