@@ -132,6 +132,10 @@ def judged(asked: Asked, run: Run) -> Outcome:
     )
     gathered = gather(wanted, run)
     inventory = gathered.inventory
+    if asked.imports:
+        from keylease.audit.imports import imported
+
+        inventory.add(imported(asked.imports, asked.prefix))
     inventory.problems += unjudged(inventory, [NEEDS.get(name) or RULES.load(name) for name in RULES])
     rules = [name for name in RULES if name not in policy.off]
     verdict = judge(inventory, [_rule(name, inventory, policy) for name in rules], policy)

@@ -17,7 +17,7 @@ from keylease.outputs.console import sanitize
 from keylease.registry import COLLECTORS, RULES
 
 NAMES = list(RULES)
-COLLECTED = {kind for name in COLLECTORS for kind in COLLECTORS.load(name).kinds}
+COLLECTED = {kind for name in COLLECTORS for kind in COLLECTORS.load(name).kinds} | {"scan.finding", "scan.leak"}
 INVENTORY = "inventory.json"
 """The sample of rules about what collectors list: ``{"records": [{kind, subject, facts}], "now": …}``."""
 SAMPLES = [
