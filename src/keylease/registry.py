@@ -227,5 +227,7 @@ RULES: "Registry[Rule]" = Registry(
         "ci-copy-outdated": "keylease.audit.rules.ci_copy_outdated:CiCopyOutdated",
         "huggingface-token-writes": "keylease.audit.rules.huggingface_token_writes:HuggingfaceTokenWrites",
         "job-static-key": "keylease.audit.rules.job_static_key:JobStaticKey",
+        "imported-leak": "keylease.audit.rules.imported_leak:ImportedLeak",
+        "leaked-secret": "keylease.audit.rules.leaked_secret:LeakedSecret",
     },
 )
