@@ -36,6 +36,7 @@ label.grow{flex:1 1 14rem}
 input,select,button{font:inherit;color:var(--text);background:var(--ground);border:1px solid var(--soft);
 border-radius:4px;padding:.3rem .5rem;min-height:2.2rem;max-width:100%}
 label select,label input{width:100%}
+input::placeholder{color:var(--soft);opacity:1}
 button{cursor:pointer}
 table{border-collapse:collapse;width:100%;margin:.6rem 0}
 caption{text-align:left;color:var(--soft);padding:.2rem 0}
@@ -46,8 +47,8 @@ th[aria-sort=ascending] button:after{content:" \\25B2"}
 th[aria-sort=descending] button:after{content:" \\25BC"}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 .findings{table-layout:fixed}
-.findings th:nth-child(1){width:7rem}.findings th:nth-child(2){width:16rem}
-.findings th:nth-child(3){width:22rem}.findings th:nth-child(5){width:7rem}
+.findings th:nth-child(1){width:7rem}.findings th:nth-child(2){width:15rem}
+.findings th:nth-child(3){width:18rem}.findings th:nth-child(5){width:7rem}
 .findings b{font-weight:700}
 .js tr.far{display:none}
 summary{cursor:pointer;padding:.1rem 0}

@@ -35,12 +35,13 @@ def _settings(policy: AuditPolicy) -> Settings | None:
 
 
 def _ages(found: Sequence[Record], inventory: Inventory, policy: AuditPolicy) -> str:
+    found = [record for record in found if SORTS[record.kind].ages]
     settings = _settings(policy)
     limits: dict[str, int | None] = {}
     for record in found:
         sort = SORTS[record.kind]
         default = settings and (settings.stored_days if sort.stored else settings.max_days)
-        limits[sort.label] = default if sort.ages else None
+        limits[sort.label] = default
     bounds = sorted({30, 90, 180, 365, *(limit for limit in limits.values() if limit)})
     labels = [f"{low + 1}–{high}" if low else f"≤ {high}" for low, high in zip((0, *bounds), bounds, strict=False)]
     labels += [f"> {bounds[-1]}", "not told"]
