@@ -123,7 +123,7 @@ def test_subjects_name_the_server() -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("settings", [{"group": "acme"}, {"project": "acme/trainer"}])
-def test_shards_have_everything_once(count: int, settings: dict[str, str]) -> None:
+def test_shards_have_everything_once(count: int, settings: dict[str, Any]) -> None:
     with GitLabInventory() as server:
         whole = collected(site(server), **settings)
         parts = [collected(server, (number, count), **settings) for number in range(1, count + 1)]
