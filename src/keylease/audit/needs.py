@@ -42,6 +42,11 @@ NEEDS: Mapping[str, Needs] = {
     "aws-trust-any-ref": Needs("aws-trust-any-ref", needs=("aws.trust_policy",)),
     "aws-trust-renamable-name": Needs("aws-trust-renamable-name", needs=("aws.trust_policy",)),
     "aws-trust-wildcard-principal": Needs("aws-trust-wildcard-principal", needs=("aws.trust_policy",)),
+    "aws-managed-admin-policy": Needs(
+        "aws-managed-admin-policy",
+        needs=("aws.role_policies", "aws.trust_policy"),
+        alternatives=True,
+    ),
     "credential-stale": Needs(
         "credential-stale",
         needs=(

@@ -13,7 +13,8 @@ from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.audit.trees import Tree, TreeError, yaml_trees
 
 WORKFLOW, GITLAB, ENV = "file.workflow", "file.gitlab_ci", "file.env"
-KINDS = (WORKFLOW, GITLAB, ENV, "aws.trust_policy", "aws.iam_policy", "vault.jwt_role", "vault.policy")
+POLICIES = ("aws.trust_policy", "aws.iam_policy", "aws.role_policies", "vault.jwt_role", "vault.policy")
+KINDS = (WORKFLOW, GITLAB, ENV, *POLICIES)
 
 MAX_BYTES = 2 * 1024 * 1024
 """Of one file."""
@@ -22,6 +23,7 @@ _WORKFLOW = re.compile(r"(?:^|/)(?:\.github/workflows/[^/]+|action)\.ya?ml$")
 _GITLAB = re.compile(r"(?:^|/)(?:[^/]*\.gitlab-ci\.ya?ml|\.gitlab(?:-ci|/ci)/(?:.*/)?[^/]+\.ya?ml)$")
 _ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
 _AWS = (b"Statement", b"Effect")
+_ATTACHED = (b"ManagedPolicyArns", b"AttachedManagedPolicies")
 _VAULT_ROLE = (b'"user_claim"',)
 _VAULT_JSON = (b'"path"', b'"capabilities"')
 _VAULT_HCL = re.compile(rb'^[ \t]*path[ \t]+"', re.MULTILINE)
@@ -56,7 +58,7 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
     if _ENV.search(path):
         return (ENV,)
     if path.endswith((".tf", ".tf.json", ".tofu")):
-        return KINDS[3:]
+        return POLICIES
     return ("vault.policy",) if path.endswith(".hcl") else ()
 
 
@@ -137,7 +139,7 @@ class _Collector:
             kinds = _kinds_by_content(path, data)
         elif path.endswith(".hcl"):
             kinds = kinds if _VAULT_HCL.search(data) else ()
-        elif kinds == KINDS[3:]:
+        elif kinds == POLICIES:
             from keylease.audit.collectors.terraform import kinds_of
 
             kinds = kinds_of(data)
@@ -230,6 +232,8 @@ def _kinds_by_content(path: str, data: bytes) -> tuple[str, ...]:
         return found
     if all(word in data for word in _AWS):
         found = ("aws.trust_policy", "aws.iam_policy") if b"ssume" in data else ("aws.iam_policy",)
+        if any(word in data for word in _ATTACHED):
+            found = (*found, "aws.role_policies")
     if path.endswith(".json"):
         if _VAULT_ROLE[0] in data:
             found = (*found, "vault.jwt_role")
