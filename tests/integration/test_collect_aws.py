@@ -13,6 +13,7 @@ from keylease.audit.policy import AuditPolicy
 from keylease.errors import RefusedError, UnreachableError, UsageError
 from keylease.pipelines.audit import judge
 from keylease.registry import COLLECTORS, RULES
+from tests.fakes.aws_sigv4 import check
 from tests.fakes.misbehaving import Misbehaving, reply
 from tests.integration.collecting import as_json, collector, one
 from tests.leaks import Seeded
@@ -261,6 +262,19 @@ def test_throttling_is_no_empty_account(aws: Scripted) -> None:
     aws.answers["GetAccountAuthorizationDetails"] = lambda _: refusal("Throttling", 400)
     with pytest.raises(UnreachableError, match="Throttling"):
         aws.found()
+
+
+@pytest.mark.parametrize(("region", "scope"), [("eu-central-1", "us-east-1"), ("us-gov-east-1", "us-gov-west-1")])
+def test_requests_are_signed_for_the_place_where_iam_is(
+    aws: Scripted, misbehaving: Misbehaving, seeded: Seeded, region: str, scope: str
+) -> None:
+    token = seeded.new("session-token")
+    aws.env |= {"AWS_SESSION_TOKEN": token, "AWS_REGION": region}
+    aws.found()
+    requests = [each for each in misbehaving.requests if not each.header("X-Amz-Target")]
+    assert requests
+    for request in requests:
+        check(request, aws.env["AWS_ACCESS_KEY_ID"], aws.env["AWS_SECRET_ACCESS_KEY"], token, scope, "iam")
 
 
 def test_without_a_credential(env: dict[str, str]) -> None:
