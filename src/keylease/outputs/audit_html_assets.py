@@ -41,7 +41,8 @@ button{cursor:pointer}
 table{border-collapse:collapse;width:100%;margin:.6rem 0}
 caption{text-align:left;color:var(--soft);padding:.2rem 0}
 th,td{text-align:left;vertical-align:top;padding:.45rem .6rem;border-bottom:1px solid var(--line)}
-thead th{background:var(--panel);white-space:nowrap}
+thead th{background:var(--panel)}
+.findings thead th{white-space:nowrap}
 th button{border:0;background:none;padding:0;font-weight:700;min-height:1.6rem}
 th[aria-sort=ascending] button:after{content:" \\25B2"}
 th[aria-sort=descending] button:after{content:" \\25BC"}
