@@ -47,6 +47,7 @@ NEEDS: Mapping[str, Needs] = {
         needs=("aws.role_policies", "aws.trust_policy"),
         alternatives=True,
     ),
+    "aws-trust-eks-wildcard": Needs("aws-trust-eks-wildcard", needs=("aws.trust_policy",)),
     "credential-stale": Needs(
         "credential-stale",
         needs=(
@@ -255,6 +256,7 @@ NEEDS: Mapping[str, Needs] = {
     "vault-static-role-rotation": Needs("vault-static-role-rotation", needs=("vault.database_role",)),
     "vault-token-forever": Needs("vault-token-forever", needs=("vault.token",)),
     "vault-audit-clear": Needs("vault-audit-clear", needs=("vault.mount",)),
+    "dependabot-registry-exposed": Needs("dependabot-registry-exposed", needs=("file.dependabot",)),
     "env-file": Needs("env-file", needs=("file.env",)),
     "ai-admin-key-in-ci": Needs(
         "ai-admin-key-in-ci",
