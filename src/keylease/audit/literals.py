@@ -142,14 +142,15 @@ def _real(text: str) -> bool:
 
 
 _STANDS_FOR = re.compile(
-    r"<[^<>\n]*>|\$\{[^{}\n]*\}|\$\([^()\n]*\)|\$[A-Z_][A-Z0-9_]*|\{\{.*\}\}|%[A-Z_]+%|@[A-Z_]+@|__\w+__"
+    r"<[^<>\n]*>|\$\{[^{}\n]*\}|\$\([^()\n]*\)|(?-i:\$[A-Z_][A-Z0-9_]*|%[A-Z_]+%|@[A-Z_]+@)|\{\{.*\}\}|__\w+__"
     r"|[*.x#-]+|ENC\[.*|(?:ref\+|op://|vault:|secretref[:+]|awssm:|gcpsm:|azurekeyvault:).*"
-    r"|(?:null|none|nil|todo|tbd|redacted|dummy|fake|foo|bar|changeme|secret|password|token)",
+    r"|(?:null|none|nil|todo|tbd|redacted|dummy|fake|foo|bar|changeme)",
     re.IGNORECASE | re.DOTALL,
 )
 _SAYS_SO = re.compile(
     r"change[-_ ]?me|change[-_ ]?it|replace[-_ ]?(?:me|this|with)|to[-_ ]be[-_ ](?:replaced|filled|set)"
-    r"|place[-_ ]?holder|example|your[-_ ]|insert[-_ ]|fill[-_ ]?(?:me|in)|redacted|dummy|not[-_ ]?(?:a[-_ ])?real|xxxx|\btodo\b",
+    r"|place[-_ ]?holder|example|your[-_ ]|insert[-_ ]|fill[-_ ]?(?:me|in)|redacted|dummy|xxxx"
+    r"|not[-_ ]?(?:a[-_ ])?real|\btodo\b",
     re.IGNORECASE,
 )
 
