@@ -25,8 +25,7 @@ from tests.e2e.browser import Browser, program
 from tests.unit.outputs.audit_samples import CREATED, INHERIT, POLICY, RULES, STALE, TRUST, sample
 from tests.unit.outputs.test_audit_hostile import HOSTILE, everywhere
 
-# One browser for all: it takes longest to start.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 # Read now: the environment is scrubbed before the tests run.
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")

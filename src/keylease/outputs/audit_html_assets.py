@@ -66,6 +66,7 @@ svg text{fill:var(--text)}svg .soft{fill:var(--soft)}
 .bar{fill:var(--mark)}.over{fill:var(--over)}.track{fill:var(--panel)}
 .limit{stroke:var(--text);stroke-width:1.5;stroke-dasharray:5 4}.axis{stroke:var(--line)}
 .scroll{overflow-x:auto}
+.scroll th,.scroll td{overflow-wrap:break-word}
 #more{display:none}.js #more:not([hidden]){display:inline-block}
 [hidden]{display:none}
 @media (max-width:52rem){
@@ -78,7 +79,7 @@ svg text{fill:var(--text)}svg .soft{fill:var(--soft)}
 .findings tbody tr{border-bottom:1px solid var(--line);padding:.5rem 0}
 .findings td{border:0;padding:.1rem 0}
 .findings td:nth-child(5){color:var(--soft)}
-svg{min-width:34rem}
+svg{min-width:50rem}
 }
 @media print{
 :root{color-scheme:light;--ground:#fff;--panel:#fff;--text:#000;--soft:#333;--link:#000}
