@@ -8,8 +8,10 @@ import json
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -197,3 +199,31 @@ class Browser:
     def scheme(self, name: str, media: str = "") -> None:
         """light or dark; media: print."""
         self.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": name}])
+
+
+class Proxy:
+    """Takes connections, notes the first of what is said, and answers nothing."""
+
+    def __init__(self) -> None:
+        self.saw: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                taken, _ = self._socket.accept()
+            except OSError:
+                return
+            with taken:
+                taken.settimeout(1)
+                try:
+                    self.saw.append(taken.recv(1000))
+                except OSError as error:
+                    self.saw.append(str(error).encode())
+
+    def close(self) -> None:
+        # close() alone does not wake accept().
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
