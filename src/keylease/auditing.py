@@ -119,7 +119,7 @@ class Outcome(Struct):
 
 def judged(asked: Asked, run: Run) -> Outcome:
     """Gather and judge. Raises :class:`KeyleaseError`."""
-    plan, policy = _policy(asked)
+    plan, policy = policy_of(asked)
     wanted = Wanted(
         asked.path,
         online=not asked.offline and not asked.snapshots,
@@ -181,7 +181,8 @@ def _config(given: str | None, env: Env) -> str:
     return given or env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
 
 
-def _policy(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
+def policy_of(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
+    """The file's, with what was asked instead. Raises :class:`UsageError`."""
     # PyYAML and the settings' types are read where there is something to read.
     from keylease.config.audits import AuditPlan, load_audit, read_baseline
 

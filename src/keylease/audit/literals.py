@@ -141,6 +141,26 @@ def _real(text: str) -> bool:
     return len(set(text)) >= _ENOUGH and not placeholder
 
 
+_STANDS_FOR = re.compile(
+    r"<[^<>\n]*>|\$\{[^{}\n]*\}|\$\([^()\n]*\)|(?-i:\$[A-Z_][A-Z0-9_]*|%[A-Z_]+%|@[A-Z_]+@)|\{\{.*\}\}|__\w+__"
+    r"|[*.x#-]+|ENC\[.*|(?:ref\+|op://|vault:|secretref[:+]|awssm:|gcpsm:|azurekeyvault:).*"
+    r"|(?:null|none|nil|todo|tbd|redacted|dummy|fake|foo|bar|changeme)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SAYS_SO = re.compile(
+    r"change[-_ ]?me|change[-_ ]?it|replace[-_ ]?(?:me|this|with)|to[-_ ]be[-_ ](?:replaced|filled|set)"
+    r"|place[-_ ]?holder|example|your[-_ ]|insert[-_ ]|fill[-_ ]?(?:me|in)|redacted|dummy|xxxx"
+    r"|not[-_ ]?(?:a[-_ ])?real|\btodo\b",
+    re.IGNORECASE,
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether `text` stands where a credential must be put, or refers to one: ``<KEY>``, ``${KEY}``, ``changeme``."""
+    text = text.strip()
+    return bool(_STANDS_FOR.fullmatch(text) or (len(text) <= 200 and _SAYS_SO.search(text)))
+
+
 def _scalars(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if isinstance(node, dict):
         for key, value in node.items():

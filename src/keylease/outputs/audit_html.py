@@ -217,7 +217,8 @@ def _inventory(audit: Audit) -> str:
     rows = [[flat(kind, 100), str(kinds[kind]), "yes" if kind in whole else "no"] for kind in names]
     return (
         f"<p>{count(len(audit.inventory.records), 'record')}, collected {audit.inventory.now:%Y-%m-%d %H:%M} UTC.</p>"
-        f"{numbers(['Kind', 'Records', 'Looked at as a whole'], rows)}"
+        '<div class="scroll" tabindex="0" role="group" aria-label="Records by kind">'
+        f"{numbers(['Kind', 'Records', 'Looked at as a whole'], rows)}</div>"
     )
 
 

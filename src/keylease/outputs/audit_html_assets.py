@@ -41,7 +41,8 @@ button{cursor:pointer}
 table{border-collapse:collapse;width:100%;margin:.6rem 0}
 caption{text-align:left;color:var(--soft);padding:.2rem 0}
 th,td{text-align:left;vertical-align:top;padding:.45rem .6rem;border-bottom:1px solid var(--line)}
-thead th{background:var(--panel);white-space:nowrap}
+thead th{background:var(--panel)}
+.findings thead th{white-space:nowrap}
 th button{border:0;background:none;padding:0;font-weight:700;min-height:1.6rem}
 th[aria-sort=ascending] button:after{content:" \\25B2"}
 th[aria-sort=descending] button:after{content:" \\25BC"}
@@ -65,6 +66,7 @@ svg text{fill:var(--text)}svg .soft{fill:var(--soft)}
 .bar{fill:var(--mark)}.over{fill:var(--over)}.track{fill:var(--panel)}
 .limit{stroke:var(--text);stroke-width:1.5;stroke-dasharray:5 4}.axis{stroke:var(--line)}
 .scroll{overflow-x:auto}
+.scroll th,.scroll td{overflow-wrap:break-word}
 #more{display:none}.js #more:not([hidden]){display:inline-block}
 [hidden]{display:none}
 @media (max-width:52rem){
@@ -77,7 +79,7 @@ svg text{fill:var(--text)}svg .soft{fill:var(--soft)}
 .findings tbody tr{border-bottom:1px solid var(--line);padding:.5rem 0}
 .findings td{border:0;padding:.1rem 0}
 .findings td:nth-child(5){color:var(--soft)}
-svg{min-width:34rem}
+svg{min-width:50rem}
 }
 @media print{
 :root{color-scheme:light;--ground:#fff;--panel:#fff;--text:#000;--soft:#333;--link:#000}

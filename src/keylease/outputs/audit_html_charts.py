@@ -40,8 +40,7 @@ def _ages(found: Sequence[Record], inventory: Inventory, policy: AuditPolicy) ->
     limits: dict[str, int | None] = {}
     for record in found:
         sort = SORTS[record.kind]
-        default = settings and (settings.stored_days if sort.stored else settings.max_days)
-        limits[sort.label] = default
+        limits[sort.label] = None if settings is None else settings.stored_days if sort.stored else settings.max_days
     bounds = sorted({30, 90, 180, 365, *(limit for limit in limits.values() if limit)})
     labels = [f"{low + 1}–{high}" if low else f"≤ {high}" for low, high in zip((0, *bounds), bounds, strict=False)]
     labels += [f"> {bounds[-1]}", "not told"]

@@ -12,15 +12,18 @@ from keylease.audit.collectors.listing import SKIPPED, Reader, UnreadableError, 
 from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.audit.trees import Tree, TreeError, yaml_trees
 
-WORKFLOW, GITLAB, ENV = "file.workflow", "file.gitlab_ci", "file.env"
+JENKINS = "file.jenkinsfile"
+WORKFLOW, GITLAB, ENV, DEPENDABOT = "file.workflow", "file.gitlab_ci", "file.env", "file.dependabot"
 POLICIES = ("aws.trust_policy", "aws.iam_policy", "aws.role_policies", "vault.jwt_role", "vault.policy")
-KINDS = (WORKFLOW, GITLAB, ENV, *POLICIES)
+KINDS = (WORKFLOW, GITLAB, ENV, JENKINS, DEPENDABOT, *POLICIES)
 
 MAX_BYTES = 2 * 1024 * 1024
 """Of one file."""
 
 _WORKFLOW = re.compile(r"(?:^|/)(?:\.github/workflows/[^/]+|action)\.ya?ml$")
 _GITLAB = re.compile(r"(?:^|/)(?:[^/]*\.gitlab-ci\.ya?ml|\.gitlab(?:-ci|/ci)/(?:.*/)?[^/]+\.ya?ml)$")
+_DEPENDABOT = re.compile(r"(?:^|/)\.github/dependabot\.ya?ml$")
+_JENKINS = re.compile(r"(?:^|/)(?:Jenkinsfile(?:\.[^/]+)?|[^/]+\.jenkinsfile)$")
 _ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
 _AWS = (b"Statement", b"Effect")
 _ATTACHED = (b"ManagedPolicyArns", b"AttachedManagedPolicies")
@@ -55,8 +58,12 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
         return (WORKFLOW,)
     if _GITLAB.search(path):
         return (GITLAB,)
+    if _DEPENDABOT.search(path):
+        return (DEPENDABOT,)
     if _ENV.search(path):
         return (ENV,)
+    if _JENKINS.search(path):
+        return (JENKINS,)
     if path.endswith((".tf", ".tf.json", ".tofu")):
         return POLICIES
     return ("vault.policy",) if path.endswith(".hcl") else ()
@@ -160,9 +167,13 @@ class _Collector:
                 self.problem(kind, path, "Terraform in JSON is not read", "write it as .tf")
         elif kinds == (ENV,):
             self._env(path, text)
+        elif kinds == (JENKINS,):
+            from keylease.audit.collectors.jenkinsfile import facts_of
+
+            self._record(JENKINS, path, facts_of(text))
         elif path.endswith(".hcl"):
             self._hcl(path, text)
-        elif kinds in ((WORKFLOW,), (GITLAB,)):
+        elif kinds in ((WORKFLOW,), (GITLAB,), (DEPENDABOT,)):
             self._ci(path, text, kinds[0])
         else:
             self._policies(path, text, kinds)
@@ -185,6 +196,10 @@ class _Collector:
             self.problem(kind, path, "it holds no mapping", change)
         elif len(trees) > 1:
             self.problem(kind, path, "it holds several documents", "keep one", trees[1].line())
+        elif kind == DEPENDABOT:
+            from keylease.audit.collectors.dependabot import facts
+
+            self._record(kind, path, facts(trees[0]))
         else:
             self._record(kind, path, {"tree": trees[0]})
 
