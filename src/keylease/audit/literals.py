@@ -37,6 +37,9 @@ _PATTERNS = [(what, re.compile(rf"(?<![\w.-]){form}(?![\w-])")) for what, form i
 _HINT = re.compile(
     r"AKIA|sk-|hf_|pcsk_|dapi|hv[sb]\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|k_live_|AIza|npm_|pypi-|dckr_|SG\.|-----B"
 )
+MAY_HOLD = re.compile(rb"(?<![\w.-])(?:" + _HINT.pattern.encode() + rb")|(?i:AWS_SECRET)")
+"""What a file has in it that holds any of them, as bytes."""
+
 _AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
 _NAMES_AWS_SECRET = re.compile(r"AWS_SECRET_(?:ACCESS_)?KEY", re.IGNORECASE)
 

@@ -274,6 +274,12 @@ NEEDS: Mapping[str, Needs] = {
     "vault-token-forever": Needs("vault-token-forever", needs=("vault.token",)),
     "vault-audit-clear": Needs("vault-audit-clear", needs=("vault.mount",)),
     "dependabot-registry-exposed": Needs("dependabot-registry-exposed", needs=("file.dependabot",)),
+    "kubernetes-secret-clear": Needs("kubernetes-secret-clear", needs=("file.kubernetes",)),
+    "kubernetes-env-credential": Needs("kubernetes-env-credential", needs=("file.kubernetes",)),
+    "external-secrets-static-key": Needs("external-secrets-static-key", needs=("file.kubernetes",)),
+    "external-secrets-any-namespace": Needs("external-secrets-any-namespace", needs=("file.kubernetes",)),
+    "vault-injector-insecure": Needs("vault-injector-insecure", needs=("file.kubernetes",)),
+    "irsa-default-account": Needs("irsa-default-account", needs=("file.kubernetes",)),
     "env-file": Needs("env-file", needs=("file.env",)),
     "ai-admin-key-in-ci": Needs(
         "ai-admin-key-in-ci",

@@ -120,6 +120,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert {(problem.kind, str(problem.location)) for problem in inventory.problems} == {
         ("aws.iam_policy", "out.json"),
         ("aws.trust_policy", "out.json"),
+        ("file.kubernetes", "out.json"),
         ("file.workflow", ".github/workflows/ci.yml"),
         ("file.env", ".env"),
     }

@@ -15,7 +15,8 @@ from keylease.audit.trees import Tree, TreeError, yaml_trees
 JENKINS = "file.jenkinsfile"
 WORKFLOW, GITLAB, ENV, DEPENDABOT = "file.workflow", "file.gitlab_ci", "file.env", "file.dependabot"
 POLICIES = ("aws.trust_policy", "aws.iam_policy", "aws.role_policies", "vault.jwt_role", "vault.policy")
-KINDS = (WORKFLOW, GITLAB, ENV, JENKINS, DEPENDABOT, *POLICIES)
+KUBERNETES = "file.kubernetes"
+KINDS = (WORKFLOW, GITLAB, ENV, JENKINS, DEPENDABOT, KUBERNETES, *POLICIES)
 
 MAX_BYTES = 2 * 1024 * 1024
 """Of one file."""
@@ -129,7 +130,7 @@ class _Collector:
             target = self._reader.target(path)
             if target in self._paths and self.kinds(target) == kinds and target.endswith(suffix):
                 return  # looked at under its own name
-            for kind in kinds or ("aws.trust_policy", "aws.iam_policy"):
+            for kind in kinds or ("aws.trust_policy", "aws.iam_policy", KUBERNETES):
                 self.problem(kind, path, f"it can't be read: {error}", "let the audit read it")
             return
         self._data(path, data, kinds)
@@ -138,6 +139,8 @@ class _Collector:
         found: tuple[str, ...] = ()
         if self._reader.holds(path, _AWS):
             found = ("aws.trust_policy", "aws.iam_policy")
+        if any(self._reader.holds(path, (b"apiVersion", word)) for word in (b"kind: Secret\n", b'"Secret"')):
+            found = (*found, KUBERNETES)
         return (*found, "vault.jwt_role") if self._reader.holds(path, _VAULT_ROLE) else found
 
     def _data(self, path: str, data: bytes, kinds: tuple[str, ...]) -> None:
@@ -234,19 +237,24 @@ class _Collector:
             )
         except TreeError as error:
             name = "JSON" if path.endswith(".json") else "YAML"
-            for kind in kinds:
+            # A template of Helm is no manifest before it is rendered.
+            for kind in (each for each in kinds if each != KUBERNETES or "{{" not in text):
                 self.problem(kind, path, f"it is no {name}: {error}", "mend it", error.line)
             return
-        for tree in trees:
+        if KUBERNETES in kinds:
+            from keylease.audit.collectors.kubernetes import in_trees
+
+            self._take(in_trees(trees, _shown(path)))
+        for tree in trees if kinds != (KUBERNETES,) else ():
             self._take(in_tree(tree, _shown(path)))
 
 
 def _kinds_by_content(path: str, data: bytes) -> tuple[str, ...]:
-    found: tuple[str, ...] = ()
+    found: tuple[str, ...] = _of_kubernetes(path, data)
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return found
     if all(word in data for word in _AWS):
-        found = ("aws.trust_policy", "aws.iam_policy") if b"ssume" in data else ("aws.iam_policy",)
+        found = (*found, "aws.trust_policy", "aws.iam_policy") if b"ssume" in data else (*found, "aws.iam_policy")
         if any(word in data for word in _ATTACHED):
             found = (*found, "aws.role_policies")
     if path.endswith(".json"):
@@ -255,6 +263,14 @@ def _kinds_by_content(path: str, data: bytes) -> tuple[str, ...]:
         if all(word in data for word in _VAULT_JSON):
             found = (*found, "vault.policy")
     return found
+
+
+def _of_kubernetes(path: str, data: bytes) -> tuple[str, ...]:
+    if b"apiVersion" not in data or path.endswith(".template"):
+        return ()
+    from keylease.audit.collectors.kubernetes import is_interesting
+
+    return (KUBERNETES,) if is_interesting(data) else ()
 
 
 def _decoded(data: bytes) -> str | None:
