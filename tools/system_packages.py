@@ -19,6 +19,7 @@ NEEDED = {
     "runc": ("runc", "the runtime under it: crun refuses hosts with hybrid cgroups"),
     "debootstrap": ("debootstrap", "builds the base image where no registry is reachable"),
     "git": ("git", "act and gitlab-ci-local read the repository through it"),
+    "chromium": ("chromium", "the browser that the audit's page is tested in"),
     "rsync": ("rsync", "gitlab-ci-local copies the project with it"),
 }
 

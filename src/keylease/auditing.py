@@ -119,7 +119,7 @@ class Outcome(Struct):
 
 def judged(asked: Asked, run: Run) -> Outcome:
     """Gather and judge. Raises :class:`KeyleaseError`."""
-    plan, policy = _policy(asked)
+    plan, policy = policy_of(asked)
     wanted = Wanted(
         asked.path,
         online=not asked.offline and not asked.snapshots,
@@ -132,6 +132,10 @@ def judged(asked: Asked, run: Run) -> Outcome:
     )
     gathered = gather(wanted, run)
     inventory = gathered.inventory
+    if asked.imports:
+        from keylease.audit.imports import imported
+
+        inventory.add(imported(asked.imports, asked.prefix))
     inventory.problems += unjudged(inventory, [NEEDS.get(name) or RULES.load(name) for name in RULES])
     rules = [name for name in RULES if name not in policy.off]
     verdict = judge(inventory, [_rule(name, inventory, policy) for name in rules], policy)
@@ -178,7 +182,8 @@ def _config(given: str | None, env: Env) -> str:
     return given or env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
 
 
-def _policy(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
+def policy_of(asked: Asked) -> "tuple[AuditPlan, AuditPolicy]":
+    """The file's, with what was asked instead. Raises :class:`UsageError`."""
     # PyYAML and the settings' types are read where there is something to read.
     from keylease.config.audits import AuditPlan, load_audit, read_baseline
 

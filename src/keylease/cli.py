@@ -123,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
 
     _sync(commands)
     _audit(commands)
+    _scan(commands)
 
     process = _command(
         commands,
@@ -193,7 +194,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     audit.add_argument(
         "--format",
-        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"),
+        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab", "html"),
         default="table",
         help="default: table; code-scanning: SARIF for GitHub, without what was set aside",
     )
@@ -219,6 +220,47 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     snapshot.add_argument("--no-files", action="store_true", help="only what `collect:` of keylease.yml names")
     rules = _command(commands, "rules", "list the rules of `keylease audit`", [_common()])
     rules.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+
+
+def _scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    scan = _command(
+        commands,
+        "scan",
+        "find values that the secrets manager has in files, git's history and artefacts",
+        [_common()],
+        usage="keylease scan [options] [PATH …]",
+    )
+    scan.add_argument("paths", nargs="*", metavar="PATH", help="directories or files (default: ., without --artifacts)")
+    scan.add_argument(
+        "--config", metavar="FILE", help="keylease.yml, whose leases are looked for (default: ./keylease.yml)"
+    )
+    scan.add_argument("--no-leases", action="store_true", help="nobody is asked for values")
+    scan.add_argument(
+        "--env", action="append", default=[], metavar="NAME", help="look for this variable's value; may be given again"
+    )
+    scan.add_argument(
+        "--secrets-file",
+        action="append",
+        default=[],
+        dest="secrets_files",
+        metavar="FILE",
+        help="look for the values of this file: one a line, or a JSON array or object of strings",
+    )
+    scan.add_argument("--history", action="store_true", help="every object of the git repository too")
+    scan.add_argument(
+        "--artifacts",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="files and what is in their archives (zip, tar, gz), one level deep; may be given again",
+    )
+    scan.add_argument(
+        "--format",
+        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"),
+        default="table",
+        help="default: table",
+    )
+    scan.add_argument("--output", "-o", metavar="FILE", help="write to FILE instead of standard output")
 
 
 def _command(

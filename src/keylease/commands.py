@@ -84,6 +84,7 @@ class _Command:
             "audit": self.audit,
             "audit-collect": self.audit,
             "rules": self.audit,
+            "scan": self.scan,
         }
         return commands[self.options.command]()
 
@@ -264,6 +265,14 @@ class _Command:
         if not getattr(self.options, "offline", False):
             gc.enable()
         return audit(self.options, Run(self.env, self.log, self.masker, self.signals, quiet=self.options.quiet))
+
+    def scan(self) -> int:
+        """`keylease scan`."""
+        from keylease.gathering import Run
+        from keylease.scanning import scan
+
+        gc.enable()
+        return scan(self.options, Run(self.env, self.log, self.masker, self.signals, quiet=self.options.quiet))
 
     def schema(self) -> int:
         """`keylease schema`."""

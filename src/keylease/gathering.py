@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from keylease.audit.model import Inventory
+from keylease.audit.model import Inventory, Location
 from keylease.errors import ExitCode, KeyleaseError, PartialError, UsageError
 from keylease.model import Env, Plan, Revocation
 from keylease.outputs import console
@@ -67,6 +67,7 @@ def gather(wanted: Wanted, run: Run) -> Gathered:
     found = Gathered(shard=shard_of(wanted.shard, wanted.prefix))
     if wanted.snapshots:
         found.inventory = _snapshots(wanted.snapshots, run.log, wanted.prefix)
+        found.failures += [KeyleaseError(text, docs="audit-collect") for text in found.inventory.failed]
     if wanted.path and found.shard[0] == 1:
         files, found.place = files_of(wanted.path, wanted.skip)
         found.inventory.add(files)
@@ -135,7 +136,12 @@ def files_of(given: str, skip: Sequence[str]) -> tuple[Inventory, str]:
     path = Path(given)
     try:
         if path.is_dir():
-            return collect(path.resolve(), skipped=skip), given
+            root, here = path.resolve(), Path.cwd()
+            found = collect(root, skipped=skip)
+            # A checkout of its own has its own paths.
+            if root != here and root.is_relative_to(here) and not (root / ".git").exists():
+                _below(found, root.relative_to(here).as_posix())
+            return found, given
         if path.is_file() or path.is_symlink():
             # Paths are those of the working directory, as in the platforms' reports.
             absolute, here = path.parent.resolve() / path.name, Path.cwd()
@@ -149,6 +155,18 @@ def files_of(given: str, skip: Sequence[str]) -> tuple[Inventory, str]:
         change="keylease audit PATH",
         docs="audit",
     )
+
+
+def _below(inventory: Inventory, prefix: str) -> None:
+    """Make paths those of the working directory, as the platforms' reports want them."""
+
+    def moved(location: Location | None) -> Location | None:
+        return location and replace(location, path=f"{prefix}/{location.path}")
+
+    for number, record in enumerate(inventory.records):
+        rest = record.subject.removeprefix("file://")
+        inventory.records[number] = replace(record, subject=f"file://{prefix}/{rest}", location=moved(record.location))
+    inventory.problems = [replace(each, location=moved(each.location)) for each in inventory.problems]
 
 
 # Snapshots.

@@ -19,6 +19,8 @@ class GitLabInventory(GitLab):
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.limited = True
         self.refused: set[str] = set()
+        self.answers: dict[str, object] = {}
+        """The same keys → what is answered instead, whatever it is."""
 
     def _route(self, request: Received) -> None:
         parts = [unquote(part) for part in request.path.removeprefix("/api/v4/").split("/")]
@@ -27,6 +29,14 @@ class GitLabInventory(GitLab):
             found = self._visible(parts[0][:-1], parts[1], token)
             if parts[-1] in self.refused:
                 raise Answer(401, {"message": "401 Unauthorized"})
+            if "/".join(parts) in self.answers:
+                raise Answer(200, self.answers["/".join(parts)])
+            if parts[2:] == ["descendant_groups"]:
+                below = [
+                    c for c in self.containers.values() if c.level == "group" and c.path.startswith(f"{found.path}/")
+                ]
+                rows = [{"id": 20 + n, "full_path": c.path, "visibility": "private"} for n, c in enumerate(below)]
+                self._page(request, rows)
             if len(parts) == 2:
                 path = "path_with_namespace" if parts[0] == "projects" else "full_path"
                 raise Answer(200, {"id": 7, path: found.path, "visibility": "private", "public_jobs": True})

@@ -239,7 +239,9 @@ class GitLab(LoopbackServer):
                 continue
             if "topic" in query and query["topic"][0] not in project.topics:
                 continue
-            simple = {"id": number, "path": project.path.rpartition("/")[2], "topics": project.topics}
+            simple: dict[str, Any] = {"id": number, "path": project.path.rpartition("/")[2], "topics": project.topics}
+            if query.get("simple") != ["true"]:
+                simple["archived"] = project.archived
             found.append({**simple, "name": simple["path"], "path_with_namespace": project.path})
         self._page(request, found)
 

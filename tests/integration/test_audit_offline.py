@@ -197,7 +197,7 @@ def test_a_tree_that_means_harm(tmp_path: Path, keylease: RunKeylease) -> None:
     done = keylease("audit", "--offline", "root", timeout=30)
     assert done.returncode == 0, done.stderr
     problems = report(keylease("audit", "--offline", "--format", "json", "root"))["problems"]
-    named = {each["location"]["path"] for each in problems}
+    named = {each["location"]["path"].removeprefix("root/") for each in problems}
     assert {"deep.json", "number.json", "deep.tf", "text.tf", "heredoc.tf", ".env", "pipe.hcl", "noise.hcl"} <= named
     assert len(named) == 12
     assert "root:" not in done.stdout, "the file of passwords was read"
@@ -218,3 +218,14 @@ def test_without_anything_to_collect_it_looks_at_files(tmp_path: Path, keylease:
 def test_a_directory_may_be_called_collect(tmp_path: Path, keylease: RunKeylease) -> None:
     tree(tmp_path / "collect", {WORKFLOW: BAD})
     assert keylease("audit", "--fail-on", "info", "./collect").returncode == 1
+
+
+def test_paths_are_those_of_the_working_directory_but_for_a_checkout_of_its_own(
+    tmp_path: Path, keylease: RunKeylease
+) -> None:
+    tree(tmp_path / "sub", {WORKFLOW: BAD})
+    [first] = {each["subject"] for each in report(keylease("audit", "--format", "json", "sub"))["findings"]}
+    assert first == f"file://sub/{WORKFLOW}"
+    (tmp_path / "sub/.git").mkdir()
+    [own] = {each["subject"] for each in report(keylease("audit", "--format", "json", "sub"))["findings"]}
+    assert own == f"file://{WORKFLOW}"

@@ -13,6 +13,7 @@ from keylease.audit.policy import AuditPolicy
 from keylease.errors import RefusedError, UnreachableError, UsageError
 from keylease.pipelines.audit import judge
 from keylease.registry import COLLECTORS, RULES
+from tests.fakes.aws_sigv4 import check
 from tests.fakes.misbehaving import Misbehaving, reply
 from tests.integration.collecting import as_json, collector, one
 from tests.leaks import Seeded
@@ -263,6 +264,19 @@ def test_throttling_is_no_empty_account(aws: Scripted) -> None:
         aws.found()
 
 
+@pytest.mark.parametrize(("region", "scope"), [("eu-central-1", "us-east-1"), ("us-gov-east-1", "us-gov-west-1")])
+def test_requests_are_signed_for_the_place_where_iam_is(
+    aws: Scripted, misbehaving: Misbehaving, seeded: Seeded, region: str, scope: str
+) -> None:
+    token = seeded.new("session-token")
+    aws.env |= {"AWS_SESSION_TOKEN": token, "AWS_REGION": region}
+    aws.found()
+    requests = [each for each in misbehaving.requests if not each.header("X-Amz-Target")]
+    assert requests
+    for request in requests:
+        check(request, aws.env["AWS_ACCESS_KEY_ID"], aws.env["AWS_SECRET_ACCESS_KEY"], token, scope, "iam")
+
+
 def test_without_a_credential(env: dict[str, str]) -> None:
     kind = COLLECTORS.load("aws")
     with pytest.raises(UsageError, match="AWS_ACCESS_KEY_ID"):
@@ -275,3 +289,23 @@ def test_without_a_credential(env: dict[str, str]) -> None:
 def test_an_address_that_is_not_awss(env: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="AWS_ENDPOINT_URL_IAM"):
         collector("aws", {}, {**env, "AWS_ENDPOINT_URL_IAM": "https://iam.amazonaws.com.example.com"})
+
+
+def test_keys_and_roles_of_an_account_are_judged(env: dict[str, str], iam: Any, unique: Any, seeded: Seeded) -> None:
+    name, group, role, policy = unique("admin"), unique("ops"), unique("role"), unique("policy")
+    iam.create_user(UserName=name)
+    seeded.add(iam.create_access_key(UserName=name)["AccessKey"]["SecretAccessKey"])
+    iam.create_group(GroupName=group)
+    iam.put_group_policy(GroupName=group, PolicyName="all", PolicyDocument=STAR)
+    iam.add_user_to_group(GroupName=group, UserName=name)
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust())
+    wide = STAR.replace('"Action": "*"', '"Action": "s3:*"')
+    arn = iam.create_policy(PolicyName=policy, PolicyDocument=wide)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+    names = ("aws-access-key-admin", "aws-access-key-beside-oidc", "aws-iam-service-wildcard")
+    inventory = found(env)
+    findings = [each for rule in names for each in RULES.load(rule)().check(inventory)]
+    keys = {each.rule for each in findings if each.subject.startswith(f"aws://{ACCOUNT}/user/{name}/key/")}
+    assert keys == {"aws-access-key-admin", "aws-access-key-beside-oidc"}
+    [raised] = [each for each in findings if each.subject == f"aws://{ACCOUNT}/policy/{policy}"]
+    assert raised.severity == "high", "jobs can take the role that has it"

@@ -353,6 +353,7 @@ def test_what_rules_make_of_it() -> None:
     }
 
 
+# The rule github_classic_token.
 def test_a_credential_tells_of_itself() -> None:
     rule = RULES.load("github-classic-token")()
     with GitHubRest() as github:

@@ -3,20 +3,36 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Access
 from keylease.collectors.gitlab import GitLabCollector, GitLabCollectSettings
+from keylease.errors import RefusedError, UnreachableError
 from tests.fakes.gitlab_inventory import GitLabInventory
 from tests.fakes.gitlab_rest import GitLab
 from tests.integration.collecting import as_json
 from tests.integration.gitlab_sync import TOKEN, connected, served
 
 
-def collected(server: GitLab, **settings: Any) -> Inventory:
-    target = connected(server, retries=0)
+def collected(server: GitLab, shard: tuple[int, int] = (1, 1), token: str = TOKEN, **settings: Any) -> Inventory:
+    target = connected(server, token, retries=0)
     made = GitLabCollector.complete(GitLabCollectSettings(**settings), {})
-    return GitLabCollector(made, target.context, Access(target=target)).collect()
+    collector = GitLabCollector(made, target.context, Access(target=target))
+    collector.shard = shard
+    return collector.collect()
+
+
+def site(server: GitLabInventory) -> GitLabInventory:
+    """Groups below each other, and a project that is archived."""
+    for path in ("acme/trainer", "acme/ml/server", "acme/ml/deep/one"):
+        server.project(path)
+    server.project("acme/old", archived=True)
+    for path in ("acme", "acme/ml", "acme/ml/deep"):
+        server.group(path)
+        server.set(server.group(path), "TOKEN", "a-value-of-a-group")
+    server.token(TOKEN, ["read_api"], roles={each.path: 50 for each in server.containers.values() if each.path})
+    return server
 
 
 def test_instance_variables_without_their_values() -> None:
@@ -88,3 +104,96 @@ def test_a_group_its_projects_and_their_tokens() -> None:
     assert [each.kind for each in found.problems] == ["gitlab.token"] * 2
     assert {each.change.rpartition(" of ")[2] for each in found.problems} == {"acme", "acme/trainer"}
     assert "6d056f63" not in as_json(found)
+
+
+def test_subgroups_have_variables_and_tokens_of_their_own() -> None:
+    with GitLabInventory() as server:
+        site(server)
+        server.lists["groups/acme/ml/deep/access_tokens"] = [{"id": 9, "name": "deep", "scopes": ["api"]}]
+        found, alone = collected(server, group="acme"), collected(server, group="acme", subgroups=False)
+    holders = {record.facts["holder"] for record in found.of("gitlab.variable")}
+    assert holders == {"acme", "acme/ml", "acme/ml/deep"}
+    assert {record.facts["path"] for record in found.of("gitlab.group")} == holders
+    assert [record.facts["holder"] for record in found.of("gitlab.token") if record.facts["name"] == "deep"] == [
+        "acme/ml/deep"
+    ]
+    assert {record.facts["path"] for record in alone.of("gitlab.group")} == {"acme"}
+    assert {record.facts["path"] for record in alone.of("gitlab.project")} == {"acme/trainer", "acme/old"}
+
+
+def test_archived_projects_are_there_and_said_to_be() -> None:
+    with GitLabInventory() as server:
+        found = collected(site(server), group="acme")
+    archived = {record.facts["path"]: record.facts["archived"] for record in found.of("gitlab.project")}
+    assert archived["acme/old"] is True
+    assert archived["acme/trainer"] is False
+
+
+def test_subjects_name_the_server() -> None:
+    with GitLabInventory() as server:
+        found = collected(site(server), group="acme")
+    host = server.url.partition("://")[2]
+    assert {record.subject.startswith(f"gitlab://{host}/") for record in found.records} == {True}
+    assert f"gitlab://{host}/acme/ml/variable/TOKEN?scope=*" in {record.subject for record in found.records}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("settings", [{"group": "acme"}, {"project": "acme/trainer"}])
+def test_shards_have_everything_once(count: int, settings: dict[str, Any]) -> None:
+    with GitLabInventory() as server:
+        whole = collected(site(server), **settings)
+        parts = [collected(server, (number, count), **settings) for number in range(1, count + 1)]
+    assert sorted(record.subject for part in parts for record in part.records) == sorted(
+        record.subject for record in whole.records
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "paths"),
+    [
+        ("trainer", {"acme/trainer"}),
+        ("ml/*", {"acme/ml/server"}),
+        (["ml/*", "ml/*/*", "old"], {"acme/ml/server", "acme/ml/deep/one", "acme/old"}),
+        ("nothing", set()),
+    ],
+)
+def test_globs_choose_projects(names: Any, paths: set[str]) -> None:
+    with GitLabInventory() as server:
+        found = collected(site(server), group="acme", names=names)
+    assert {record.facts["path"] for record in found.of("gitlab.project")} == paths
+
+
+@pytest.mark.parametrize("settings", [{"instance": True}, {"group": "acme"}, {"project": "acme/trainer"}])
+def test_a_token_that_nobody_knows_ends_it(settings: dict[str, Any]) -> None:
+    with GitLabInventory() as server, pytest.raises(RefusedError, match="401"):
+        collected(site(server), token="glpat-unknown", **settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ("groups/acme/descendant_groups", {"message": "no list"}),
+        ("groups/acme/descendant_groups", [{"id": 3, "full_path": "../\x1b[31m"}]),
+        ("groups/acme/descendant_groups", [{"id": "3", "full_path": "acme/x"}]),
+        ("groups/acme/access_tokens", [{"name": "no id"}]),
+        ("groups/acme/access_tokens", [{"id": 1, "expires_at": "tomorrow"}]),
+        ("groups/acme/deploy_tokens", ["no object"]),
+        ("projects/acme/trainer/job_token_scope", []),
+    ],
+)
+def test_garbage_is_never_taken_for_an_empty_list(key: str, answer: object) -> None:
+    with GitLabInventory() as server:
+        site(server).answers[key] = answer
+        with pytest.raises(UnreachableError):
+            collected(server, group="acme")
+
+
+def test_hostile_names_stay_in_facts_and_out_of_subjects() -> None:
+    name = "\x1b[2J\n::error::**" + "x" * 5000
+    with GitLabInventory() as server:
+        site(server).lists["groups/acme/access_tokens"] = [{"id": 5, "name": name, "scopes": [name, None]}]
+        found = collected(server, group="acme", subgroups=False)
+    [token] = [record for record in found.of("gitlab.token") if record.facts["sort"] == "group"]
+    assert token.facts["name"] == name
+    assert token.subject.isprintable()
+    assert len(token.subject) < 100

@@ -5,7 +5,7 @@ import pytest
 from keylease.collectors.base import Access
 from keylease.collectors.jenkins import JenkinsCollector, JenkinsCollectSettings
 from keylease.context import Context
-from keylease.errors import UsageError
+from keylease.errors import RefusedError, UsageError
 from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.targets.jenkins import JenkinsTarget
@@ -42,3 +42,31 @@ def test_stores_domains_uses_and_a_folder_that_may_not_be_viewed() -> None:
 def test_no_store_at_all_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="no store"):
         JenkinsCollector.complete(JenkinsCollectSettings(system=False), {})
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_a_token_that_is_refused_ends_it(system: bool) -> None:
+    env = {"JENKINS_API_TOKEN": "not-the-token"}
+    with FakeJenkins() as server:
+        server.add_user("audit", token="token-of-the-fake")
+        server.add_folder("team/app")
+        settings = JenkinsTarget.complete(JenkinsSettings(url=server.url, user="audit", retries=0), env)
+        context = Context(env, Masker(), Deadline(10))
+        access = Access(target=JenkinsTarget("jenkins", settings, context))
+        wanted = JenkinsCollectSettings(system=system, folders=["team/app"])
+        with pytest.raises(RefusedError, match="401"):
+            JenkinsCollector(wanted, context, access).collect()
+
+
+def test_a_hostile_id_stays_in_facts() -> None:
+    env = {"JENKINS_API_TOKEN": "token-of-the-fake"}
+    name = "x\x1b[31m\n::error::"
+    with FakeJenkins() as server:
+        server.add_user("audit", token=env["JENKINS_API_TOKEN"])
+        server.plant("", "", Credential(TEXT, name, "GLOBAL", "", secrets={"secret": b"the-value-kept"}))
+        settings = JenkinsTarget.complete(JenkinsSettings(url=server.url, user="audit", retries=0), env)
+        context = Context(env, Masker(), Deadline(10))
+        access = Access(target=JenkinsTarget("jenkins", settings, context))
+        [record] = JenkinsCollector(JenkinsCollectSettings(), context, access).collect().of("jenkins.credential")
+    assert record.facts["name"] == name
+    assert record.subject.isprintable()

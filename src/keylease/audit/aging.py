@@ -2,12 +2,15 @@
 
 import datetime as dt
 import fnmatch
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
 from keylease.audit.credentials import SORTS, moment
+from keylease.audit.github import where
 from keylease.audit.model import Record
 from keylease.audit.workflows import shown
 
@@ -115,4 +118,24 @@ ROTATE: Mapping[str, str] = {
     "databricks.token": "let the job exchange its identity (docs/providers/databricks.md), then delete the token",
     "pinecone.key": "make a new key, set it where it is used, and delete this one",
 }
-"""kind → what to do about one that has been there for too long."""
+"""kind → what to do about one that has been there for too long; words in capitals stand for what is not known."""
+
+_KNOWN = {
+    "aws.access_key": {"USER": "holder"},
+    "aws.secret": {"NAME": "name"},
+    "github.secret": {"NAME": "name"},
+    "vault.database_role": {"ROLE": "name"},
+}
+"""kind → what stands for which fact in it."""
+
+
+def rotate(record: Record) -> str:
+    """What to do about it, with its own names where they are known."""
+    told = ROTATE[record.kind]
+    for word, fact in _KNOWN.get(record.kind, {}).items():
+        known = text_of(record, fact)
+        if known:
+            told = re.sub(rf"\b{word}\b", lambda _, known=known: shlex.quote(shown(known, 200)), told)  # type: ignore[misc]
+    if record.kind == "github.secret" and text_of(record, "holder"):
+        told += f" {where(record)}"
+    return told

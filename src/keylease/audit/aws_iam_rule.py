@@ -68,6 +68,14 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
+def roles_with(record: Record) -> list[str]:
+    """Names of the roles that a policy is attached to: ``role/deploy`` of an account, or plainly ``deploy``."""
+    attached = record.facts.get("attached_to")
+    return (
+        [each.removeprefix("role/") for each in attached if isinstance(each, str)] if isinstance(attached, list) else []
+    )
+
+
 def _roles_of_jobs(inventory: Inventory) -> Mapping[str, str]:
     """Role → issuer of the jobs that can take it."""
     return {
@@ -82,8 +90,7 @@ def _raised(finding: Finding, record: Record, jobs: Mapping[str, str]) -> Findin
     """Worse by a step where jobs of CI can take the role."""
     import msgspec
 
-    attached = record.facts.get("attached_to")
-    names = [record.facts.get("role"), record.facts.get("name"), *(attached if isinstance(attached, list) else [])]
+    names = [record.facts.get("role"), record.facts.get("name"), *roles_with(record)]
     role = next((str(each) for each in names if isinstance(each, str) and each in jobs), "")
     if not role or finding.severity in ("info", "critical"):
         return finding

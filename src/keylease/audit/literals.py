@@ -37,6 +37,9 @@ _PATTERNS = [(what, re.compile(rf"(?<![\w.-]){form}(?![\w-])")) for what, form i
 _HINT = re.compile(
     r"AKIA|sk-|hf_|pcsk_|dapi|hv[sb]\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|k_live_|AIza|npm_|pypi-|dckr_|SG\.|-----B"
 )
+MAY_HOLD = re.compile(rb"(?<![\w.-])(?:" + _HINT.pattern.encode() + rb")|(?i:AWS_SECRET)")
+"""What a file has in it that holds any of them, as bytes."""
+
 _AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
 _NAMES_AWS_SECRET = re.compile(r"AWS_SECRET_(?:ACCESS_)?KEY", re.IGNORECASE)
 
@@ -142,6 +145,26 @@ def _real(text: str) -> bool:
     upper = text.upper()
     placeholder = any(word in upper for word in ("EXAMPLE", "XXXX", "0000000", "1234567", "ABCDEFG", "PLACEHOLDER"))
     return len(set(text)) >= _ENOUGH and not placeholder
+
+
+_STANDS_FOR = re.compile(
+    r"<[^<>\n]*>|\$\{[^{}\n]*\}|\$\([^()\n]*\)|(?-i:\$[A-Z_][A-Z0-9_]*|%[A-Z_]+%|@[A-Z_]+@)|\{\{.*\}\}|__\w+__"
+    r"|[*.x#-]+|ENC\[.*|(?:ref\+|op://|vault:|secretref[:+]|awssm:|gcpsm:|azurekeyvault:).*"
+    r"|(?:null|none|nil|todo|tbd|redacted|dummy|fake|foo|bar|changeme)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SAYS_SO = re.compile(
+    r"change[-_ ]?me|change[-_ ]?it|replace[-_ ]?(?:me|this|with)|to[-_ ]be[-_ ](?:replaced|filled|set)"
+    r"|place[-_ ]?holder|example|your[-_ ]|insert[-_ ]|fill[-_ ]?(?:me|in)|redacted|dummy|xxxx"
+    r"|not[-_ ]?(?:a[-_ ])?real|\btodo\b",
+    re.IGNORECASE,
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether `text` stands where a credential must be put, or refers to one: ``<KEY>``, ``${KEY}``, ``changeme``."""
+    text = text.strip()
+    return bool(_STANDS_FOR.fullmatch(text) or (len(text) <= 200 and _SAYS_SO.search(text)))
 
 
 def _scalars(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

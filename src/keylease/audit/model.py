@@ -62,13 +62,14 @@ class Problem(Struct, frozen=True):
 class Inventory(Struct):
     """What was collected. kinds: those that were looked for as a whole; one that is not among them is unknown.
 
-    now: when it was collected: ages are counted up to then.
+    now: when it was collected: ages are counted up to then. failed: what could not be asked at all, a line each.
     """
 
     records: list[Record] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    failed: list[str] = field(default_factory=list)
     _sorted: dict[str, list[Record]] = field(default_factory=dict)
     _count: int = 0
 
@@ -86,6 +87,7 @@ class Inventory(Struct):
         self.records += other.records
         self.kinds |= other.kinds
         self.problems += other.problems
+        self.failed += other.failed
 
 
 class Finding(Struct, frozen=True):

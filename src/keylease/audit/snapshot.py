@@ -39,6 +39,7 @@ def dumps(inventory: Inventory, shard: tuple[int, int] = (1, 1)) -> str:
         "collected_at": inventory.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "shard": list(shard),
         "kinds": sorted(inventory.kinds),
+        "failed": inventory.failed,
     }
     records = [_record(record) for record in inventory.records]
     problems = [
@@ -78,15 +79,16 @@ def loads(text: str | bytes) -> Snapshot:
             raise SnapshotError("`collected_at` or `shard` is not what it must be")
         records = [_read(each) for each in data["records"]]
         problems = [Problem(*_problem(each), _place(each)) for each in data["problems"]]
-        kinds = data["kinds"]
-        if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-            raise SnapshotError("`kinds` is no list of names")
+        kinds, failed = data["kinds"], data["failed"]
+        for each in (kinds, failed):
+            if not isinstance(each, list) or not all(isinstance(text, str) for text in each):
+                raise SnapshotError("`kinds` or `failed` is no list of texts")
     except SnapshotError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = "a key is missing or of another type" if not isinstance(error, json.JSONDecodeError) else error.msg
         raise SnapshotError(f"it is no inventory of Keylease: {what}") from None
-    return Snapshot(Inventory(records, set(kinds), problems, now), (which, of))
+    return Snapshot(Inventory(records, set(kinds), problems, now, failed), (which, of))
 
 
 def merged(snapshots: Sequence[tuple[str, Snapshot]]) -> Inventory:
@@ -108,6 +110,7 @@ def merged(snapshots: Sequence[tuple[str, Snapshot]]) -> Inventory:
                 taken.setdefault(key, set()).add(text)
         found.kinds |= snapshot.inventory.kinds
         found.problems += snapshot.inventory.problems
+        found.failed += snapshot.inventory.failed
     for of in sorted({snapshot.shard[1] for _, snapshot in snapshots}):
         there = {snapshot.shard[0] for _, snapshot in snapshots if snapshot.shard[1] == of}
         lacking = [str(number) for number in range(1, min(of, 10_000) + 1) if number not in there]

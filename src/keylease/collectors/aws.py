@@ -107,7 +107,9 @@ class AwsCollector(Collector):
                     change="give it a `role_arn`, or make a provider of its own for the inventory",
                     docs=DOCS,
                 )
-            return lease.session
+            assert isinstance(self.settings.timeout, float)
+            own = {"timeout": self.settings.timeout, "retries": self.settings.retries}
+            return msgspec.structs.replace(lease.session, **own)
         env, seal = self.context.env, self.context.seal
         assert isinstance(self.settings.timeout, float)
         region = (self.settings.regions or (_region(env),))[0]

@@ -2,7 +2,7 @@
 
 https://docs.gitlab.com/api/: project_level_variables, group_level_variables, instance_level_ci_variables,
 project_access_tokens, group_access_tokens, personal_access_tokens, deploy_tokens, deploy_keys, pipeline_triggers,
-project_job_token_scopes. Variables come with their values: none is kept.
+project_job_token_scopes, groups#list-descendant-groups. Variables come with their values: none is kept.
 """
 
 import datetime as dt
@@ -34,7 +34,8 @@ class GitLabCollectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     """What of GitLab is looked at: one of the three.
 
     project: ``acme/trainer``. group: ``acme``, with its projects. instance: its own variables (an administrator's
-        token). subgroups: whether projects of subgroups are meant. names: globs on a project's path below the group.
+        token). subgroups: whether subgroups and their projects are meant. names: globs on a project's path below the
+        group.
     """
 
     project: str = ""
@@ -75,17 +76,32 @@ class GitLabCollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         self._api: GitLabApi = cast(Any, self.access.target).api
+        host = self._api.settings.host
+        self._server = f"{host}/" if host else ""
         self.whole("gitlab.variable", "gitlab.token")
-        s = self.settings
-        if s.instance:
-            self._variables("instance", "")
-        elif s.project:
-            self._project(self._one("projects", s.project, "project"))
-        else:
+        s, first = self.settings, self.shard[0] == 1
+        if s.group:
             self._group(s.group)
-        if self.shard[0] == 1:
+        elif s.project and first:
+            self._project(self._one("projects", s.project, "project"))
+        elif first:
+            self._known()
+            self._variables("instance", "")
+        if first:
             self._try("gitlab.token", self._own, "a personal, project or group access token; GitLab 15.5 or later")
         return self.inventory
+
+    def _known(self) -> None:
+        """Raises for a token that nobody knows: lists are refused with 401 for a role that lacks, too."""
+        try:
+            self._api.read("/version", "look whether the token is known")
+        except KeyleaseError as error:
+            if isinstance(error, UnreachableError) or (error.detail or {}).get("status") == 401:
+                raise
+
+    def _at(self, rest: str) -> str:
+        """A record's subject: of gitlab.com without the server's name, which paths of other servers begin with."""
+        return f"gitlab://{self._server}{rest}"
 
     def _one(self, kind: str, path: str, doing: str) -> dict[str, Any]:
         return self._api.read(f"/{kind}/{quote(path, safe='')}", f"gitlab://{path}: read the {doing}")
@@ -104,11 +120,10 @@ class GitLabCollector(Collector):
         group = self._one("groups", path, "group")
         self.whole("gitlab.group", "gitlab.project")
         if number == 1:
-            self.record("gitlab.group", f"gitlab://{path}", path=path, visibility=group.get("visibility"))
-            self._variables("group", path)
-            self._tokens("group", path)
+            self._one_group(group, path)
+        if self.settings.subgroups:
+            self._try("gitlab.group", lambda: self._subgroups(path), f"a token of a member of {path}")
         query = {
-            "archived": "false",
             "with_shared": "false",
             "order_by": "id",
             "sort": "asc",
@@ -123,12 +138,27 @@ class GitLabCollector(Collector):
             if known and _number(each, doing) % count == number - 1:
                 self._project(each)
 
+    def _subgroups(self, path: str) -> None:
+        doing = f"gitlab://{path}: list its subgroups"
+        # Else subgroups that are public and have no member of ours would lack: never less than there is.
+        query = {"order_by": "id", "sort": "asc", "all_available": "true"}
+        for each in self._api.items(f"/groups/{quote(path, safe='')}/descendant_groups", doing, query=query):
+            below = _path(each, doing, "full_path")
+            if _number(each, doing) % self.shard[1] == self.shard[0] - 1:
+                self._one_group(each, below)
+
+    def _one_group(self, group: dict[str, Any], path: str) -> None:
+        self.record("gitlab.group", self._at(path), path=path, visibility=group.get("visibility"))
+        self._variables("group", path)
+        self._tokens("group", path)
+
     def _project(self, project: dict[str, Any]) -> None:
         path = _path(project, "read a project")
         self.whole("gitlab.project")
         facts = {
             "path": path,
             "visibility": project.get("visibility"),
+            "archived": project.get("archived"),
             "job_token_may_push": project.get("ci_push_repository_for_job_token_allowed"),
             "public_jobs": project.get("public_jobs"),
             "fork_pipelines": project.get("ci_allow_fork_pipelines_to_run_in_parent_project"),
@@ -147,7 +177,7 @@ class GitLabCollector(Collector):
 
         self._try("gitlab.project", scope, _MAINTAINER.format(path))
         known = {name: value for name, value in facts.items() if value is not None}
-        self.record("gitlab.project", f"gitlab://{path}", **known)
+        self.record("gitlab.project", self._at(path), **known)
         self._variables("project", path)
         self._tokens("project", path)
 
@@ -170,7 +200,8 @@ class GitLabCollector(Collector):
                     if form.prefix and not form.prefix.startswith("-"):  # else there is nothing public about it
                         facts["hint"] = last_four(form.value, form.prefix)
                     break
-                subject = f"{container.address}/variable/{quote(name, safe='')}?scope={quote(scope, safe='/*')}"
+                at = f"{path}/variable" if path else "-/variable"
+                subject = self._at(f"{at}/{quote(name, safe='')}?scope={quote(scope, safe='/*')}")
                 more = {"environment": scope, "file": each.get("variable_type") == "file"}
                 self.record("gitlab.variable", subject, name=name, level=level, holder=path, **more, **facts)
 
@@ -210,7 +241,7 @@ class GitLabCollector(Collector):
         if isinstance(each.get("can_push"), bool):
             facts["can_push"] = each["can_push"]
         facts["active"] = each.get("active") is not False and True not in (each.get("revoked"), each.get("expired"))
-        self.record("gitlab.token", f"gitlab://{place}/{sort}/{_number(each, doing)}", **facts)
+        self.record("gitlab.token", self._at(f"{place}/{sort}/{_number(each, doing)}"), **facts)
 
 
 def _garbage(doing: str) -> UnreachableError:
@@ -223,8 +254,8 @@ def _text(each: dict[str, Any], key: str, doing: str) -> str:
     return found
 
 
-def _path(each: dict[str, Any], doing: str) -> str:
-    if not PATH.fullmatch(found := _text(each, "path_with_namespace", doing)):
+def _path(each: dict[str, Any], doing: str, key: str = "path_with_namespace") -> str:
+    if not PATH.fullmatch(found := _text(each, key, doing)):
         raise _garbage(doing)
     return found
 

@@ -5,6 +5,7 @@ credential without a fingerprint was never used, or Jenkins does not track: whic
 """
 
 from typing import Any, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -19,7 +20,10 @@ _CHANGE = "give the user Overall/Read, Job/Read on each folder of the path, and 
 
 
 class JenkinsCollectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of Jenkins is looked at. system: its own store. folders: whose stores besides, by full names."""
+    """What of Jenkins is looked at.
+
+    system: whether its own store is. folders: whose stores besides, by full names.
+    """
 
     system: bool = True
     folders: list[str] = []
@@ -67,7 +71,7 @@ class JenkinsCollector(Collector):
             for item in api.used_items(path_of(place), address):
                 self.record(
                     "jenkins.credential",
-                    f"{address}#{item.id}",
+                    f"{address}#{quote(item.id, safe='@:+ ')}",
                     **{"name": item.id, "class": item.type_name, "description": item.description},
                     store=f"folder {to.folder}" if to.folder else "system",
                     holder=to.folder or "system",

@@ -29,7 +29,7 @@ from keylease.outputs.console import one_line, sanitize
 FORMAT = 1
 """Of the JSON. Fields may be added; none is removed or changes its meaning without a new number."""
 
-FORMS: Sequence[str] = ("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab")
+FORMS: Sequence[str] = ("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab", "html")
 """code-scanning: SARIF for GitHub, without what was set aside: it shows suppressed results as open alerts
 (https://github.com/github/codeql-action/issues/1230)."""
 
@@ -187,6 +187,10 @@ def render(
         from keylease.outputs.audit_sarif import sarif
 
         return sarif(audit, set_aside=form == "sarif")
+    if form == "html":
+        from keylease.outputs.audit_html import html
+
+        return html(audit)
     from keylease.outputs import audit_formats
 
     if form == "junit":

@@ -52,6 +52,9 @@ def _not_collected(kinds: Sequence[str]) -> tuple[str, str]:
     types = list(dict.fromkeys(kind.partition(".")[0] for kind in kinds))
     if types == ["file"]:
         return "no files were looked at", "name a directory: keylease audit PATH"
+    if types == ["scan"]:
+        how = "keylease scan" if "scan.leak" in kinds else "keylease audit --import FILE"
+        return "no scanner's findings were looked at", how
     others = [each for each in types if each != "file"]
     if len(others) > 3:
         return "nothing of a platform, cloud or service was collected", "add them to `collect:` of `audit:`"

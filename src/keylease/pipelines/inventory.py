@@ -92,6 +92,7 @@ class InventoryRun:
                 kinds = COLLECTORS.load(item.type).kinds
                 found.inventory.kinds.update(kinds)  # asked for: its rules are "not all of it", with this reason
                 what = f"{item.origin}: {result.summary}"
+                found.inventory.failed.append(what)
                 found.inventory.problems += [Problem(kind, what, result.change) for kind in kinds]
             else:
                 raise result

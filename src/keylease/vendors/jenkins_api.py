@@ -236,6 +236,7 @@ class JenkinsApi:
                 cause="it was revoked, is another user's, or is a password where only API tokens are taken",
                 change=f"make a new one as {self.user}: {self.url}/me/security, API Token; store it where it is read",
                 docs="sync-jenkins-login",
+                detail={"status": 401},
             )
         if status == 403:
             return self._forbidden(response, doing)

@@ -111,11 +111,12 @@ def test_it_is_worse_where_jobs_can_take_the_role() -> None:
     trust = policy(statement(when("StringEquals", "sub", SUBJECT)))
     role = Record("aws.trust_policy", "aws://1/trust/deploy", {"document": trust, "name": "deploy"})
     wide = policy(allow("secretsmanager:GetSecretValue"))
-    for facts in ({"role": "deploy"}, {"attached_to": ["other", "deploy"]}):
+    for facts in ({"role": "deploy"}, {"attached_to": ["other", "deploy"]}, {"attached_to": ["role/deploy"]}):
         finding = found(wide, role, **facts)["data-exfiltration"]
         assert finding.severity == "high"
         assert ("role", "deploy: jobs of GitHub can take it") in finding.evidence
-    assert found(wide, role, role="other")["data-exfiltration"].severity == "medium"
+    for other in ({"role": "other"}, {"attached_to": ["user/deploy"]}, {"attached_to": ["group/deploy", None]}):
+        assert found(wide, role, **other)["data-exfiltration"].severity == "medium"
 
 
 def test_in_terraform_the_change_says_where_its_json_goes() -> None:

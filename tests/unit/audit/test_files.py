@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keylease.audit.collectors.files import KINDS, MAX_BYTES, collect
+from keylease.audit.collectors.files import KINDS, MAX_BYTES, POLICIES, collect
 from keylease.audit.collectors.listing import SKIPPED, listing
 from keylease.audit.model import Location, Record
 from tests.leaks import Seeded
@@ -108,7 +108,7 @@ def test_what_may_hold_several_kinds_is_a_problem_of_each(tmp_path: Path) -> Non
     os.symlink("/etc/passwd", tmp_path / "main.tf")
     found = collect(tmp_path)
     assert found.records == []
-    assert [problem.kind for problem in found.problems] == list(KINDS[3:])
+    assert [problem.kind for problem in found.problems] == list(POLICIES)
     assert {problem.what for problem in found.problems} == {
         "it can't be read: it is a symbolic link, which is not followed"
     }
@@ -130,6 +130,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert {(problem.kind, str(problem.location)) for problem in inventory.problems} == {
         ("aws.iam_policy", "out.json"),
         ("aws.trust_policy", "out.json"),
+        ("file.kubernetes", "out.json"),
         ("file.workflow", ".github/workflows/ci.yml"),
         ("file.env", ".env"),
     }

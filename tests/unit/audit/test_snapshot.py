@@ -28,12 +28,12 @@ def test_what_is_written_is_read_again() -> None:
         Record("file.env", "file://.env", {"names": ["A"], "empty": []}, Location(".env", 1)),
     ]
     problems = [Problem("github.secret", "refused", "grant it"), Problem("", "x", "", Location("a.yml", 3))]
-    inventory = Inventory(records, {"github.secret", "file.env"}, problems, now=NOW)
+    inventory = Inventory(records, {"github.secret", "file.env"}, problems, NOW, ["not asked"])
     snapshot = loads(dumps(inventory, (2, 3)))
     assert snapshot.shard == (2, 3)
     assert sorted(snapshot.inventory.records, key=str) == sorted(records, key=str)
     assert (snapshot.inventory.kinds, snapshot.inventory.problems) == (inventory.kinds, problems)
-    assert snapshot.inventory.now == NOW
+    assert (snapshot.inventory.now, snapshot.inventory.failed) == (NOW, ["not asked"])
 
 
 def test_files_are_judged_the_same_from_a_snapshot(tmp_path: Path) -> None:
@@ -134,6 +134,8 @@ GOOD: dict[str, Any] = json.loads(
         {"records": [{"kind": "a", "subject": "a", "facts": []}]},
         {"records": [{"kind": "a", "subject": "a", "facts": {}, "path": "x", "line": -1}]},
         {"records": [{"kind": "a", "subject": "a", "facts": {"t": {"$tree": {}, "lines": [["x"]]}}}]},
+        {"failed": None},
+        {"failed": [1]},
         {"kinds": "a.b"},
         {"kinds": [1]},
         {"problems": [{"kind": "a"}]},

@@ -73,8 +73,11 @@ def test_an_example_fits_and_loads(path: Path) -> None:
     assert done.returncode == 0, done.stdout
     plan = config.load_file(path, ENV)
     assert plan.providers
-    if "\nsync:" in path.read_text(encoding="utf-8"):
+    text = path.read_text(encoding="utf-8")
+    if "\nsync:" in text:
         assert config.load_sync(path, ENV).syncs
+    elif "\naudit:" in text:
+        assert keyleasefile.load_inventory(path, ENV).collects
     else:
         assert plan.deliveries or plan.uses
 

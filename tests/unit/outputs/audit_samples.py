@@ -170,7 +170,7 @@ def sample() -> tuple[Verdict, Sorted, Inventory]:
 def rendered(form: str, **more: Any) -> str:
     """The sample in one form, as a version that never changes would write it."""
     text = render(form, *sample(), **{"rules": RULES, "policy": POLICY, "created": CREATED, **more})
-    return text.replace(f'"{__version__}"', '"0.0.0"')
+    return text.replace(f'"{__version__}"', '"0.0.0"').replace(f", keylease {__version__},", ", keylease 0.0.0,")
 
 
 def golden(form: str) -> Path:
@@ -181,6 +181,7 @@ def golden(form: str) -> Path:
         "sarif": "sarif",
         "code-scanning": "code-scanning.sarif",
         "junit": "xml",
+        "html": "html",
     }
     return DATA / f"report.{suffix.get(form, f'{form}.json' if form != 'json' else 'json')}"
 

@@ -21,6 +21,7 @@ from keylease.outputs.audit_report import FORMS, RULES_PAGE, render
 from keylease.outputs.audit_text import annotations
 from keylease.outputs.console import sanitize
 from tests.unit.outputs.audit_samples import RULES, TRUST
+from tests.unit.outputs.html_page import page
 from tests.unit.outputs.test_audit_formats import GITLAB, JENKINS
 from tests.unit.outputs.test_audit_report import SCHEMA, closed
 from tests.unit.outputs.test_audit_sarif import VALIDATOR
@@ -124,6 +125,8 @@ def check(form: str, text: str) -> None:
         cases = [case.get("name", "").split(":")[0] for case in root.iter("testcase")]
         assert cases == [TRUST.rule, "other", "everything could be looked at"]
         assert "<!" not in text
+    elif form == "html":
+        assert page(text).odd() == []
     elif form == "table":
         assert text == sanitize(text)
         known = ("critical  ", "low  ", "Not checked", "Could not", "3 findings")
@@ -220,6 +223,7 @@ def test_the_checks_would_tell() -> None:
         ("markdown", "| a | b |\n"),
         ("json", "{}\n"),
         ("junit", "<testsuites><x/></testsuites>\n"),
+        ("html", "<!DOCTYPE html><html><body><img src=x></body></html>\n"),
         ("gitlab", '[{"description": "\\ud800"}]\n'),
     ):
         with pytest.raises((AssertionError, jsonschema.ValidationError, UnicodeEncodeError)):

@@ -127,7 +127,7 @@ def test_what_is_hidden_is_counted_only() -> None:
 # "Nothing was judged" is said by each form; "clean" is not.
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "sarif", "code-scanning", "junit", "gitlab"])
+@pytest.mark.parametrize("form", ["table", "markdown", "sarif", "code-scanning", "junit", "gitlab", "html"])
 def test_where_nothing_was_judged_it_is_said(form: str) -> None:
     assert NOTHING in report(form, checked=0)
     assert NOTHING not in report(form, checked=1)

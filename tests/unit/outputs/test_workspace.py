@@ -68,8 +68,8 @@ def test_a_link_that_comes_late_is_not_followed(env: dict[str, str], tmp_path: P
 
 
 def test_forms_by_the_names_end() -> None:
-    found = {form_of(f"dir.x/a{end}", "audit-reports") for end in (".sarif", ".JSON", ".xml", ".md", ".txt")}
-    assert found == {"code-scanning", "json", "junit", "markdown", "table"} <= set(FORMS)
+    found = {form_of(f"dir.x/a{end}", "audit-reports") for end in (".sarif", ".JSON", ".xml", ".md", ".txt", ".html")}
+    assert found == {"code-scanning", "json", "junit", "markdown", "table", "html"} <= set(FORMS)
     for name in ("a", "a.yml", ".sarif", "a.sarif.gz"):
         with pytest.raises(UsageError, match="no form of report is known"):
             form_of(name, "audit-reports")

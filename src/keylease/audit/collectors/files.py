@@ -12,16 +12,22 @@ from keylease.audit.collectors.listing import SKIPPED, Reader, UnreadableError, 
 from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.audit.trees import Tree, TreeError, yaml_trees
 
-WORKFLOW, GITLAB, ENV = "file.workflow", "file.gitlab_ci", "file.env"
-KINDS = (WORKFLOW, GITLAB, ENV, "aws.trust_policy", "aws.iam_policy", "vault.jwt_role", "vault.policy")
+JENKINS = "file.jenkinsfile"
+WORKFLOW, GITLAB, ENV, DEPENDABOT = "file.workflow", "file.gitlab_ci", "file.env", "file.dependabot"
+POLICIES = ("aws.trust_policy", "aws.iam_policy", "aws.role_policies", "vault.jwt_role", "vault.policy")
+KUBERNETES = "file.kubernetes"
+KINDS = (WORKFLOW, GITLAB, ENV, JENKINS, DEPENDABOT, KUBERNETES, *POLICIES)
 
 MAX_BYTES = 2 * 1024 * 1024
 """Of one file."""
 
 _WORKFLOW = re.compile(r"(?:^|/)(?:\.github/workflows/[^/]+|action)\.ya?ml$")
 _GITLAB = re.compile(r"(?:^|/)(?:[^/]*\.gitlab-ci\.ya?ml|\.gitlab(?:-ci|/ci)/(?:.*/)?[^/]+\.ya?ml)$")
+_DEPENDABOT = re.compile(r"(?:^|/)\.github/dependabot\.ya?ml$")
+_JENKINS = re.compile(r"(?:^|/)(?:Jenkinsfile(?:\.[^/]+)?|[^/]+\.jenkinsfile)$")
 _ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
 _AWS = (b"Statement", b"Effect")
+_ATTACHED = (b"ManagedPolicyArns", b"AttachedManagedPolicies")
 _VAULT_ROLE = (b'"user_claim"',)
 _VAULT_JSON = (b'"path"', b'"capabilities"')
 _VAULT_HCL = re.compile(rb'^[ \t]*path[ \t]+"', re.MULTILINE)
@@ -53,10 +59,14 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
         return (WORKFLOW,)
     if _GITLAB.search(path):
         return (GITLAB,)
+    if _DEPENDABOT.search(path):
+        return (DEPENDABOT,)
     if _ENV.search(path):
         return (ENV,)
+    if _JENKINS.search(path):
+        return (JENKINS,)
     if path.endswith((".tf", ".tf.json", ".tofu")):
-        return KINDS[3:]
+        return POLICIES
     return ("vault.policy",) if path.endswith(".hcl") else ()
 
 
@@ -120,7 +130,7 @@ class _Collector:
             target = self._reader.target(path)
             if target in self._paths and self.kinds(target) == kinds and target.endswith(suffix):
                 return  # looked at under its own name
-            for kind in kinds or ("aws.trust_policy", "aws.iam_policy"):
+            for kind in kinds or ("aws.trust_policy", "aws.iam_policy", KUBERNETES):
                 self.problem(kind, path, f"it can't be read: {error}", "let the audit read it")
             return
         self._data(path, data, kinds)
@@ -129,6 +139,8 @@ class _Collector:
         found: tuple[str, ...] = ()
         if self._reader.holds(path, _AWS):
             found = ("aws.trust_policy", "aws.iam_policy")
+        if any(self._reader.holds(path, (b"apiVersion", word)) for word in (b"kind: Secret\n", b'"Secret"')):
+            found = (*found, KUBERNETES)
         return (*found, "vault.jwt_role") if self._reader.holds(path, _VAULT_ROLE) else found
 
     def _data(self, path: str, data: bytes, kinds: tuple[str, ...]) -> None:
@@ -137,7 +149,7 @@ class _Collector:
             kinds = _kinds_by_content(path, data)
         elif path.endswith(".hcl"):
             kinds = kinds if _VAULT_HCL.search(data) else ()
-        elif kinds == KINDS[3:]:
+        elif kinds == POLICIES:
             from keylease.audit.collectors.terraform import kinds_of
 
             kinds = kinds_of(data)
@@ -158,9 +170,13 @@ class _Collector:
                 self.problem(kind, path, "Terraform in JSON is not read", "write it as .tf")
         elif kinds == (ENV,):
             self._env(path, text)
+        elif kinds == (JENKINS,):
+            from keylease.audit.collectors.jenkinsfile import facts_of
+
+            self._record(JENKINS, path, facts_of(text))
         elif path.endswith(".hcl"):
             self._hcl(path, text)
-        elif kinds in ((WORKFLOW,), (GITLAB,)):
+        elif kinds in ((WORKFLOW,), (GITLAB,), (DEPENDABOT,)):
             self._ci(path, text, kinds[0])
         else:
             self._policies(path, text, kinds)
@@ -183,6 +199,10 @@ class _Collector:
             self.problem(kind, path, "it holds no mapping", change)
         elif len(trees) > 1:
             self.problem(kind, path, "it holds several documents", "keep one", trees[1].line())
+        elif kind == DEPENDABOT:
+            from keylease.audit.collectors.dependabot import facts
+
+            self._record(kind, path, facts(trees[0]))
         else:
             self._record(kind, path, {"tree": trees[0]})
 
@@ -222,25 +242,40 @@ class _Collector:
             )
         except TreeError as error:
             name = "JSON" if path.endswith(".json") else "YAML"
-            for kind in kinds:
+            # A template of Helm is no manifest before it is rendered.
+            for kind in (each for each in kinds if each != KUBERNETES or "{{" not in text):
                 self.problem(kind, path, f"it is no {name}: {error}", "mend it", error.line)
             return
-        for tree in trees:
+        if KUBERNETES in kinds:
+            from keylease.audit.collectors.kubernetes import in_trees
+
+            self._take(in_trees(trees, _shown(path)))
+        for tree in trees if kinds != (KUBERNETES,) else ():
             self._take(in_tree(tree, _shown(path)))
 
 
 def _kinds_by_content(path: str, data: bytes) -> tuple[str, ...]:
-    found: tuple[str, ...] = ()
+    found: tuple[str, ...] = _of_kubernetes(path, data)
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return found
     if all(word in data for word in _AWS):
-        found = ("aws.trust_policy", "aws.iam_policy") if b"ssume" in data else ("aws.iam_policy",)
+        found = (*found, "aws.trust_policy", "aws.iam_policy") if b"ssume" in data else (*found, "aws.iam_policy")
+        if any(word in data for word in _ATTACHED):
+            found = (*found, "aws.role_policies")
     if path.endswith(".json"):
         if _VAULT_ROLE[0] in data:
             found = (*found, "vault.jwt_role")
         if all(word in data for word in _VAULT_JSON):
             found = (*found, "vault.policy")
     return found
+
+
+def _of_kubernetes(path: str, data: bytes) -> tuple[str, ...]:
+    if b"apiVersion" not in data or path.endswith(".template"):
+        return ()
+    from keylease.audit.collectors.kubernetes import is_interesting
+
+    return (KUBERNETES,) if is_interesting(data) else ()
 
 
 def _decoded(data: bytes) -> str | None:

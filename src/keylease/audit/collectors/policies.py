@@ -14,6 +14,8 @@ from keylease.audit.model import Location, Problem, Record
 from keylease.audit.trees import Tree, TreeError, json_tree
 
 TRUST, IAM, ROLE, VAULT_POLICY = "aws.trust_policy", "aws.iam_policy", "vault.jwt_role", "vault.policy"
+ATTACHED = "aws.role_policies"
+"""A role and the AWS managed policies that it has. name, policies: ARNs; trust: names of its trust policy's records."""
 
 _NAMES = ("RoleName", "ManagedPolicyName", "PolicyName", "UserName", "GroupName", "Name")
 
@@ -38,7 +40,13 @@ def in_tree(tree: Tree, path: str) -> Iterator[Found]:
 
 def problem(kind: str, path: str, line: int, why: str) -> Problem:
     """A policy that could not be read."""
-    what = {TRUST: "a trust policy", IAM: "an IAM policy", ROLE: "a JWT role", VAULT_POLICY: "a Vault policy"}[kind]
+    what = {
+        TRUST: "a trust policy",
+        IAM: "an IAM policy",
+        ATTACHED: "a role's managed policies",
+        ROLE: "a JWT role",
+        VAULT_POLICY: "a Vault policy",
+    }[kind]
     return Problem(
         kind,
         f"{what} can't be judged: {why}",
@@ -100,6 +108,8 @@ class _Search:
                     yield from self._policy(value, here, name)
             else:
                 yield from self.of(value, here, name)
+        if "AssumeRolePolicyDocument" in node:
+            yield from self._attached(node, at, name)
 
     def _policy(self, value: Any, at: Path, name: str, kind: str = "") -> Iterator[Found]:
         try:
@@ -114,6 +124,22 @@ class _Search:
         if kind:
             facts = {"document": document, "name": name}
             yield Record(kind, self._subjects.of(name, _pointer(at)), facts, Location(self._path, self._line(*at) or 1))
+
+    def _attached(self, node: Mapping[str, Any], at: Path, name: str) -> Iterator[Found]:
+        """Of CloudFormation (ManagedPolicyArns) or of what the AWS CLI prints (AttachedManagedPolicies)."""
+        for key in ("ManagedPolicyArns", "AttachedManagedPolicies"):
+            if key not in node:
+                continue
+            here = (*at, key)
+            given = _plain(node[key])
+            listed = [each.get("PolicyArn") if isinstance(each, dict) else each for each in _listed(given)]
+            arns = [each for each in listed if isinstance(each, str)]
+            if not isinstance(given, list) or len(arns) < len(listed):
+                yield problem(ATTACHED, self._path, self._line(*here), "it is computed")
+            if arns:
+                facts = {"name": name, "policies": arns, "trust": [name]}
+                subject = self._subjects.of(f"{name}/managed_policies" if name else "", _pointer(here))
+                yield Record(ATTACHED, subject, facts, Location(self._path, self._line(*here) or 1))
 
     def _role(self, node: Mapping[str, Any], at: Path) -> Found:
         stem = self._path.rpartition("/")[2].partition(".")[0]

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keylease.audit.collectors import terraform_cloud
+from keylease.audit.collectors import terraform_attached, terraform_cloud
 from keylease.audit.collectors.policies import (
+    ATTACHED,
     IAM,
     ROLE,
     TRUST,
@@ -27,6 +28,9 @@ from keylease.audit.model import Location, Problem, Record
 
 WORDS = {
     b"aws_iam_": (TRUST, IAM),
+    b"managed_policy_arns": (ATTACHED,),
+    b"aws_iam_role_policy_attachment": (ATTACHED,),
+    b"aws_iam_policy_attachment": (ATTACHED,),
     b"vault_jwt_auth_backend_role": (ROLE,),
     b"vault_policy": (VAULT_POLICY,),
     **{name.encode(): (kind,) for name, kind in terraform_cloud.TYPES.items()},
@@ -63,6 +67,8 @@ def in_directory(
             continue
         module.learn(root)
         read.append((path, root))
+    for _, root in read:  # when all that names can refer to is known
+        module.roles.learn(root, module.plain)
     for path, root in read:
         if interesting.get(path):
             yield from _File(path, module).of(root)
@@ -77,6 +83,7 @@ class _Module:
         self.locals: dict[str, str] = {}
         self.documents: set[tuple[str, str]] = set()
         self.vault_documents: dict[str, Block] = {}
+        self.roles = terraform_attached.Roles()
 
     def learn(self, root: Block) -> None:
         for block in root.blocks:
@@ -138,6 +145,8 @@ class _File:
                 yield from self._document(block, label)
             if block.type != "resource":
                 continue
+            if kind in terraform_attached.TYPES:
+                yield from self._module.roles.attached(block, self._path, self._module.plain, self._subjects)
             if kind == "aws_iam_role":
                 yield from self._attribute(block, "assume_role_policy", TRUST, self._name(block, label))
                 for inline in block.of("inline_policy"):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from keylease.audit.aws_iam_rule import roles_with
 from keylease.audit.aws_policy import statements
 from keylease.audit.aws_trust import Trust
 from keylease.audit.aws_trust_rule import GITHUB_CLAIMS, GITHUB_ROLE, TrustRule, narrowed
@@ -170,8 +171,7 @@ Resources:
 
 def _write(record: Record, role: str) -> str:
     """An action of a policy of this role that isn't plainly a read; empty: none is known of."""
-    attached = record.facts.get("attached_to")
-    if not role or role not in (record.facts.get("role"), *(attached if isinstance(attached, list) else [])):
+    if not role or role not in (record.facts.get("role"), *roles_with(record)):
         return ""
     allow = [each for each in statements(record.facts.get("document")) if each.effect == "allow"]
     actions = [action for each in allow for action in (*each.actions, *(f"all but {no}" for no in each.other_actions))]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from keylease.audit.aging import ROTATE, Days, dates, in_days, named
+from keylease.audit.aging import Days, dates, in_days, named, rotate
 from keylease.audit.credentials import SORTS, age, days, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -66,5 +66,5 @@ class CredentialExpiresSoon(Rule):
                     record,
                     f"{named(record)} ends in {in_days(-end)}",
                     evidence=dates(record),
-                    change=ROTATE[record.kind],
+                    change=rotate(record),
                 )

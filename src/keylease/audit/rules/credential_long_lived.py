@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from keylease.audit.aging import ROTATE, Days, Limit, dates, in_days, lifetime, limit_of, named
+from keylease.audit.aging import Days, Limit, dates, in_days, lifetime, limit_of, named, rotate
 from keylease.audit.credentials import SORTS, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -65,5 +65,5 @@ class CredentialLongLived(Rule):
                     record,
                     f"{named(record)} was made to live for {in_days(found)}",
                     evidence=(*dates(record), ("limit", in_days(limit))),
-                    change=ROTATE[record.kind],
+                    change=rotate(record),
                 )

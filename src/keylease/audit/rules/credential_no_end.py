@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.aging import ROTATE, dates, named
+from keylease.audit.aging import dates, named, rotate
 from keylease.audit.credentials import SORTS, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -51,5 +51,5 @@ class CredentialNoEnd(Rule):
         for record in of_sorts(inventory):
             if SORTS[record.kind].expires and record.facts.get("expires_at", "") is None:
                 yield self.finding(
-                    record, f"{named(record)} never expires", evidence=dates(record), change=ROTATE[record.kind]
+                    record, f"{named(record)} never expires", evidence=dates(record), change=rotate(record)
                 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from keylease.audit.aging import ROTATE, Days, Limit, dates, in_days, limit_of, named
+from keylease.audit.aging import Days, Limit, dates, in_days, limit_of, named, rotate
 from keylease.audit.credentials import SORTS, age, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -99,5 +99,5 @@ class CredentialStale(Rule):
                     f"{named(record)} has been the same for {in_days(days)}",
                     severity="high" if days > 2 * limit else "medium",
                     evidence=(*dates(record), ("limit", in_days(limit))),
-                    change=ROTATE[record.kind],
+                    change=rotate(record),
                 )

@@ -1,15 +1,13 @@
 """A secret in a GitLab variable that is not masked, or is given to unprotected branches."""
 
-import re
 from collections.abc import Iterator
 
 from keylease.audit.ai_keys import inventory_text
-from keylease.audit.federated import kind_of_secret
+from keylease.audit.gitlab import named_secret
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
 
-_SECRET = re.compile(r"(?:^|_)(?:SECRET|PASSWORD|PASSPHRASE|TOKEN|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|SECRET_?KEY)$")
 _KIND, _AT = "gitlab.variable", "gitlab://acme/trainer/variable/"
 _FACTS = {"name": "DEPLOY_TOKEN", "level": "project", "masked": True, "protected": True, "environment": "production"}
 
@@ -42,7 +40,7 @@ class VariableExposed(Rule):
         for record in inventory.of(_KIND):
             facts = record.facts
             name, form = str(facts.get("name", "")), facts.get("looks_like")
-            if not form and not _SECRET.search(name.upper()) and not kind_of_secret(name):
+            if not form and not named_secret(name):
                 continue
             lacks = [flag for flag in ("masked", "protected") if facts.get(flag) is False]
             # A file's content can be of several lines, which GitLab can't mask.

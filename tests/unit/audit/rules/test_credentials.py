@@ -100,3 +100,12 @@ def test_what_is_switched_off_is_nowhere_told() -> None:
 
 def test_each_sort_can_be_rotated() -> None:
     assert set(ROTATE) == set(SORTS)
+
+
+def test_a_life_is_counted_from_making_to_end() -> None:
+    rule = "credential-long-lived"
+    assert not found(rule, key(created_at=ago(1), expires_at=ago(-364)))
+    [finding] = found(rule, key(created_at=ago(1), expires_at=ago(-365)))
+    assert "366 days" in finding.message
+    assert not found(rule, key(created_at=ago(1)), key(expires_at=ago(-999)), key(created_at=ago(1), expires_at=None))
+    assert not found(rule, key(created_at=ago(1), expires_at=ago(-365)), ages=[{"max_days": None}])

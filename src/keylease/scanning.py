@@ -1,0 +1,143 @@
+"""`keylease scan`: find values that the job's manager has where they must not be."""
+
+import argparse
+import datetime as dt
+import sys
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from keylease.auditing import FILE_NAME, Asked, Outcome, policy_of
+from keylease.errors import ExitCode, PartialError, UsageError
+from keylease.gathering import Gathered, Run
+from keylease.outputs import console
+from keylease.pipelines.audit import judge
+from keylease.pipelines.scan import Findings, Search, files_below, one_file
+from keylease.registry import RULES
+from keylease.secret import Secret
+
+RULE = "leaked-secret"
+
+
+def scan(options: argparse.Namespace, run: Run) -> int:
+    """Run the command; returns the exit code. Raises :class:`KeyleaseError`."""
+    config = options.config or run.env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
+    paths = [Path(each) for each in options.paths or ([] if options.artifacts and not options.history else ["."])]
+    artifacts = [Path(each) for each in options.artifacts]
+    for path in (*paths, *artifacts):
+        if not path.exists():
+            raise UsageError(f"scan: there is no file or directory {str(path)!a}", docs="scan")
+    search = _search(options, run, "" if options.no_leases else config)
+    found = Findings(run.masker.scrub)
+    for label in search.unchecked:
+        found.problem(
+            f"{label}: the value is too short or too common to be told apart, and was not looked for",
+            "use a longer secret",
+        )
+    for path in paths:
+        _look(path, search, found, history=options.history)
+    for path in artifacts:
+        from keylease.pipelines.scan_archives import artifacts as look_into
+
+        look_into(path, search, found)
+    return _report(options, run, found, config)
+
+
+def _look(path: Path, search: Search, found: Findings, *, history: bool) -> None:
+    if path.is_dir():
+        shown = path.as_posix()
+        files_below(path.resolve(), "" if shown == "." else f"{shown.rstrip('/')}/", search, found)
+    else:
+        one_file(path, path.as_posix(), search, found)
+    if history:
+        from keylease.pipelines.scan_git import history as look_back
+
+        look_back(path.resolve() if path.is_dir() else path.resolve().parent, search, found)
+
+
+def _search(options: argparse.Namespace, run: Run, config: str) -> Search:
+    from keylease.config.known import seal_file, seal_variables
+
+    values: dict[bytes, str] = {}
+
+    def seal(value: str | bytes, label: str) -> Secret:
+        secret = run.masker.seal(value, label)
+        values.setdefault(secret.reveal_bytes(), label)
+        return secret
+
+    seal_variables(options.env, run.env, seal, "--env")
+    for path in options.secrets_files:
+        seal_file(path, seal, lambda text: run.log.warning("%s", text))
+    if config:
+        _read_leases(config, run, values)
+    if not values:
+        raise UsageError(
+            "scan: there is nothing to look for",
+            cause="finding nothing would look as if all were clean",
+            change="name the values: --env NAME, --secrets-file FILE, or `leases:` of keylease.yml",
+            docs="scan",
+        )
+    return Search(values)
+
+
+def _read_leases(config: str, run: Run, values: dict[bytes, str]) -> None:
+    """What `leases:` reads, by the job's identity; nothing is exported, and all is given back."""
+    from keylease.config import load_file
+
+    plan = load_file(config, run.env)
+    plan = replace(plan, uses=[])  # what is made for this job can't have leaked before
+    if not plan.deliveries:
+        return
+    from keylease.context import Context
+    from keylease.http import Deadline
+    from keylease.identity.source import IdentitySource
+    from keylease.pipelines.lease import LeaseRun
+
+    context = Context(run.env, run.masker, Deadline.with_reserve(plan.deadline), run.log)
+    leasing = LeaseRun(
+        plan, context, IdentitySource(context, plan.identity_variables), run.remember, hold=run.signals.hold
+    )
+    try:
+        taken = leasing.take()
+        for warning in taken.warnings:
+            run.log.warning("%s", warning)
+        for export in taken.exports:
+            value = export.value.reveal_bytes()
+            if value.strip():
+                values.setdefault(value, f"{export.source} ({export.name})" if export.name else export.source)
+    finally:
+        leasing.abandon()
+        context.http.close()
+
+
+def _report(options: argparse.Namespace, run: Run, found: Findings, config: str) -> int:
+    plan, policy = policy_of(Asked(config=config))
+    inventory = found.inventory
+    policy = replace(policy, fail_on="info", off=frozenset(), persona="auditor", severities={})
+    verdict = judge(inventory, [RULES.load(RULE)()], policy)
+    # Those that are about other findings are the audit's to judge.
+    waivers = [each for each in policy.waivers if any(each.covers(finding) for finding in verdict.findings)]
+    policy = replace(policy, waivers=waivers)
+    from keylease.audit.policy import sort
+
+    judged = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), plan.source or FILE_NAME)
+    outcome = Outcome(plan, policy, Gathered(inventory), verdict, judged, [RULE])
+    colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
+    text = outcome.report(options.format, colour=colour)
+    if options.output:
+        try:
+            Path(options.output).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--output: can't write {options.output!a}: {error.strerror}", docs="scan") from None
+    else:
+        console.emit(sys.stdout, text)
+    if judged.failing:
+        return ExitCode.FINDINGS
+    if inventory.problems:
+        number = len(inventory.problems)
+        raise PartialError(
+            f"scan: {number} thing{'' if number == 1 else 's'} could not be looked at, each named in the report",
+            change="let them be read, or scan what can be by itself",
+            docs="scan",
+        )
+    return ExitCode.OK
