@@ -23,6 +23,7 @@ from keylease.audit.collectors.policies import (
     policy,
     problem,
 )
+from keylease.audit.collectors.terraform_json import parse_json
 from keylease.audit.hcl import Block, Call, HclError, Raw, parse
 from keylease.audit.model import Location, Problem, Record
 
@@ -59,7 +60,7 @@ def in_directory(
     read: list[tuple[str, Block]] = []
     for path, text in files.items():
         try:
-            root = parse(text)
+            root = parse_json(text) if path.endswith(".json") else parse(text)
         except HclError as error:
             kinds = interesting.get(path, ())
             place = Location(path, error.line)
