@@ -205,6 +205,15 @@ CASES = {
           member  = "serviceAccount:${google_service_account.bot.email}"
           condition { expression = "x" }
         }
+        data "google_iam_policy" "p" {
+          binding {
+            role    = "roles/owner"
+            members = ["user:a@b"]
+          }
+        }
+        resource "google_project_iam_policy" "p" {
+          policy_data = data.google_iam_policy.p.policy_data
+        }
         resource "azurerm_role_assignment" "a" {
           scope                = data.azurerm_subscription.primary.id
           role_definition_name = "Owner"
@@ -230,6 +239,7 @@ CASES = {
                         "condition": [{"expression": "x"}],
                     }
                 },
+                "google_project_iam_policy": {"p": {"policy_data": "${data.google_iam_policy.p.policy_data}"}},
                 "azurerm_role_assignment": {
                     "a": {
                         "scope": "${data.azurerm_subscription.primary.id}",
@@ -238,7 +248,8 @@ CASES = {
                         "condition": "c",
                     }
                 },
-            }
+            },
+            "data": {"google_iam_policy": {"p": {"binding": {"role": "roles/owner", "members": ["user:a@b"]}}}},
         },
     ),
 }

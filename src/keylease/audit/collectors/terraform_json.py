@@ -13,7 +13,19 @@ from keylease.audit.trees import Tree, TreeError, json_tree
 
 _LABELS = {"resource": 2, "data": 2, "locals": 0}
 _INNER = frozenset(
-    ("statement", "principals", "not_principals", "condition", "inline_policy", "oidc", "aws", "saml", "x509", "rule")
+    (
+        "statement",
+        "principals",
+        "not_principals",
+        "condition",
+        "inline_policy",
+        "oidc",
+        "aws",
+        "saml",
+        "x509",
+        "rule",
+        "binding",
+    )
 )
 """Blocks inside of a resource that anything here is for: only the provider's schema tells them from attributes."""
 
