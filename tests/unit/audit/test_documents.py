@@ -287,11 +287,6 @@ def test_broken_terraform(tmp_path: Path, text: str) -> None:
     assert all("it is no Terraform" in what for _, what in found)
 
 
-def test_terraform_in_json(tmp_path: Path) -> None:
-    found = problems(tmp_path, "main.tf.json", '{"resource": {"aws_iam_role": {}}}')
-    assert {what for _, what in found} == {"main.tf.json: Terraform in JSON is not read"}
-
-
 ROLE = {
     "name": "ci",
     "mount": "jwt",

@@ -153,6 +153,69 @@ def test_parts_that_are_variables_are_values(tmp_path: Path) -> None:
     assert judged("gcp-provider-no-condition", inventory) == []
 
 
+WHOLE = """
+    data "google_iam_policy" "all" {
+      %s
+      binding {
+        role    = "roles/owner"
+        members = ["serviceAccount:${google_service_account.bot.email}", "user:a@b"]
+      }
+      binding {
+        role    = %s
+        members = ["serviceAccount:${google_service_account.bot.email}"]
+        condition {
+          title      = "x"
+          expression = "y"
+        }
+      }
+    }
+
+    resource "google_project_iam_policy" "whole" {
+      project     = "acme-ml"
+      policy_data = %s
+    }
+
+    resource "google_service_account_iam_policy" "of_account" {
+      service_account_id = google_service_account.other.name
+      policy_data        = data.google_iam_policy.all.policy_data
+    }
+"""
+ITS_OWN = "data.google_iam_policy.all.policy_data"
+
+
+def test_a_whole_policy_of_google(tmp_path: Path) -> None:
+    inventory = collected(tmp_path, WHOLE % ("", '"roles/viewer"', ITS_OWN))
+    assert inventory.problems == []
+    account = "projects/PROJECT/serviceAccounts/other"
+    assert [(b["resource"], b["role"], b["member"], b["condition"]) for b in facts(inventory, "gcp.binding")] == [
+        ("projects/acme-ml", "roles/owner", "serviceAccount:bot", None),
+        ("projects/acme-ml", "roles/owner", "user:a@b", None),
+        ("projects/acme-ml", "roles/viewer", "serviceAccount:bot", "y"),
+        (account, "roles/owner", "serviceAccount:bot", None),
+        (account, "roles/owner", "user:a@b", None),
+        (account, "roles/viewer", "serviceAccount:bot", "y"),
+    ]
+    assert len({each.subject for each in inventory.records}) == 6
+    assert judged("gcp-strong-role", inventory)[0] == "whole/serviceAccount:bot/roles/owner high"
+
+
+@pytest.mark.parametrize(
+    ("more", "role", "data", "count"),
+    [
+        ("", "var.role", ITS_OWN, 4),
+        ('dynamic "binding" {}', '"roles/viewer"', ITS_OWN, 6),
+        ("", '"roles/viewer"', "var.policy", 3),
+        ("", '"roles/viewer"', "data.google_iam_policy.elsewhere.policy_data", 3),
+    ],
+)
+def test_a_policy_of_google_that_is_computed_in_parts(
+    more: str, role: str, data: str, count: int, tmp_path: Path
+) -> None:
+    inventory = collected(tmp_path, WHOLE % (more, role, data))
+    assert len(inventory.records) == count
+    assert {each.kind for each in inventory.problems} == {"gcp.binding"}
+
+
 def test_azure(tmp_path: Path) -> None:
     inventory = collected(tmp_path, AZURE)
     assert inventory.problems == []

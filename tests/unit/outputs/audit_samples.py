@@ -162,7 +162,8 @@ def sample() -> tuple[Verdict, Sorted, Inventory]:
     checked = {"aws-trust-any-repository": 1, "workflow-secrets-inherit": 3, "env-file-committed": 1, "stale-secret": 2}
     records = [Record("file.workflow", f"file://.github/workflows/{name}.yml") for name in ("ci", "old", "known")]
     records += [Record("aws.trust_policy", TRUST.subject), Record("file.env", ENV_FILE.subject)]
-    inventory = Inventory(records, {"file.workflow", "aws.trust_policy", "file.env", "vault.policy"}, problems)
+    kinds = {"file.workflow", "aws.trust_policy", "file.env", "vault.policy"}
+    inventory = Inventory(records, kinds, problems, now=dt.datetime.fromtimestamp(CREATED, dt.UTC))
     verdict = Verdict(findings, not_checked, checked, problems)
     return verdict, sort(findings, POLICY, TODAY), inventory
 

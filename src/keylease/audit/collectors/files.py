@@ -26,6 +26,7 @@ _GITLAB = re.compile(r"(?:^|/)(?:[^/]*\.gitlab-ci\.ya?ml|\.gitlab(?:-ci|/ci)/(?:
 _DEPENDABOT = re.compile(r"(?:^|/)\.github/dependabot\.ya?ml$")
 _JENKINS = re.compile(r"(?:^|/)(?:Jenkinsfile(?:\.[^/]+)?|[^/]+\.jenkinsfile)$")
 _ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
+_TERRAFORM = (".tf", ".tf.json", ".tofu", ".tofu.json")
 _AWS = (b"Statement", b"Effect")
 _ATTACHED = (b"ManagedPolicyArns", b"AttachedManagedPolicies")
 _VAULT_ROLE = (b'"user_claim"',)
@@ -65,7 +66,7 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
         return (ENV,)
     if _JENKINS.search(path):
         return (JENKINS,)
-    if path.endswith((".tf", ".tf.json", ".tofu")):
+    if path.endswith(_TERRAFORM):
         return POLICIES
     return ("vault.policy",) if path.endswith(".hcl") else ()
 
@@ -153,21 +154,18 @@ class _Collector:
             from keylease.audit.collectors.terraform import kinds_of
 
             kinds = kinds_of(data)
-        if not kinds and not path.endswith((".tf", ".tofu")):
+        if not kinds and not path.endswith(_TERRAFORM):
             return
         text = _decoded(data)
         if text is None:
             for kind in kinds:
                 self.problem(kind, path, "it is no text in UTF-8", "save it as UTF-8")
             return
-        if path.endswith((".tf", ".tofu")):
+        if path.endswith(_TERRAFORM):
             shown = _shown(path)
             self._terraform.setdefault(path.rpartition("/")[0], {})[shown] = text
             if kinds:
                 self._interesting[shown] = kinds
-        elif path.endswith(".tf.json"):
-            for kind in kinds:
-                self.problem(kind, path, "Terraform in JSON is not read", "write it as .tf")
         elif kinds == (ENV,):
             self._env(path, text)
         elif kinds == (JENKINS,):

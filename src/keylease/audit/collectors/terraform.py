@@ -23,6 +23,7 @@ from keylease.audit.collectors.policies import (
     policy,
     problem,
 )
+from keylease.audit.collectors.terraform_json import parse_json
 from keylease.audit.hcl import Block, Call, HclError, Raw, parse
 from keylease.audit.model import Location, Problem, Record
 
@@ -59,7 +60,7 @@ def in_directory(
     read: list[tuple[str, Block]] = []
     for path, text in files.items():
         try:
-            root = parse(text)
+            root = parse_json(text) if path.endswith(".json") else parse(text)
         except HclError as error:
             kinds = interesting.get(path, ())
             place = Location(path, error.line)
@@ -83,6 +84,7 @@ class _Module:
         self.locals: dict[str, str] = {}
         self.documents: set[tuple[str, str]] = set()
         self.vault_documents: dict[str, Block] = {}
+        self.google_policies: dict[str, Block] = {}
         self.roles = terraform_attached.Roles()
 
     def learn(self, root: Block) -> None:
@@ -96,6 +98,8 @@ class _Module:
                     self.hosts[block.labels[1]] = re.sub(r"^https://", "", url).rstrip("/")
             elif block.type == "data" and len(block.labels) == 2:
                 self.documents.add((block.labels[0], block.labels[1]))
+                if block.labels[0] == "google_iam_policy":
+                    self.google_policies[block.labels[1]] = block
                 if block.labels[0] == "vault_policy_document":
                     self.vault_documents[block.labels[1]] = block
 
@@ -159,7 +163,9 @@ class _File:
             elif kind == "vault_policy":
                 yield from self._vault_policy(block, label)
             elif kind in terraform_cloud.TYPES:
-                yield from terraform_cloud.resource(block, self._path, self._module.plain, self._subjects)
+                yield from terraform_cloud.resource(
+                    block, self._path, self._module.plain, self._subjects, self._module.google_policies
+                )
 
     def _name(self, block: Block, label: str) -> str:
         given = block.value("name")

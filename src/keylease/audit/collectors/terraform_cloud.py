@@ -9,7 +9,7 @@ The records are those of the collectors of these clouds, with what a file can te
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keylease.audit.collectors.policies import Found, Subjects
@@ -25,6 +25,8 @@ TYPES = {
     "google_project_iam_binding": BINDING,
     "google_service_account_iam_member": BINDING,
     "google_service_account_iam_binding": BINDING,
+    "google_project_iam_policy": BINDING,
+    "google_service_account_iam_policy": BINDING,
     "azuread_application_federated_identity_credential": FEDERATED,
     "azuread_application_flexible_federated_identity_credential": FEDERATED,
     "azurerm_role_assignment": ROLE,
@@ -44,6 +46,7 @@ _PRINCIPAL = re.compile(
 )
 _SUBSCRIPTION = re.compile(r"\$\{\s*data\.azurerm_subscription\.([\w-]+)(?:\[[^\]]*\])?\.id\s*\}")
 _GROUP = re.compile(r"\$\{\s*(?:data\.)?azurerm_management_group\.([\w-]+)(?:\[[^\]]*\])?\.id\s*\}")
+_POLICY = re.compile(r"\$\{\s*data\.google_iam_policy\.([\w-]+)(?:\[[^\]]*\])?\.policy_data\s*\}")
 _CUSTOM = re.compile(r"\$\{\s*(?:data\.)?google_\w*iam_custom_role\.")
 _VARIABLE = re.compile(r"\$\{[^{}]*\b(?:var|local|each|module|count|path|terraform)\.[^{}]*\}")
 
@@ -52,11 +55,16 @@ class _ComputedError(ValueError):
     pass
 
 
-def resource(block: Block, path: str, plain: Callable[[Any], Any], subjects: Subjects) -> Iterator[Found]:
-    """The records of one resource, or a problem where what matters is computed."""
+def resource(
+    block: Block, path: str, plain: Callable[[Any], Any], subjects: Subjects, policies: Mapping[str, Block]
+) -> Iterator[Found]:
+    """The records of one resource, or a problem where what matters is computed.
+
+    policies: the directory's ``google_iam_policy`` data sources by their labels.
+    """
     kind = TYPES[block.labels[0]]
     try:
-        for name, facts in _MAKERS[kind](_Reader(block, plain)):
+        for name, facts in _MAKERS[kind](_Reader(block, plain, policies)):
             yield Record(kind, subjects.of(name, f"/{kind.partition('.')[2]}"), facts, Location(path, block.line))
     except _ComputedError as error:
         change = "write it out, or let the audit ask the cloud (`collect:`)"
@@ -65,18 +73,21 @@ def resource(block: Block, path: str, plain: Callable[[Any], Any], subjects: Sub
 
 
 class _Reader:
-    def __init__(self, block: Block, plain: Callable[[Any], Any]) -> None:
+    def __init__(self, block: Block, plain: Callable[[Any], Any], policies: Mapping[str, Block] | None = None) -> None:
         self.block = block
+        self.policies = policies or {}
         self.type, self.label = block.labels
         self._plain = plain
 
     def inner(self, name: str) -> "_Reader | None":
         """The first block of a name inside."""
         found = self.block.of(name)
-        if not found:
-            return None
-        found[0].labels = [self.type, self.label]
-        return _Reader(found[0], self._plain)
+        return self.of(found[0]) if found else None
+
+    def of(self, block: Block) -> "_Reader":
+        """A block that stands inside, or for what is inside."""
+        block.labels = [self.type, self.label]
+        return _Reader(block, self._plain)
 
     def any(self, name: str) -> Any:
         """A value with every expression as ``${its text}``."""
@@ -120,11 +131,6 @@ def _provider(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _bindings(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
-    role = reader.text("role")
-    if not _CUSTOM.match(role):
-        role = reader.known("role")
-    given = reader.any("members" if reader.type.endswith("_binding") else "member")
-    condition = reader.inner("condition")
     account = reader.text("service_account_id")
     of_account = reader.type.startswith("google_service_account")
     project = reader.text("project") or "PROJECT"
@@ -132,6 +138,30 @@ def _bindings(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
     if of_account:
         found = _ACCOUNT.fullmatch(account)
         resource_ += f"/serviceAccounts/{found[1] if found else account.rpartition('/')[2]}"
+    if not reader.type.endswith("_policy"):
+        yield from _members(reader, resource_, project)
+        return
+    found = _POLICY.fullmatch(reader.text("policy_data").strip())
+    policy = reader.policies.get(found[1]) if found else None
+    if policy is None:
+        raise _ComputedError("policy_data is computed")
+    errors = [_ComputedError("it has dynamic blocks")] if policy.of("dynamic") else []
+    for each in policy.of("binding"):
+        try:
+            for name, facts in _members(reader.of(each), resource_, project):
+                yield f"{name}/{facts['role']}", facts
+        except _ComputedError as error:
+            errors.append(error)
+    if errors:  # the others have been told by now
+        raise errors[0]
+
+
+def _members(reader: _Reader, resource_: str, project: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    role = reader.text("role")
+    if not _CUSTOM.match(role):
+        role = reader.known("role")
+    given = reader.any("member" if reader.type.endswith("_member") else "members")
+    condition = reader.inner("condition")
     members = given if isinstance(given, list) else [given]
     for member in members:
         text = _member(member)

@@ -141,7 +141,7 @@ def _place(record: Record) -> str:
     if record.location is None:
         return record.subject.partition("/role/")[0]
     path = record.location.path
-    return path.rpartition("/")[0] + "/*.tf" if path.endswith((".tf", ".tofu", ".tf.json")) else path
+    return path.rpartition("/")[0] + "/*.tf" if path.endswith((".tf", ".tofu", ".tf.json", ".tofu.json")) else path
 
 
 def _arns(given: Any) -> list[str]:
