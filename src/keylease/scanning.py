@@ -45,14 +45,20 @@ def scan(options: argparse.Namespace, run: Run) -> int:
 
 def _look(path: Path, search: Search, found: Findings, *, history: bool) -> None:
     if path.is_dir():
-        shown = path.as_posix()
+        shown = _from_here(path)
         files_below(path.resolve(), "" if shown == "." else f"{shown.rstrip('/')}/", search, found)
     else:
-        one_file(path, path.as_posix(), search, found)
+        one_file(path, _from_here(path), search, found)
     if history:
         from keylease.pipelines.scan_git import history as look_back
 
         look_back(path.resolve() if path.is_dir() else path.resolve().parent, search, found)
+
+
+def _from_here(path: Path) -> str:
+    """As it is called from the working directory, whoever calls it otherwise: findings keep their subjects."""
+    absolute, here = path.resolve(), Path.cwd()
+    return (absolute.relative_to(here) if absolute.is_relative_to(here) else path).as_posix()
 
 
 def _search(options: argparse.Namespace, run: Run, config: str) -> Search:

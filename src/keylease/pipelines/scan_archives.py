@@ -14,8 +14,8 @@ from keylease.pipelines.scan import Findings, Search, Source, one_file
 MOST = 4 << 30
 """Bytes that are read out of one archive."""
 
-RATIO = 1000
-"""Times its size, from which on an archive is a bomb (deflate's limit is 1032)."""
+RATIO = 200
+"""Times its size, from which on an archive may be a bomb: logs are packed to a hundredth, deflate's limit is 1032."""
 
 SMALL = 64 << 20
 """Bytes that are read out of any archive, whatever the ratio."""

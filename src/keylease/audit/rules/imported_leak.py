@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from keylease.audit.ai_keys import inventory_text
 from keylease.audit.model import Confidence, Finding, Inventory, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -23,8 +24,8 @@ class ImportedLeak(Rule):
     needs = ("scan.finding",)
     why = (
         "A secret in a file or in the history is known to whoever can read it, a fork or a clone, and stays so when "
-        "the file is deleted. One that the scanner has verified works right now. One that it could not verify may be an "
-        "example, or of a service that the scanner can't ask."
+        "the file is deleted. One that the scanner has verified works right now. One that it could not verify may be "
+        "an example, or of a service that the scanner can't ask."
     )
     fix = (
         "Change the secret at its source first, then take it out of the file and let the job lease it. Rewriting the "
@@ -37,10 +38,12 @@ class ImportedLeak(Rule):
     )
     sample = "inventory.json"
     bad = (
-        (
-            '{"records": [{"kind": "scan.finding", "subject": "scan://trufflehog/5f0c", "facts": {"tool": "trufflehog", '
-            '"name": "AWS", "path": "deploy/keys", "line": 4, "commit": "fbc14303ffbf", "verified": true, '
-            '"state": "active", "description": ""}}]}'
+        inventory_text(
+            (
+                "scan.finding",
+                "scan://trufflehog/5f0c",
+                {"tool": "trufflehog", "name": "AWS", "path": "deploy/keys", "line": 4, "state": "active"},
+            )
         ),
     )
     good = ('{"records": [{"kind": "scan.finding", "subject": "scan://gitleaks/0", "facts": {}}]}',)
