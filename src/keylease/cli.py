@@ -256,7 +256,7 @@ def _scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     scan.add_argument(
         "--format",
-        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab"),
+        choices=("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab", "html"),
         default="table",
         help="default: table",
     )

@@ -86,8 +86,7 @@ def test_files(repository: Repository, scan: Scan, value: str) -> None:
     (repository.root / "link").symlink_to("a/clear.txt")
     code, report = scan(str(repository.root))
     assert code == 1
-    root = repository.root.as_posix()
-    assert places(report) == [f"file://{root}/{name}" for name in ("a/clear.txt", "b.b64", "untracked.bin")]
+    assert places(report) == [f"file://repo/{name}" for name in ("a/clear.txt", "b.b64", "untracked.bin")]
     first = next(each for each in report["findings"] if "clear" in each["subject"])
     assert first["severity"] == "critical"
     assert first["rule"] == "leaked-secret"
@@ -214,6 +213,15 @@ def test_archives_that_can_not_be_looked_into(tmp_path: Path, scan: Scan) -> Non
         assert name in text
 
 
+def test_zeros_before_a_value_are_no_empty_archive(tmp_path: Path, scan: Scan, value: str) -> None:
+    directory = tmp_path / "dist"
+    directory.mkdir()
+    (directory / "a.gz").write_bytes(gzip.compress(bytes(20_480) + value.encode()))
+    code, report = scan("--artifacts", str(directory))
+    assert code == 1
+    assert [each.rpartition("/")[2] for each in places(report)] == ["a.gz"]
+
+
 def test_the_manager_s_values(
     repository: Repository, keylease: RunKeylease, trust: Trust, issuer: OIDCIssuer, seeded: Seeded, tmp_path: Path
 ) -> None:
@@ -258,7 +266,7 @@ def test_short_values_and_nothing_to_look_for(
 def test_a_waiver_sets_one_aside(repository: Repository, scan: Scan, value: str, tmp_path: Path) -> None:
     repository.commit({"a.txt": value, "b.txt": value})
     config = tmp_path / "keylease.yml"
-    until = "2099-01-01"
+    until = '"2099-01-01"'
     config.write_text(
         f"version: 1\nproviders: {{}}\naudit:\n  waivers:\n"
         f"    - {{rule: leaked-secret, subject: '*/a.txt', reason: of a test, until: {until}}}\n"

@@ -110,13 +110,16 @@ def _zip(file: Path, shown: str, search: Search, found: Findings, budget: _Budge
 
 
 def _tar_or_packed(file: Path, shown: str, head: bytes, search: Search, found: Findings, budget: _Budget) -> None:
-    try:
-        archive = tarfile.open(file, "r:*")  # noqa: SIM115  # closed below; only the opening may fail so
-    except tarfile.TarError:
+    # tarfile takes zeros for an archive without members: what follows them would not be looked at. An old tar without
+    # its magic is looked through as it is: nothing in it is packed.
+    if head[257:262] != b"ustar":
         with _opened(file, head) as stream:
-            _member(stream, shown, "", search, found, budget)
-        return
-    with archive:
+            is_tar = stream.read(512)[257:262] == b"ustar"
+        if not is_tar:
+            with _opened(file, head) as stream:
+                _member(stream, shown, "", search, found, budget)
+            return
+    with tarfile.open(file, "r:*") as archive:
         for number, each in enumerate(archive):
             if number >= MEMBERS:
                 raise _TooLargeError
