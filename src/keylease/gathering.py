@@ -219,12 +219,23 @@ def collect(options: argparse.Namespace, run: Run, skip: Sequence[str], config: 
     return snapshot(wanted, run, write)
 
 
+def _plan_of(wanted: Wanted) -> str:
+    """What stands for keylease.yml: parts of one inventory are collected by the same."""
+    if not wanted.config:
+        return ""
+    import hashlib
+
+    from keylease.config.keyleasefile import read
+
+    return hashlib.sha256(read(Path(wanted.config))).hexdigest()[:16]
+
+
 def snapshot(wanted: Wanted, run: Run, write: Callable[[str], None]) -> int:
     """Hand the inventory's text to `write`; returns the exit code. Raises :class:`KeyleaseError`."""
     from keylease.audit.snapshot import dumps
 
     found = gather(wanted, run)
-    write(dumps(found.inventory, found.shard))
+    write(dumps(found.inventory, found.shard, _plan_of(wanted)))
     inventory = found.inventory
     for problem in inventory.problems[:20]:
         run.log.warning("not collected: %s", console.one_line(f"{problem.kind}: {problem.what}", 500))

@@ -12,6 +12,8 @@ up of several (custom roles, inheritance), audit events, how long changes take t
 tokens, redirects of renamed projects. Values are kept as they are; a real one keeps them encrypted.
 """
 
+# long file: one server, one table of routes
+
 import json
 import re
 import threading

@@ -24,13 +24,18 @@ class SnapshotError(ValueError):
 
 
 class Snapshot(Struct):
-    """shard: which of how many parts of what was to be collected, from 1."""
+    """One file.
+
+    shard: which of how many parts of what was to be collected, from 1. plan: what stands for what that was: parts of
+    two organisations are not one.
+    """
 
     inventory: Inventory
     shard: tuple[int, int] = (1, 1)
+    plan: str = ""
 
 
-def dumps(inventory: Inventory, shard: tuple[int, int] = (1, 1)) -> str:
+def dumps(inventory: Inventory, shard: tuple[int, int] = (1, 1), plan: str = "") -> str:
     """JSON, a record a line, so that two of them can be compared. Credentials in files' texts are made unusable."""
     head = {
         "format": FORMAT,
@@ -38,6 +43,7 @@ def dumps(inventory: Inventory, shard: tuple[int, int] = (1, 1)) -> str:
         "keylease": __version__,
         "collected_at": inventory.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "shard": list(shard),
+        "plan": plan,
         "kinds": sorted(inventory.kinds),
         "failed": inventory.failed,
     }
@@ -83,12 +89,14 @@ def loads(text: str | bytes) -> Snapshot:
         for each in (kinds, failed):
             if not isinstance(each, list) or not all(isinstance(text, str) for text in each):
                 raise SnapshotError("`kinds` or `failed` is no list of texts")
+        if not isinstance(data["plan"], str):
+            raise SnapshotError("`plan` is no text")
     except SnapshotError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = "a key is missing or of another type" if not isinstance(error, json.JSONDecodeError) else error.msg
         raise SnapshotError(f"it is no inventory of Keylease: {what}") from None
-    return Snapshot(Inventory(records, set(kinds), problems, now, failed), (which, of))
+    return Snapshot(Inventory(records, set(kinds), problems, now, failed), (which, of), data["plan"])
 
 
 def merged(snapshots: Sequence[tuple[str, Snapshot]]) -> Inventory:
@@ -111,8 +119,8 @@ def merged(snapshots: Sequence[tuple[str, Snapshot]]) -> Inventory:
         found.kinds |= snapshot.inventory.kinds
         found.problems += snapshot.inventory.problems
         found.failed += snapshot.inventory.failed
-    for of in sorted({snapshot.shard[1] for _, snapshot in snapshots}):
-        there = {snapshot.shard[0] for _, snapshot in snapshots if snapshot.shard[1] == of}
+    for of, plan in sorted({(snapshot.shard[1], snapshot.plan) for _, snapshot in snapshots}):
+        there = {snapshot.shard[0] for _, snapshot in snapshots if (snapshot.shard[1], snapshot.plan) == (of, plan)}
         lacking = [str(number) for number in range(1, min(of, 10_000) + 1) if number not in there]
         if lacking:
             names = ", ".join(lacking[:20]) + (" …" if len(lacking) > 20 else "")

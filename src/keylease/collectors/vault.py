@@ -5,6 +5,8 @@ https://openbao.org/api-docs/auth/approle/, https://openbao.org/api-docs/auth/to
 https://openbao.org/api-docs/secret/kv/kv-v2/, https://openbao.org/api-docs/secret/databases/
 """
 
+# long file: each list has its own permission, and its own refusal
+
 import fnmatch
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

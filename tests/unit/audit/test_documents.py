@@ -1,5 +1,7 @@
 """Policies and roles out of JSON, YAML and Terraform."""
 
+# long file: one table of documents for each format
+
 import json
 from pathlib import Path
 from textwrap import dedent

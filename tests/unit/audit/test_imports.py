@@ -48,7 +48,8 @@ def trufflehog(value: str, *, verified: bool, source: str = "Git", **more: Any) 
 
 
 def kingfisher(value: str, status: str = "Active Credential", **more: Any) -> dict[str, Any]:
-    finding: dict[str, Any] = {"snippet": value, "fingerprint": "14085685380484734428", "confidence": "medium", "entropy": "4.50"}
+    finding: dict[str, Any] = {"snippet": value, "fingerprint": "14085685380484734428", "confidence": "medium"}
+    finding |= {"entropy": "4.50"}
     finding |= {"validation": {"status": status, "response": f"hello {value}"}, "language": "Python", "line": 9}
     finding |= {"column_start": 3, "column_end": 30, "path": "app/settings.py"}
     finding |= {"validate_command": f"kingfisher validate --rule x '{value}'", **more}

@@ -135,6 +135,7 @@ GOOD: dict[str, Any] = json.loads(
         {"records": [{"kind": "a", "subject": "a", "facts": {}, "path": "x", "line": -1}]},
         {"records": [{"kind": "a", "subject": "a", "facts": {"t": {"$tree": {}, "lines": [["x"]]}}}]},
         {"failed": None},
+        {"plan": None},
         {"failed": [1]},
         {"kinds": "a.b"},
         {"kinds": [1]},
@@ -186,6 +187,15 @@ def test_files_of_two_repositories_are_both_kept() -> None:
 def test_two_of_one_name_in_one_snapshot_are_both_kept() -> None:
     records = [Record("a.b", "a://1", {"n": 1}), Record("a.b", "a://1", {"n": 2})]
     assert merged([part(1, 1, *records)]).records == records
+
+
+def test_parts_of_two_inventories_are_not_one() -> None:
+    (first, one), (second, two) = part(1, 2), part(2, 2)
+    one.plan, two.plan = "a", "b"
+    assert [each.what for each in merged([(first, one), (second, two)]).problems] == [
+        "of 2 shards of the inventory these lack: 2",
+        "of 2 shards of the inventory these lack: 1",
+    ]
 
 
 def test_a_shard_that_lacks_is_told() -> None:
