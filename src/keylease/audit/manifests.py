@@ -11,7 +11,7 @@ KIND = "file.kubernetes"
 SAMPLE = "deploy/manifest.yaml"
 
 _TRYOUT = re.compile(
-    r"(?:^|/)(?:tests?|testing|testdata|e2e|examples?|samples?|fixtures|demos?|docs?|tutorials?|quickstart|kind|local|dev)/"
+    r"(?:^|/)(?:tests?|testing|testdata|__snapshots?__|e2e|examples?|samples?|snippets|fixtures|demos?|docs?|tutorials?|quickstart|kind|local|dev)/"
     r"|(?:^|[._-])(?:test|tests|example|sample|demo|local|dev|development|kind|minikube)(?=[._-])",
     re.IGNORECASE,
 )

@@ -271,7 +271,14 @@ def test_what_can_not_be_read_is_a_problem(text: str | bytes, tmp_path: Path) ->
     assert [each.kind for each in inventory.problems] == ["file.kubernetes"]
 
 
+@pytest.mark.parametrize(("name", "severity"), [("a.yaml", "medium"), ("docs/a.yaml", "low")])
+def test_a_store_that_is_an_example_is_less(name: str, severity: str, tmp_path: Path) -> None:
+    text = STORE.format("SecretStore", "{provider: {vault: {auth: {appRole: {path: a}}}}}")
+    assert [each[1] for each in said(tmp_path, text, name)] == [severity]
+
+
 def test_templates_of_helm_are_passed_over(tmp_path: Path) -> None:
+    assert collected(tmp_path, "{% raw %}\n" + SECRET + "a: [\n").problems == []
     text = "{{- if .x }}\n" + SECRET + f"stringData: {{password: {VALUE}}}\n{{{{ end }}}}\n"
     inventory = collected(tmp_path, text)
     assert (inventory.records, inventory.problems) == ([], [])

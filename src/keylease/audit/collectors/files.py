@@ -240,8 +240,9 @@ class _Collector:
             )
         except TreeError as error:
             name = "JSON" if path.endswith(".json") else "YAML"
-            # A template of Helm is no manifest before it is rendered.
-            for kind in (each for each in kinds if each != KUBERNETES or "{{" not in text):
+            # A template (of Helm, Jinja) is no manifest before it is rendered.
+            is_template = "{{" in text or text.lstrip().startswith("{%")
+            for kind in (each for each in kinds if each != KUBERNETES or not is_template):
                 self.problem(kind, path, f"it is no {name}: {error}", "mend it", error.line)
             return
         if KUBERNETES in kinds:

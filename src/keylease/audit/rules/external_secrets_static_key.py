@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from keylease.audit.manifests import SAMPLE, at, items, manifests, name_of
+from keylease.audit.manifests import SAMPLE, at, is_tryout, items, manifests, name_of
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -104,6 +104,7 @@ spec:
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a place where a key is named."""
         for record in manifests(inventory, "SecretStore", "ClusterSecretStore"):
+            less = {"severity": "low", "persona": "pedantic"} if is_tryout(record) else {}
             for each in items(record.facts.get("static")):
                 path = shown(each.get("path"))
                 provider = path.partition(".")[0]
@@ -115,4 +116,5 @@ spec:
                     change="let it use a service account, and revoke the key\n\n"
                     + _INSTEAD.get(provider, _INSTEAD["vault"]),
                     key=path,
+                    **less,
                 )

@@ -11,7 +11,7 @@ from keylease.audit.workflows import shown
 _PUBLIC = re.compile(
     r"(?:.*[._-])?(?:ca\.crt|ca\.pem|tls\.crt|.*\.pub|public[._-]?key|user(?:_?name)?|login|url|uri|host(?:_?name)?|port"
     r"|server|endpoint|address|region|zone|db|database|db_?name|schema|type|name|project|namespace|bucket|account(?:_id)?"
-    r"|email|enabled|known_hosts|insecure|env|environment|version|issuer|client[._-]?id|tenant[._-]?id|domain)",
+    r"|.*user_?name(?:_in)?|.*(?:host|account)_?name|.*address|email|enabled|known_hosts|insecure|env|environment|version|issuer|client[._-]?id|tenant[._-]?id|domain)",
     re.IGNORECASE,
 )
 
