@@ -199,11 +199,6 @@ def test_damaged_samples_are_no_crash(name: str, tmp_path: Path) -> None:
         inventory = collected(tmp_path / str(number), rule.sample, text)
         findings = judged(name, inventory)
         assert all("\n" not in finding.message for finding in findings)
-<<<<<<< HEAD
-        # Others are told by what is in them, .hcl and .tf too.
-        if rule.needs[0].startswith("file.") and rule.needs[0] in kinds_by_name(rule.sample):
-=======
         kind = rule.needs[0]
         if kind.startswith("file.") and kind in kinds_by_name(rule.sample):  # others are told by what is in them
->>>>>>> 89d411262eaaef89fae4797d36bc3efb9a01af20
             assert inventory.records or inventory.problems, text
