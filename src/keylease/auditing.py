@@ -18,6 +18,7 @@ from keylease.audit.model import Finding, Inventory, Persona, Problem, Severity,
 from keylease.audit.needs import NEEDS
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Needs, Rule
+from keylease.config.values import nearest
 from keylease.errors import ExitCode, PartialError, UsageError
 from keylease.gathering import Gathered, Run, Wanted, collect, gather, not_asked
 from keylease.model import Env
@@ -272,6 +273,10 @@ def explained(name: str) -> str:
     """All that a rule says of itself, for a terminal. Raises :class:`UsageError` for one that there is none of."""
     import textwrap
 
+    if name not in RULES:
+        near = nearest(name, RULES)
+        cause = f"did you mean {near!r}?" if near else ""
+        raise UsageError(f"audit: there is no rule {name!r}", cause=cause, change="keylease rules", docs="audit")
     rule = RULES.load(name)
     lines = [f"{rule.id}: {rule.title}", f"severity {rule.severity}, confidence {rule.confidence}, for {rule.persona}"]
     for text in (rule.why, rule.fix):

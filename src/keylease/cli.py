@@ -216,6 +216,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         [common, _common()],
         usage="keylease audit collect [options] [PATH]",
     )
+    snapshot.prog = "keylease audit collect"
     snapshot.add_argument("path", nargs="?", default=".", metavar="PATH", help="whose files (default: .)")
     snapshot.add_argument("--no-files", action="store_true", help="only what `collect:` of keylease.yml names")
     rules = _command(commands, "rules", "list the rules of `keylease audit`", [_common()])

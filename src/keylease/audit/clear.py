@@ -32,7 +32,7 @@ class ClearSecret(Rule):
                 where = ".".join(shown(step, 40) for step in each.path)
                 yield self.finding(
                     record,
-                    f"{where} holds a {each.what} in clear",
+                    f"{where} holds {'an' if each.what[0] in 'AEIOU' else 'a'} {each.what} in clear",
                     location=Location(record.location.path, each.line) if record.location else None,
                     evidence=(("prefix", each.prefix or "none"), ("length", str(each.length))),
                     change=self.instead(),

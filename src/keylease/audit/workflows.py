@@ -283,7 +283,7 @@ def _reference(name: str) -> str:
 
 def names(uses: Sequence[Use], limit: int = 6) -> str:
     """Names of the secrets, once each, in order, for a message."""
-    every = list(dict.fromkeys(shown(use.name) for use in uses))
+    every = list(dict.fromkeys("all secrets" if use.name == WHOLE else shown(use.name) for use in uses))
     more = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more
 

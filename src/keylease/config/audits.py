@@ -1,6 +1,7 @@
 """``audit:`` of keylease.yml, from its text to a policy."""
 
 import datetime as dt
+import fnmatch
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from keylease.audit.collectors.listing import SKIPPED
 from keylease.audit.model import SEVERITIES, Finding, Persona, Severity
 from keylease.audit.policy import AuditPolicy, Waiver
 from keylease.config import yamltree
-from keylease.config.convert import mapping, sequence, struct
+from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError
@@ -101,7 +102,9 @@ class _Reader:
 
     def plan(self, node: Node) -> AuditPlan:
         children = mapping(node, self._source, "audit")
-        own = {key: child for key, child in children.items() if key not in ("collect", "rules", "waivers")}
+        parts = ("collect", "rules", "waivers")
+        unknown(node, fields_of(AuditSettings) | dict.fromkeys(parts), self._source, "audit")
+        own = {key: child for key, child in children.items() if key not in parts}
         settings = struct(Node(own, node.line, node.lines), AuditSettings, self._source, "audit")
         strict = settings.preset == "strict"
         off: set[str] = set()
@@ -167,7 +170,7 @@ class _Reader:
         for number, each in enumerate(sequence(node, self._source, "audit.waivers") if node else ()):
             path = f"audit.waivers[{number}]"
             item = struct(each, WaiverItem, self._source, path)
-            if not re.search(r"[*?\[]", item.rule) and item.rule not in RULES:
+            if not any(fnmatch.fnmatchcase(rule, item.rule) for rule in RULES):
                 near = nearest(item.rule, RULES)
                 cause = f"did you mean {near!r}?" if near else ""
                 what = "there is no such rule"

@@ -103,9 +103,13 @@ def unknown(node: Node, known: Mapping[str, Any], source: str, path: str) -> Non
 
 def _unknown_below(node: Node, hint: Any, source: str, path: str) -> None:
     # msgspec names neither the line of such a key nor the entry of a mapping that it stands in.
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    if isinstance(node.value, list):
+        for part in typing.get_args(hint) if is_union else (hint,):
+            for number, child in enumerate(node.value if typing.get_origin(part) is list else ()):
+                _unknown_below(child, typing.get_args(part)[0], source, f"{path}[{number}]")
     if not isinstance(node.value, dict):
         return
-    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     for part in typing.get_args(hint) if is_union else (hint,):
         if isinstance(part, type) and issubclass(part, msgspec.Struct):
             fields = fields_of(part)

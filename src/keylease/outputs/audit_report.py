@@ -320,7 +320,7 @@ def where(finding: Finding) -> str:
 
 def change_of(change: str) -> tuple[str, list[str]]:
     """A change as one line, and the lines of the block to paste."""
-    head, _, block = change[: MAX_BLOCK * 2].replace("\r\n", "\n").partition("\n\n")
+    head, _, block = change[: MAX_BLOCK * 2].replace("\r\n", "\n").lstrip("\n").partition("\n")
     text = sanitize(block).strip("\n")
     lines = [line.rstrip() for line in text[:MAX_BLOCK].split("\n")] if text else []
     cut = len(text) > MAX_BLOCK or len(lines) > MAX_BLOCK_LINES or len(change) > MAX_BLOCK * 2

@@ -57,9 +57,10 @@ def table(audit: Audit, *, colour: bool) -> str:
 def _notes(audit: Audit) -> Iterable[str]:
     if audit.verdict.not_checked:
         yield "Not checked (and so not passed):"
+        told = {problem.change for problem in audit.verdict.problems}  # once is enough: they follow
         for why, change, rules in audit.unchecked():
             yield f"  {flat(', '.join(rules), 4000)}: {flat(why, 1000)}"
-            yield from _changed(change)
+            yield from _changed("" if change in told else change)
         if audit.unasked:
             yield f"  {audit.unasked}"
         yield ""

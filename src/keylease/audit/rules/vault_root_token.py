@@ -109,7 +109,7 @@ class VaultRootToken(Rule):
             if isinstance(policies, list) and "root" in policies and is_active(record):
                 yield self.finding(
                     record,
-                    f"root token {shown(record.facts.get('name'))} is alive",
+                    f"root token {shown(record.facts.get('name')).removeprefix('token ')} is alive",
                     evidence=(
                         ("created", shown(record.facts.get("created_at"))),
                         ("expires", shown(record.facts.get("expires_at") or "never")),

@@ -150,8 +150,11 @@ jobs:
             severity = "medium" if release or job.action else "high"  # one calls workflows of one's own organisation
             # Quoted, for it is to be pasted into a shell, and the name is whatever the file says.
             wanted = f"{shlex.quote(shown(f'https://github.com/{used.name}'))} {shlex.quote(shown(used.ref) or 'HEAD')}"
+            # Of an annotated tag the name alone gives the tag's own id, which is no commit.
+            wanted += f" {shlex.quote(f'{shown(used.ref)}^{{}}')}" if release else ""
+            line_of = " (of two lines the one with ^{})" if release else ""
             change = (
-                f"pin it by commit, which `git ls-remote {wanted}` prints\n\n"
+                f"pin it by commit, which `git ls-remote {wanted}` prints{line_of}\n\n"
                 f"uses: {shown(used.text.partition('@')[0])}@COMMIT # {shown(used.ref)}"
             )
         return self.finding(
