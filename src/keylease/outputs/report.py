@@ -70,6 +70,6 @@ def escape(text: str) -> str:
 
     Backslashes would not do: inside a table a backslash before `|` is taken off before the rest is read.
     """
-    flat = one_line(text, 300)
+    flat = one_line(text[:1200], 300)
     text = "".join(c if c.isalnum() or not c.isascii() or c in " -.,/():" else f"&#{ord(c)};" for c in flat)
     return text.replace("://", "&#58;//").replace("www.", "www&#46;")  # no links of its own
