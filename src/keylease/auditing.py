@@ -140,7 +140,8 @@ def judged(asked: Asked, run: Run) -> Outcome:
     inventory.problems += unjudged(inventory, [NEEDS.get(name) or RULES.load(name) for name in RULES])
     rules = [name for name in RULES if name not in policy.off]
     verdict = judge(inventory, [_rule(name, inventory, policy) for name in rules], policy)
-    found = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), plan.source or FILE_NAME)
+    unsure = {each.rule for each in verdict.not_checked}
+    found = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), plan.source or FILE_NAME, unsure)
     return Outcome(plan, policy, gathered, verdict, found, rules)
 
 

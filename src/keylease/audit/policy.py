@@ -60,8 +60,17 @@ class Sorted(Struct):
 WAIVER_ENDED, WAIVER_UNUSED = "waiver-ended", "waiver-unused"
 
 
-def sort(findings: Sequence[Finding], policy: AuditPolicy, today: dt.date, source: str = "keylease.yml") -> Sorted:
-    """`findings` by what the policy makes of them. A waiver that has ended or covers nothing is a finding itself."""
+def sort(
+    findings: Sequence[Finding],
+    policy: AuditPolicy,
+    today: dt.date,
+    source: str = "keylease.yml",
+    not_checked: Collection[str] = (),
+) -> Sorted:
+    """`findings` by what the policy makes of them. A waiver that has ended or covers nothing is a finding itself.
+
+    not_checked: rules that have not judged all there is: nobody knows whether a waiver of one covers something.
+    """
     found = Sorted()
     used: set[int] = set()
     extra: list[Finding] = []
@@ -81,7 +90,7 @@ def sort(findings: Sequence[Finding], policy: AuditPolicy, today: dt.date, sourc
         what = f"the waiver of {waiver.rule} for {waiver.subject}"
         if waiver.until < today and number in used:
             extra.append(_about(waiver, source, WAIVER_ENDED, f"{what} ended on {waiver.until}"))
-        elif number not in used:
+        elif number not in used and not any(fnmatch.fnmatchcase(rule, waiver.rule) for rule in not_checked):
             extra.append(_about(waiver, source, WAIVER_UNUSED, f"{what} covers nothing any more"))
     for finding in extra:
         _put(found, finding, policy)

@@ -307,3 +307,10 @@ def test_a_baseline_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no baseline") as caught:
         read_baseline(str(tmp_path / "b.json"))
     assert "--write-baseline" in caught.value.change
+
+
+def test_a_waiver_of_a_rule_that_was_not_run_is_not_unused() -> None:
+    policy = AuditPolicy(fail_on="info", waivers=[waiver(rule="github-*")])
+    for others in ([], ["vault-no-audit"]):
+        assert [each.rule for each in sort([], policy, TODAY, not_checked=others).failing] == ["waiver-unused"]
+    assert sort([], policy, TODAY, not_checked=["github-secret-unused"]).failing == []
