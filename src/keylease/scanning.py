@@ -18,6 +18,8 @@ from keylease.secret import Secret
 
 RULE = "leaked-secret"
 
+_NAMED = 20
+
 
 def scan(options: argparse.Namespace, run: Run) -> int:
     """Run the command; returns the exit code. Raises :class:`KeyleaseError`."""
@@ -40,7 +42,12 @@ def scan(options: argparse.Namespace, run: Run) -> int:
         from keylease.pipelines.scan_archives import artifacts as look_into
 
         look_into(path, search, found)
-    return _report(options, run, found, config)
+    run.log.info("%s files and objects looked through", search.looked)
+    if search.left_out:
+        more = f" and {len(search.left_out) - _NAMED} more" if len(search.left_out) > _NAMED else ""
+        named = console.one_line(", ".join(search.left_out[:_NAMED]), 1000)
+        run.log.info("parts that are no secret by their name or look were not looked for: %s%s", named, more)
+    return _report(options, run, found, config, search.looked)
 
 
 def _look(path: Path, search: Search, found: Findings, *, history: bool) -> None:
@@ -116,17 +123,18 @@ def _read_leases(config: str, run: Run, values: dict[bytes, str]) -> None:
         context.http.close()
 
 
-def _report(options: argparse.Namespace, run: Run, found: Findings, config: str) -> int:
+def _report(options: argparse.Namespace, run: Run, found: Findings, config: str, looked: int) -> int:
     plan, policy = policy_of(Asked(config=config))
     inventory = found.inventory
     policy = replace(policy, fail_on="info", off=frozenset(), persona="auditor", severities={})
     verdict = judge(inventory, [RULES.load(RULE)()], policy)
-    # Those that are about other findings are the audit's to judge.
-    waivers = [each for each in policy.waivers if any(each.covers(finding) for finding in verdict.findings)]
-    policy = replace(policy, waivers=waivers)
+    verdict.checked = {RULE: looked}
     from keylease.audit.policy import sort
 
-    judged = sort(verdict.findings, policy, dt.datetime.now(dt.UTC).date(), plan.source or FILE_NAME)
+    # Whether waivers of other rules cover anything is the audit's to judge.
+    others = [name for name in RULES if name != RULE]
+    today = dt.datetime.now(dt.UTC).date()
+    judged = sort(verdict.findings, policy, today, plan.source or FILE_NAME, others)
     outcome = Outcome(plan, policy, Gathered(inventory), verdict, judged, [RULE])
     colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
     text = outcome.report(options.format, colour=colour)
@@ -139,6 +147,13 @@ def _report(options: argparse.Namespace, run: Run, found: Findings, config: str)
         console.emit(sys.stdout, text)
     if judged.failing:
         return ExitCode.FINDINGS
+    if not looked and not inventory.problems:
+        raise PartialError(
+            "scan: there was nothing to look through",
+            cause="the directory has no file that git tracks or would add",
+            change="name what is to be scanned: keylease scan PATH, --artifacts DIR",
+            docs="scan",
+        )
     if inventory.problems:
         number = len(inventory.problems)
         raise PartialError(

@@ -18,7 +18,7 @@ from tests.fakes.github_oidc import OIDCIssuer
 from tests.leaks import Seeded
 from tests.servers.trust import Trust
 
-FORMS = ("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab")
+FORMS = ("table", "json", "markdown", "sarif", "code-scanning", "junit", "gitlab", "html")
 
 
 class Repository:
@@ -98,7 +98,44 @@ def test_a_clean_tree(repository: Repository, scan: Scan, value: str) -> None:
     repository.commit({"a.txt": "nothing", "b.txt": value[::-1]})
     code, report = scan(str(repository.root), "--history")
     assert (code, report["findings"], report["problems"]) == (0, [], [])
-    assert report["performed"] is False or report["checked"] == {"leaked-secret": 0}
+    assert report["performed"] is True
+    assert report["checked"]["leaked-secret"] >= 4, "two files, two blobs and more"
+
+
+def test_nothing_to_look_through_is_not_clean(repository: Repository, scan: Scan) -> None:
+    assert scan(str(repository.root))[0] == 6
+
+
+def test_what_is_found_often_hides_no_other(repository: Repository, scan: Scan, value: str, seeded: Seeded) -> None:
+    other = seeded.new("other")
+    repository.commit({"a.txt": f"{value}\n" * 20_000 + other})
+    code, report = scan("--env", "ONE", "--env", "TWO", str(repository.root), env={"ONE": value, "TWO": other})
+    assert code == 1
+    assert {each["evidence"][0]["value"] for each in report["findings"]} == {"ONE", "TWO"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_files_of_windows(repository: Repository, scan: Scan, value: str, encoding: str) -> None:
+    repository.commit({"a.txt": f"key={value}\r\n".encode(encoding)})
+    assert scan(str(repository.root))[0] == 1
+
+
+def test_a_part_of_a_document(repository: Repository, scan: Scan, seeded: Seeded) -> None:
+    password = "correcthorsebatterystaple"
+    seeded.add(password)
+    repository.commit({"a.txt": f"x = {password}", "b.txt": "eu-central-1 database.example.com appuser01"})
+    secret = {"user": "appuser01", "password": password, "region": "eu-central-1", "host": "database.example.com"}
+    code, report = scan("--env", "DB", str(repository.root), env={"DB": json.dumps(secret)})
+    assert code == 1
+    assert places(report) == ["file://repo/a.txt"]
+    assert report["problems"] == []
+
+
+def test_a_part_that_is_secret_and_can_not_be_told_apart_is_not_clean(repository: Repository, scan: Scan) -> None:
+    repository.commit({"a.txt": "nothing"})
+    code, report = scan("--env", "DB", str(repository.root), env={"DB": '{"user": "appuser01", "pin": "4711"}'})
+    assert code == 6
+    assert "pin of DB" in json.dumps(report["problems"])
 
 
 def test_history_only(repository: Repository, scan: Scan, value: str) -> None:

@@ -1,5 +1,6 @@
 """Look for known values in files and streams, by the forms that are masked in logs: where, never what stands around."""
 
+import json
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ from msgspec import Struct
 from keylease.audit.collectors.listing import listing
 from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.masking.colours import Uncoloured
-from keylease.masking.forms import forms, is_maskable, leaves_of, lines_of, named_forms, text_of
+from keylease.masking.forms import forms, is_maskable, lines_of, named_forms, text_of
 from keylease.masking.redactor import scanner_for
 
 KIND = "scan.leak"
@@ -24,8 +25,6 @@ CHUNK = 1 << 20
 """Bytes that are looked through at once."""
 
 _HEX = re.compile(r"[0-9a-fA-F-]{32,}")
-_MANY = 10_000
-"""Places after which no further ones of a stream are noted."""
 
 
 class Source(Protocol):
@@ -44,57 +43,83 @@ class Hit(Struct, frozen=True):
 
 
 class Search:
-    """values: value → label. Raises nothing for values that can't be told apart: they are in `unchecked`."""
+    """values: value → label. Raises nothing for values that can't be told apart.
+
+    looked: streams that were looked through. unchecked: values, and parts of values, that are not looked for although
+        they are secret: too short or too common to be told apart. left_out: parts that are not, as a region or host.
+    """
 
     def __init__(self, values: Mapping[bytes, str]) -> None:
+        self.looked = 0
         self.unchecked: list[str] = []
+        self.left_out: list[str] = []
         self._known: dict[bytes, tuple[str, str]] = {}
         self._values = [(value, label) for value, label in values.items() if len(value) >= LEAST]
         for value, label in values.items():
-            found = self._patterns(value)
+            found = self._patterns(value, label)
             if not found:
                 self.unchecked.append(label)
             for pattern, name in found.items():
                 self._known.setdefault(pattern, (label, name))
+        self._labels = len({label for label, _ in self._known.values()})
         self._scanner = scanner_for(self._known) if self._known else None
         self._longest = max(map(len, self._known), default=0)
 
     def __bool__(self) -> bool:
         return self._scanner is not None
 
-    def _patterns(self, value: bytes) -> dict[bytes, str]:
+    def _patterns(self, value: bytes, label: str) -> dict[bytes, str]:
         if len(value.strip()) < LEAST:
             return {}
-        # A region, a project's name, a line of a certificate's frame: parts of a value that stand in files by right.
         plain: set[bytes] = set()
-        text = text_of(value)
-        if text is not None:
-            parts = leaves_of(text) or lines_of(text.strip())
-            for part in parts if len(parts) > 1 or leaves_of(text) else []:
-                for line in {part, *lines_of(part)}:
-                    if not is_telling(line.strip()):
-                        plain.update(forms(line.encode("utf-8", "surrogatepass")))
-        return {
-            form.pattern: form.name
-            for form in named_forms(value)
-            if len(form.pattern) >= LEAST and form.pattern not in plain
-        }
+        parts = list(parts_of(value))
+        if parts and all(part.is_plain for part in parts):
+            self.unchecked.append(label)
+        for part in parts:
+            if not part.is_plain:
+                continue
+            if part.is_secret:
+                self.unchecked.append(f"{part.name} of {label}")
+            elif part.name:
+                self.left_out.append(f"{part.name} of {label}")
+            plain.update(_forms_of(part))
+        for part in parts:
+            if not part.is_plain:
+                plain.difference_update(_forms_of(part))  # a user may be called as the password is
+        found: dict[bytes, str] = {}
+        for form in named_forms(value):
+            if len(form.pattern) < LEAST or form.pattern in plain:
+                continue
+            found[form.pattern] = form.name
+            if form.name == "raw" and (text := text_of(form.pattern)) is not None:
+                # Windows' tools write files so; a log has no such form, so the masker has none.
+                for encoding in ("utf-16-le", "utf-16-be"):
+                    found.setdefault(text.encode(encoding), "utf-16")
+        return found
 
     def through(self, source: Source) -> list[Hit]:
         """Each secret once, where it stands first. Raises what `source` raises."""
         scanner = self._scanner
         if scanner is None:
             return []
+        self.looked += 1
         size = max(CHUNK, 2 * self._longest)
         found: dict[str, Hit] = {}
+        seen: set[bytes] = set()
         data, lines, is_text = b"", 0, None
         while chunk := source.read(size):
             if is_text is None:
                 is_text = b"\0" not in chunk[:8192]
+            if len(found) == self._labels:
+                continue  # there is no more to learn; a stream is read to its end all the same
             data += chunk
             places, end = scanner.scan(data)
-            for start, stop in places[:_MANY]:
-                for label, form in self._of(data[start:stop]):
+            for start, stop in places:
+                text = data[start:stop]
+                if text in seen:
+                    continue
+                seen.add(text)
+                for label, form in self._of(text):
                     if label not in found:
                         line = lines + data.count(b"\n", 0, start) + 1 if is_text else 0
                         found[label] = Hit(label, form, line)
@@ -114,11 +139,89 @@ class Search:
                 yield label, "raw"
 
 
+class Part(Struct, frozen=True):
+    """A part of a value. name: its key in a document, or its line; empty for what needs no telling (a key's frame).
+
+    is_plain: it may stand anywhere by chance, so that it is not looked for. is_secret: which would be a gap.
+    """
+
+    name: str
+    text: str
+    is_plain: bool
+    is_secret: bool
+
+
+def _forms_of(part: Part) -> Iterable[bytes]:
+    return forms(part.text.encode("utf-8", "surrogatepass"))
+
+
+def parts_of(value: bytes) -> Iterator[Part]:
+    """The leaves of a JSON document and their lines, or the lines of a text; none for a value of one line."""
+    text = text_of(value)
+    if text is None:
+        return
+    leaves = list(_named_leaves(text))
+    if not leaves:
+        is_key = "-----BEGIN " in text
+        for number, line in enumerate(lines_of(text), 1):
+            given = _SETTING.fullmatch(line)
+            named = given is not None and _is_named(given[1], given[2].strip("\"' "))
+            plain = not (named and len(line) >= LEAST and is_maskable(line)) and not is_telling(line)
+            yield Part("" if is_key else f"line {number}", line, plain, named)
+        return
+    for name, leaf in leaves:
+        named = _is_named(name, leaf.strip())
+        lines = lines_of(leaf)
+        whole = leaf.strip()
+        # By its name it is secret, so that it is looked for whatever it looks like, if it is long enough.
+        plain = not (named and len(whole) >= LEAST and is_maskable(whole)) and not is_telling(whole)
+        yield Part(name, whole, plain and not lines, named)
+        for line in lines:
+            yield Part("", line, not is_telling(line), False)
+
+
+def _is_named(name: str, value: str) -> bool:
+    """Whether a value is secret by what it is called."""
+    return bool(_SECRET_NAME.search(name)) and not _PLACE.fullmatch(value)
+
+
+def _named_leaves(text: str, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """(the nearest key, text) of each text in a JSON document, JSON within JSON too; nothing for what is none."""
+    if depth > _DEEPEST or text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "[", '"'):
+        return
+    try:
+        todo: list[tuple[str, object]] = [(name, json.loads(text.lstrip("\ufeff"), object_pairs_hook=_Pairs))]
+    except (ValueError, RecursionError):
+        return
+    while todo:
+        key, node = todo.pop()
+        if isinstance(node, _Pairs):
+            todo += [(str(inner), each) for inner, each in node]
+        elif isinstance(node, list):
+            todo += [(key, each) for each in node]
+        elif isinstance(node, str):
+            yield key, node
+            yield from _named_leaves(node, key, depth + 1)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object's entries, of a name that is there twice both."""
+
+
+_DEEPEST = 20
+_SETTING = re.compile(r"(?:export )?([\w.-]+) ?[:=] ?(.+)")
+_SECRET_NAME = re.compile(
+    r"(?i)pass|pwd|secret|token|cred|priv|sign|salt|seed|dsn|conn|hook|cookie|session|auth|api|(?<!public)[_-]?key(?!_?id)|^key|pin$"
+)
+_PLACE = re.compile(r"(?:[a-z][a-z0-9+.-]*://[^@\s]*|/[\w./-]*|[\w.+-]+@[\w.-]+|(?:[\w-]+\.)+[\w-]+(?::\d+)?)")
+"""An address or a path, an e-mail's, a host's: without a password in it, it is no secret whatever it is called."""
+
+
 def is_telling(text: str) -> bool:
     """Whether a part of a value is secret by itself, as far as one can tell: nobody calls a region so."""
     if len(text) < LEAST or not is_maskable(text):
         return False
-    if _HEX.fullmatch(text):
+    if _HEX.fullmatch(text) or re.search(r"://[^/\s]*:[^/\s]+@", text):
         return True
     sorts = (str.islower, str.isupper, str.isdigit)
     return sum(any(map(sort, text)) for sort in sorts) == len(sorts) and not re.search(r"\s|://|^/", text)

@@ -78,6 +78,9 @@ def history(root: Path, search: Search, found: Findings) -> None:
         _stream(root, search, hits)
     except (_GitError, OSError, ValueError):
         found.problem("git could not read all objects of the history", "see what `git fsck` says")
+    if len(hits) > _LOOKED_UP:
+        more = len(hits) - _LOOKED_UP
+        found.problem(f"of {more} further objects it was not looked up which commit has them", "mend these first")
     for number, (name, sort, each) in enumerate(hits):
         commit, date, path = name if sort == "commit" else "", "", ""
         if number < _LOOKED_UP:
