@@ -22,7 +22,7 @@ from keylease.pipelines.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
     from keylease.auditing import Outcome
-    from keylease.config.inputs import AuditInputs, SyncInputs
+    from keylease.config.modes import AuditInputs, SyncInputs
     from keylease.gathering import Run
 
 REVOKE_DEADLINE = 30.0
@@ -68,7 +68,8 @@ class _Step:
                 return ExitCode.INTERNAL
 
     def lease(self) -> int:
-        from keylease.config.inputs import audit_from_inputs, plan_from_inputs, sync_from_inputs
+        from keylease.config.inputs import plan_from_inputs
+        from keylease.config.modes import audit_from_inputs, sync_from_inputs
         from keylease.identity.source import IdentitySource
         from keylease.outputs.report import rows_of
         from keylease.pipelines.lease import LeaseRun
@@ -108,7 +109,7 @@ class _Step:
         return ExitCode.OK
 
     def sync(self, wanted: "SyncInputs") -> int:
-        from keylease.config.inputs import sync_plan
+        from keylease.config.modes import sync_plan
         from keylease.outputs.sync_report import as_json, as_markdown, as_table
         from keylease.syncing import Request, carried_out, failures, verdict
 

@@ -118,7 +118,7 @@ class Recorder(dict[str, str]):
 
 
 def test_action_inputs_are_those_the_code_reads(tmp_path: Path) -> None:
-    from keylease.config import inputs
+    from keylease.config import inputs, modes
 
     (tmp_path / "keylease.yml").write_text((ROOT / "examples/keylease.yml").read_text(encoding="utf-8"))
     single = Recorder({"url": "https://vault.example.com", "secrets": "secret/data/ci token | TOKEN ;"})
@@ -127,9 +127,9 @@ def test_action_inputs_are_those_the_code_reads(tmp_path: Path) -> None:
     for env in (single, file):
         inputs.plan_from_inputs(env)
     sync = Recorder({"sync": "plan", "config": str(tmp_path / "keylease.yml")})
-    inputs.sync_from_inputs(sync)
+    modes.sync_from_inputs(sync)
     audit = Recorder({"audit": "true"})
-    inputs.audit_from_inputs(audit)
+    modes.audit_from_inputs(audit)
     # Read by the identity source, from the environment as it is.
     read = single.asked | file.asked | sync.asked | audit.asked | {"JOB-WORKFLOW-REF"}
     assert "JOB-WORKFLOW-REF" in (ROOT / "src/keylease/identity/github.py").read_text(encoding="utf-8")

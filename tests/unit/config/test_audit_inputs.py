@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from keylease.config.inputs import AuditInputs, audit_from_inputs
+from keylease.config.modes import AuditInputs, audit_from_inputs
 from keylease.errors import UsageError
 from tests import environment
 from tests.unit.config.test_sync_inputs import OF_A_FILE, inputs
@@ -70,7 +70,7 @@ def test_complaints_name_the_input(given: dict[str, str], said: str) -> None:
 
 def test_a_lease_loads_nothing_of_it() -> None:
     code = (
-        "import sys\nfrom keylease.config.inputs import audit_from_inputs\nassert audit_from_inputs({}) is None\n"
+        "import sys\nfrom keylease.config.modes import audit_from_inputs\nassert audit_from_inputs({}) is None\n"
         "print([name for name in sys.modules if name.startswith(('keylease.audit', 'keylease.gathering'))])"
     )
     done = subprocess.run(

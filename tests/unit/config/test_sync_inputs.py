@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keylease.config.inputs import SyncInputs, sync_from_inputs, sync_plan
+from keylease.config.modes import SyncInputs, sync_from_inputs, sync_plan
 from keylease.errors import UsageError
 from tests import environment
 
