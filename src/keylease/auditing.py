@@ -20,7 +20,7 @@ from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sort
 from keylease.audit.rule import Needs, Rule
 from keylease.config.values import nearest
 from keylease.errors import ExitCode, PartialError, UsageError
-from keylease.gathering import Gathered, Run, Wanted, collect, gather, not_asked
+from keylease.gathering import Gathered, Run, Wanted, collect, gather, hand_over, not_asked
 from keylease.model import Env
 from keylease.outputs import console
 from keylease.pipelines.audit import can_find, judge
@@ -60,14 +60,7 @@ def audit(options: argparse.Namespace, run: Run) -> int:
     if options.write_baseline:
         return _write_baseline(options.baseline or outcome.plan.baseline, outcome.found, run.log)
     colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
-    text = outcome.report(options.format, colour=colour)
-    if options.output:
-        try:
-            Path(options.output).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"--output: can't write {options.output!a}: {error.strerror}", docs="audit") from None
-    else:
-        console.emit(sys.stdout, text)
+    hand_over(outcome.report(options.format, colour=colour), options.output, run)
     return exit_code(outcome, run)
 
 

@@ -206,17 +206,26 @@ def collect(options: argparse.Namespace, run: Run, skip: Sequence[str], config: 
     """`keylease audit collect`: the inventory as a file. Raises :class:`KeyleaseError`."""
     path = "" if options.no_files else options.path
     wanted = Wanted(path, config=config, skip=skip, shard=options.shard or "", deadline=options.deadline or "")
+    return snapshot(wanted, run, lambda text: hand_over(text, options.output, run))
 
-    def write(text: str) -> None:
-        if not options.output:
-            return console.emit(sys.stdout, text)
-        try:
-            Path(options.output).write_text(text, encoding="utf-8")
-        except OSError as error:
-            what = f"--output: can't write {options.output!a}: {error.strerror}"
-            raise UsageError(what, docs="audit-collect") from None
 
-    return snapshot(wanted, run, write)
+def hand_over(text: str, output: str | None, run: Run) -> None:
+    """Write a report or snapshot where ``--output`` says, else print it. Raises :class:`UsageError`.
+
+    No value should be in one; one that a vendor's answer or a file brought in all the same is hidden.
+    """
+    text = run.masker.scrub(text)
+    if not output:
+        console.emit(sys.stdout, text)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"--output: can't write {output!a}: {error.strerror}",
+            change="name a file in a directory that is there and may be written to",
+            docs="audit",
+        ) from None
 
 
 def _plan_of(wanted: Wanted) -> str:

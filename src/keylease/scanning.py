@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from keylease.auditing import FILE_NAME, Asked, Outcome, policy_of
 from keylease.errors import ExitCode, PartialError, UsageError
-from keylease.gathering import Gathered, Run
+from keylease.gathering import Gathered, Run, hand_over
 from keylease.outputs import console
 from keylease.pipelines.audit import judge
 from keylease.pipelines.scan import Findings, Search, files_below, one_file
@@ -137,14 +137,7 @@ def _report(options: argparse.Namespace, run: Run, found: Findings, config: str,
     judged = sort(verdict.findings, policy, today, plan.source or FILE_NAME, others)
     outcome = Outcome(plan, policy, Gathered(inventory), verdict, judged, [RULE])
     colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
-    text = outcome.report(options.format, colour=colour)
-    if options.output:
-        try:
-            Path(options.output).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"--output: can't write {options.output!a}: {error.strerror}", docs="scan") from None
-    else:
-        console.emit(sys.stdout, text)
+    hand_over(outcome.report(options.format, colour=colour), options.output, run)
     if judged.failing:
         return ExitCode.FINDINGS
     if not looked and not inventory.problems:
