@@ -128,7 +128,7 @@ def _report(options: argparse.Namespace, run: Run, found: Findings, config: str,
     inventory = found.inventory
     policy = replace(policy, fail_on="info", off=frozenset(), persona="auditor", severities={})
     verdict = judge(inventory, [RULES.load(RULE)()], policy)
-    verdict.checked = {RULE: looked}
+    verdict.checked, verdict.judged = {RULE: looked}, looked
     from keylease.audit.policy import sort
 
     # Whether waivers of other rules cover anything is the audit's to judge.

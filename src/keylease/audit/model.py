@@ -129,12 +129,13 @@ class NotChecked(Struct, frozen=True):
 
 
 class Verdict(Struct):
-    """What came of an audit. checked: rule → how many records it judged."""
+    """What came of an audit. checked: rule → how many records it judged. judged: how many any rule judged."""
 
     findings: list[Finding] = field(default_factory=list)
     not_checked: list[NotChecked] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    judged: int = 0
 
 
 def at_least(severity: Severity, least: Severity) -> bool:

@@ -160,7 +160,7 @@ def gitlab(audit: Audit) -> str:
     if not audit.performed:
         entries.append(_entry("nothing-judged", NOTHING, "minor", source, _hash("nothing-judged"), seen))
     if rules := sorted({each.rule for each in audit.verdict.not_checked if each.asked}):
-        told = flat(f"{count(len(rules), 'rule')} not checked: {', '.join(rules)}", 2000)
+        told = flat(f"{audit.unchecked_rules(asked=True)}: {', '.join(rules)}", 2000)
         entries.append(_entry("not-checked", told, "info", source, _hash("not-checked", *rules), seen))
     return dump(entries)
 

@@ -113,6 +113,15 @@ class Audit(Struct, frozen=True):
             groups.setdefault((each.why, each.change), []).append(each.rule)
         return [(why, change, rules) for (why, change), rules in groups.items()]
 
+    def unchecked_rules(self, *, asked: bool = False) -> str:
+        """``4 rules not checked, 2 more only in part``; empty for none. asked: those alone that were asked for."""
+        rules = {each.rule for each in self.verdict.not_checked if each.asked or not asked}
+        partly = sum(1 for rule in rules if self.verdict.checked.get(rule))
+        if partly == len(rules):
+            return f"{count(partly, 'rule')} checked only in part" if partly else ""
+        more = f", {partly} more only in part" if partly else ""
+        return f"{count(len(rules) - partly, 'rule')} not checked{more}"
+
     @property
     def unasked(self) -> str:
         """What was not checked for want of an inventory that nobody asked for, as one line; empty for none."""
@@ -125,18 +134,20 @@ class Audit(Struct, frozen=True):
         return f"{count(len(rules), 'rule')} {told}: {named}; `collect:` of `audit:` says what is (docs/audit.md)"
 
     def summary(self) -> str:
-        """``3 findings: 1 critical, 2 low; 1 at high or worse; 2 waived; 4 rules not checked``."""
+        """``3 findings: 1 critical, 2 low; 1 at high or worse; 2 waived; 5 rules checked 23 things; …``."""
         shown = len(self.found.failing) + len(self.found.below)
         counts = ", ".join(f"{number} {severity}" for severity, number in self.severities().items() if number)
         parts = [f"{count(shown, 'finding')}{f': {counts}' if counts else ''}"]
         if shown:
             parts.append(f"{len(self.found.failing)} at {self.policy.fail_on} or worse")
-        unchecked = len({each.rule for each in self.verdict.not_checked})
+        rules = sum(1 for number in self.verdict.checked.values() if number)
+        things = count(self.verdict.judged, "thing")
         for number, text in (
             (len(self.found.waived), f"{len(self.found.waived)} waived"),
             (len(self.found.baselined), f"{len(self.found.baselined)} in the baseline"),
             (self.found.hidden, f"{self.found.hidden} hidden (for another persona)"),
-            (unchecked, f"{count(unchecked, 'rule')} not checked"),
+            (self.verdict.judged, f"{count(rules, 'rule')} checked {things}"),
+            (len(self.verdict.not_checked), self.unchecked_rules()),
             (len(self.verdict.problems), f"{count(len(self.verdict.problems), 'thing')} not looked at"),
         ):
             parts += [text] if number else []

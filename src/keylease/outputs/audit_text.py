@@ -127,7 +127,7 @@ def _markdown_change(finding: Finding) -> Iterable[str]:
 def _markdown_notes(audit: Audit) -> list[str]:
     lines: list[str] = []
     if audit.verdict.not_checked:
-        lines += [f"**Not checked: {count(len({each.rule for each in audit.verdict.not_checked}), 'rule')}**", ""]
+        lines += [f"**{audit.unchecked_rules()}**", ""]
         for why, change, rules in audit.unchecked():
             named = ", ".join(map(_linked, rules[:50])) + (f" and {len(rules) - 50} more" if len(rules) > 50 else "")
             lines.append(f"- {named}: {escape(sentence(why, change))}")

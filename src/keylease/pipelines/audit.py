@@ -20,6 +20,7 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
     rules: of those that can't find anything (:func:`can_find`) the Needs will do.
     """
     verdict = Verdict(problems=_told_once(inventory.problems))
+    kinds: set[str] = set()
     for rule in rules:
         if rule.id in policy.off:
             continue
@@ -29,15 +30,20 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
         if isinstance(rule, Rule) and (lacking := rule.lacks(inventory)):
             verdict.not_checked.append(NotChecked(rule.id, *lacking))
             continue
+        judged = sum(len(inventory.of(kind)) for kind in rule.needs)
         partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
         if partly:
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""
             first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what
-            verdict.not_checked.append(NotChecked(rule.id, f"not all of it: {first}{more}", partly[0].change))
+            why = f"{'not all of it: ' if judged else ''}{first}{more}"
+            verdict.not_checked.append(NotChecked(rule.id, why, partly[0].change))
         found = list(rule.check(inventory)) if isinstance(rule, Rule) else []
         severity = policy.severities.get(rule.id)
         verdict.findings += [replace(each, severity=severity) if severity else each for each in found]
-        verdict.checked[rule.id] = sum(len(inventory.of(kind)) for kind in rule.needs)
+        if judged or not partly:
+            verdict.checked[rule.id] = judged
+            kinds.update(rule.needs)
+    verdict.judged = sum(len(inventory.of(kind)) for kind in kinds)
     verdict.findings = sorted_findings(verdict.findings)
     return verdict
 

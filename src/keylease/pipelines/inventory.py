@@ -90,7 +90,7 @@ class InventoryRun:
             elif isinstance(result, KeyleaseError):
                 found.failures.append(result)
                 kinds = COLLECTORS.load(item.type).kinds
-                found.inventory.kinds.update(kinds)  # asked for: its rules are "not all of it", with this reason
+                found.inventory.kinds.update(kinds)  # asked for: its rules are not checked, with this reason
                 what = f"{item.origin}: {result.summary}"
                 found.inventory.failed.append(what)
                 found.inventory.problems += [Problem(kind, what, result.change) for kind in kinds]

@@ -128,6 +128,7 @@ def test_judging() -> None:
     verdict = judge(Inventory([RECORD], {"file.env"}), [Finds()], AuditPolicy())
     assert [each.message for each in verdict.findings] == ["more than 1"]
     assert verdict.checked == {"finds-all": 1}
+    assert verdict.judged == 1
     assert verdict.not_checked == []
 
 
@@ -147,6 +148,12 @@ def test_a_rule_with_half_its_inventory_judges_that_and_is_not_checked(kind: str
     verdict = judge(Inventory([RECORD], {"file.env"}, [problem]), [Finds()], AuditPolicy())
     assert len(verdict.findings) == 1
     assert [each.why for each in verdict.not_checked] == ["not all of it: b.env: it can't be read"]
+
+
+def test_a_rule_that_saw_nothing_of_its_inventory_is_not_said_to_have_checked_a_part() -> None:
+    verdict = judge(Inventory([], {"file.env"}, [Problem("file.env", "it refused")]), [Finds()], AuditPolicy())
+    assert [each.why for each in verdict.not_checked] == ["it refused"]
+    assert (verdict.checked, verdict.judged) == ({}, 0)
 
 
 def test_another_kinds_problem_is_none_of_a_rule() -> None:

@@ -164,7 +164,7 @@ def sample() -> tuple[Verdict, Sorted, Inventory]:
     records += [Record("aws.trust_policy", TRUST.subject), Record("file.env", ENV_FILE.subject)]
     kinds = {"file.workflow", "aws.trust_policy", "file.env", "vault.policy"}
     inventory = Inventory(records, kinds, problems, now=dt.datetime.fromtimestamp(CREATED, dt.UTC))
-    verdict = Verdict(findings, not_checked, checked, problems)
+    verdict = Verdict(findings, not_checked, checked, problems, judged=5)
     return verdict, sort(findings, POLICY, TODAY), inventory
 
 

@@ -182,10 +182,22 @@ def test_colours_are_of_the_severity_alone() -> None:
 def test_the_summary_counts() -> None:
     assert rendered("table").splitlines()[-1] == (
         "5 findings: 1 critical, 1 high, 1 medium, 2 low; 2 at high or worse; 1 waived; 1 in the baseline; "
-        "1 hidden (for another persona); 3 rules not checked; 2 things not looked at"
+        "1 hidden (for another persona); 4 rules checked 5 things; 2 rules not checked, 1 more only in part; "
+        "2 things not looked at"
     )
     assert report("table") == "0 findings\n"
     assert report("table", checked=0) == f"{NOTHING}\n0 findings\n"
+
+
+def test_rules_checked_in_part_are_told_apart_from_those_not_checked() -> None:
+    def told(*not_checked: str) -> str:
+        verdict = Verdict([], [NotChecked(name, "x") for name in not_checked], {"a": 2, "b": 1}, judged=3)
+        return render("table", verdict, Sorted(), Inventory()).splitlines()[-1]
+
+    assert told() == "0 findings; 2 rules checked 3 things"
+    assert told("c", "d") == "0 findings; 2 rules checked 3 things; 2 rules not checked"
+    assert told("a") == "0 findings; 2 rules checked 3 things; 1 rule checked only in part"
+    assert told("a", "b", "c") == "0 findings; 2 rules checked 3 things; 1 rule not checked, 2 more only in part"
 
 
 def test_where_it_is() -> None:
