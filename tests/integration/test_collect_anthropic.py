@@ -7,6 +7,7 @@ import pytest
 from anthropic import Anthropic
 
 from keylease.audit.model import Inventory
+from keylease.audit.rules.ai_federation_rule_open import AiFederationRuleOpen
 from keylease.collectors.base import Access
 from keylease.errors import RefusedError, UnreachableError, UsageError
 from keylease.model import Lease
@@ -158,3 +159,20 @@ def test_a_long_condition_is_not_cut(server: AnthropicAdmin) -> None:
     condition = " && ".join(f"claims.x{number} == 'a  b'" for number in range(40)) + " || true"
     server.rules[0]["match"] = {**server.rules[0]["match"], "condition": condition}
     assert condition in [each.facts["condition"] for each in collect(server).of("anthropic.federation_rule")]
+
+
+def test_a_claim_of_another_form_is_carried_and_told(server: AnthropicAdmin) -> None:
+    server.rule("fdrl_3", "fdis_1", {"claims": {"repository": ["acme/trainer"]}})
+    found = collect(server)
+    assert one(found, "anthropic.federation_rule", "fdrl_3").facts["claims"] == {"repository": ["acme/trainer"]}
+    assert not any("fdrl_3" in each.subject for each in AiFederationRuleOpen().check(found)), "nobody knows what it is"
+    (problem,) = found.problems
+    assert (problem.kind, "fdrl_3" in problem.what) == ("anthropic.federation_rule", True)
+
+
+@pytest.mark.parametrize("match", [{"claims": ["repository"]}, {"subject_prefix": 7}, {"condition": {"cel": "true"}}])
+def test_a_rule_of_another_form_is_never_taken_for_an_open_one(server: AnthropicAdmin, match: dict[str, Any]) -> None:
+    server.rule("fdrl_3", "fdis_1", match)
+    found = collect(server)
+    assert [each.kind for each in found.problems] == ["anthropic.federation_rule"]
+    assert not any("fdrl_3" in each.subject for each in found.records)

@@ -7,6 +7,7 @@ import pytest
 from openai import OpenAI
 
 from keylease.audit.model import Inventory
+from keylease.audit.rules.ai_federation_rule_open import AiFederationRuleOpen
 from keylease.errors import RefusedError, UnreachableError, UsageError
 from tests.fakes.misbehaving import Misbehaving, reply
 from tests.fakes.openai_admin import AT, OpenAIAdmin
@@ -127,6 +128,19 @@ def test_one_list_that_is_refused_is_a_problem(server: OpenAIAdmin) -> None:
     assert all("Admin API key" in each.change for each in found.problems)
     assert "openai.federation_rule" in found.kinds
     assert [record.facts["name"] for record in found.of("openai.key")] == ["audit"]
+
+
+def test_a_matcher_of_another_form_is_carried_and_told(server: OpenAIAdmin) -> None:
+    server.provider("wip_2", "https://token.actions.githubusercontent.com")
+    server.rule("wip_2", "r_list", {"repository": ["acme/trainer", "acme/site"]})
+    found = collect(server)
+    assert one(found, "openai.federation_rule", "r_list").facts["matchers"] == {
+        "repository": ["acme/trainer", "acme/site"]
+    }
+    assert not any("r_list" in each.subject for each in AiFederationRuleOpen().check(found)), "nobody knows what it is"
+    (problem,) = found.problems
+    assert problem.kind == "openai.federation_rule"
+    assert "r_list" in problem.what
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -59,11 +59,13 @@ def shared(issuer: object) -> Issuer | None:
 def reach(issuer: Issuer, matchers: Mapping[str, object]) -> Reach | None:
     """The narrowest that any of them is, for all must fit. None: it can't be told.
 
-    matchers: claim → what it must be; a text may hold ``*``.
+    matchers: claim → what it must be; a text may hold ``*``. What is neither text nor number isn't judged here.
     """
     found: Reach = "anyone"
     for claim, value in matchers.items():
-        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        if not isinstance(value, str | int):
+            return None
+        text = "" if isinstance(value, bool) else str(value)
         if claim in issuer.other and text.strip("*"):
             return None
         this: Reach | None = "anyone"

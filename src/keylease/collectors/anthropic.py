@@ -9,7 +9,7 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import ended, hint, text, texts, times, whole
+from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged, whole
 from keylease.errors import KeyleaseError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
@@ -169,7 +169,12 @@ class AnthropicCollector(Collector):
             everywhere = item.get("applies_to_all_workspaces")
             if not isinstance(match, dict) or not isinstance(everywhere, bool):
                 raise api.garbage("list federation rules")
-            claims = match.get("claims")
+            claims, parts = match.get("claims"), (match.get("subject_prefix"), match.get("condition"))
+            if not isinstance(claims, dict | None) or not all(isinstance(each, str | None) for each in parts):
+                raise api.garbage("list federation rules")
+            claims = claims or {}
+            if odd := unjudged(VENDOR, item, claims):
+                self.problem(_RULES, odd, "report it")
             self.record(
                 _RULES,
                 f"anthropic://organization/federation-rule/{item['id']}",
@@ -182,7 +187,7 @@ class AnthropicCollector(Collector):
                 # Whole, for a part of them would be judged as something else.
                 subject_prefix=whole(match.get("subject_prefix")),
                 condition=whole(match.get("condition")),
-                claims={whole(k): whole(v) for k, v in claims.items()} if isinstance(claims, dict) else {},
+                claims=compared(claims),
                 scopes=text(item, "oauth_scope").split(),
                 all_workspaces=everywhere,
                 workspaces=texts(item.get("workspace_ids")),

@@ -8,6 +8,7 @@ Roles: https://learn.microsoft.com/rest/api/authorization/role-assignments/list-
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -243,7 +244,7 @@ class AzureCollector(Collector):
                 continue
             if len(listed) >= EXPANDED:  # there may be more of them, should an application be let have more
                 path = f"/beta/applications/{ids}/federatedIdentityCredentials"
-                listed = self._attempt(FEDERATED, lambda path=path: graph.all(path, wanted)) or []  # type: ignore[misc]
+                listed = self._attempt(FEDERATED, partial(graph.all, path, wanted)) or []
             for each in listed:
                 self._trust(app, each, wanted)
 
@@ -287,14 +288,9 @@ class AzureCollector(Collector):
         for subscription in self._subscriptions(arm):
             base = f"/subscriptions/{subscription}/providers/Microsoft.Authorization"
             wanted = Wanted(f"role assignments of {subscription}", _READER.replace("SUBSCRIPTION", subscription))
-            listed = self._attempt(
-                ROLE,
-                lambda w=wanted, b=base: arm.all(f"{b}/roleAssignments", w, api_version="2022-04-01"),  # type: ignore[misc]
-            )
-            defined = self._attempt(
-                ROLE,
-                lambda w=wanted, b=base: arm.all(f"{b}/roleDefinitions", w, api_version="2022-04-01"),  # type: ignore[misc]
-            )
+            version = {"api_version": "2022-04-01"}
+            listed = self._attempt(ROLE, partial(arm.all, f"{base}/roleAssignments", wanted, **version))
+            defined = self._attempt(ROLE, partial(arm.all, f"{base}/roleDefinitions", wanted, **version))
             for each in listed or []:
                 if not isinstance(each.get("id"), str) or not isinstance(each.get("properties"), dict):
                     self.problem(ROLE, no_list(wanted))

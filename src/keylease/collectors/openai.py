@@ -10,7 +10,7 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import ended, hint, text, texts, times
+from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged
 from keylease.errors import KeyleaseError
 from keylease.model import Env
 from keylease.parallel import parallel
@@ -181,6 +181,8 @@ class OpenAICollector(Collector):
                 matchers = item.get("attribute_matchers")
                 if not isinstance(matchers, dict):
                     raise self._api.garbage(f"list federation rules of {named}")
+                if odd := unjudged(VENDOR, item, matchers):
+                    self.problem("openai.federation_rule", odd, "report it")
                 self.record(
                     "openai.federation_rule",
                     f"openai://{provider['id']}/federation-rule/{item['id']}",
@@ -191,7 +193,7 @@ class OpenAICollector(Collector):
                     issuer=text(provider, "issuer"),
                     audience=text(provider, "audience"),
                     active=item.get("enabled") is not False and provider.get("enabled") is not False,
-                    matchers={text(k): v for k, v in matchers.items() if isinstance(v, str | bool | int | float)},
+                    matchers=compared(matchers),
                     transformed=[text(t, "attribute") for t in _list(provider.get("attribute_transformations"))],
                     permissions=text(item, "permissions", "type"),
                     scopes=texts(_dict(item.get("permissions")).get("scopes")),

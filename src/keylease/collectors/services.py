@@ -23,6 +23,18 @@ def whole(node: Any) -> str:
     return node.encode("utf-8", "replace").decode() if isinstance(node, str) else ""
 
 
+def compared(matchers: Mapping[str, Any]) -> dict[str, Any]:
+    """Claims that a federation rule compares: whole, and of any form: a part of them would be another rule."""
+    return {whole(name): whole(value) if isinstance(value, str) else value for name, value in matchers.items()}
+
+
+def unjudged(vendor: str, rule: Mapping[str, Any], matchers: Mapping[str, Any]) -> str:
+    """Why a federation rule is not judged: what it compares a claim with is neither text nor number. Empty: it is."""
+    odd = [name for name, value in matchers.items() if not isinstance(value, str | int)]
+    named = text(rule, "name") or text(rule, "id")
+    return f"{vendor}: the federation rule {named} compares {text(odd[0])} with what is no text" if odd else ""
+
+
 def texts(node: Any) -> list[str]:
     """All texts of a list."""
     return [text(each) for each in node if isinstance(each, str)] if isinstance(node, list) else []

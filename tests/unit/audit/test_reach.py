@@ -81,3 +81,11 @@ def test_against_trying(matchers: dict[str, str]) -> None:
 )
 def test_which_issuers_everybody_shares(issuer: object, known: bool) -> None:
     assert (shared(issuer) is not None) is known
+
+
+@pytest.mark.parametrize("value", [["acme/trainer"], {"any_of": ["acme/trainer"]}, None, 1.5])
+def test_what_is_no_text_can_not_be_told(value: object) -> None:
+    assert GITHUB is not None
+    assert reach(GITHUB, {"repository": value}) is None
+    assert reach(GITHUB, {"repository_owner": "acme", "ref": value}) is None
+    assert reach(GITHUB, {"ref_protected": True}) == "anyone"

@@ -117,7 +117,9 @@ def _matchers(record: Record) -> list[dict[str, object]]:
     if not isinstance(claims, dict) or not isinstance(subject, str):
         return []
     # Claims are compared letter for letter there: a * is none of a pattern's.
-    found: dict[str, object] = {str(claim): str(value).replace("*", "_") for claim, value in claims.items()}
+    found: dict[str, object] = {
+        str(claim): value.replace("*", "_") if isinstance(value, str) else value for claim, value in claims.items()
+    }
     found |= {"sub": subject} if subject else {}
     # All parts of a match must hold. What one way through the condition and they say of one claim: the condition's.
     made_of = map(_way, ways(str(facts.get("condition") or "")) or [])
