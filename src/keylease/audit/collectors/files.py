@@ -169,9 +169,7 @@ class _Collector:
         elif kinds == (ENV,):
             self._env(path, text)
         elif kinds == (JENKINS,):
-            from keylease.audit.collectors.jenkinsfile import facts_of
-
-            self._record(JENKINS, path, facts_of(text))
+            self._jenkins(path, text)
         elif path.endswith(".hcl"):
             self._hcl(path, text)
         elif kinds in ((WORKFLOW,), (GITLAB,), (DEPENDABOT,)):
@@ -211,6 +209,14 @@ class _Collector:
             if not value:
                 empty.append(name)
         self._record(ENV, path, {"names": names, "empty": empty})
+
+    def _jenkins(self, path: str, text: str) -> None:
+        from keylease.audit.collectors.jenkinsfile import MAX_SIGNS, facts_of
+
+        if len(text) > MAX_SIGNS:
+            self.problem(JENKINS, path, f"it is larger than {MAX_SIGNS // 1024} KiB", "split it")
+        else:
+            self._record(JENKINS, path, facts_of(text))
 
     def _hcl(self, path: str, text: str) -> None:
         from keylease.audit.hcl import HclError, parse

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from keylease.audit.collectors.jenkinsfile import facts_of
+from keylease.audit.collectors.files import collect
+from keylease.audit.collectors.jenkinsfile import MAX_SIGNS, facts_of
+from keylease.audit.jenkinsfiles import KIND
 from keylease.audit.rules.jenkinsfile_clear_secret import JenkinsfileClearSecret
 from keylease.audit.rules.jenkinsfile_secret_interpolated import SecretInterpolated
 from keylease.audit.rules.jenkinsfile_static_key import JenkinsfileStaticKey
@@ -28,6 +30,19 @@ BOUND = "environment { TOKEN = credentials('x') }\n"
         ("def x = 'sh \"${TOKEN}\"'", 0),
         ('def TOKEN = 1\nsh "a ${TOKEN}"', 0),
         ("sh \"a ${f('TOKEN')}\"", 0),
+        ("x = s.replaceAll(/['\"]/, '')\nsh \"a ${TOKEN}\"", 3),
+        ('if (x ==~ /it\'s \\/ $y/) { sh "a ${TOKEN}" }', 2),
+        ("a = 4 / 2; b = f(1) / 3; sh \"${TOKEN}\"; c = 'x' / 2", 2),
+        ('return /\'/\nsh "${TOKEN}"', 3),
+        ("i++ / 2; sh '${TOKEN}'; j / 2", 0),
+        ("x = 1 /* ' */ / 2; sh '${TOKEN}' // /", 0),
+        ("x = [/'/, /\"/]\nsh '${TOKEN}'", 0),
+        ("sh(/a ${TOKEN}/)", 2),
+        ("sh(/a\n \\${TOKEN}/)", 3),
+        ("sh(script: $/a\n $TOKEN/$)", 3),
+        ("sh($/a $$TOKEN $/$$ ' /$); sh 'x'", 0),
+        ('x = $/a/$$b\'/$; sh "${TOKEN}"', 2),
+        ("x = (/ 'never closed'\nsh \"${TOKEN}\"", 3),
     ],
 )
 def test_scripts(script: str, line: int, tmp_path: Path) -> None:
@@ -55,8 +70,17 @@ def test_bindings_of_several_kinds_are_one_finding_a_vendor(tmp_path: Path) -> N
     assert finding.location.line == 2
 
 
-@pytest.mark.parametrize("piece", ['("', "${", '"${', "[", "$/", "/*", 'sh "$a" ', "string(", "\\", "'" * 3])
+@pytest.mark.parametrize(
+    "piece", ['("', "${", '"${', "[", "$/", "/*", 'sh "$a" ', "string(", "\\", "'" * 3, "=/\\/", "(/ ${", "($/ $/"]
+)
 def test_hostile_files_are_read_in_time(piece: str) -> None:
     start = time.monotonic()
-    assert facts_of(piece * (60_000 // len(piece)))["literals"] == []
+    assert facts_of(piece * (MAX_SIGNS // len(piece)))["literals"] == []
     assert time.monotonic() - start < 5
+
+
+def test_a_file_of_megabytes_is_a_problem_at_once(tmp_path: Path) -> None:
+    (tmp_path / "Jenkinsfile").write_text('sh("${' * 300_000, encoding="utf-8")
+    found = collect(tmp_path)
+    assert found.records == []
+    assert [(each.kind, each.what) for each in found.problems] == [(KIND, "it is larger than 256 KiB")]
