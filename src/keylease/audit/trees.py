@@ -63,7 +63,8 @@ class Tree:
 def yaml_trees(text: str, *, intrinsics: bool = False) -> Iterator[Tree]:
     """Each document of a YAML text. Raises :class:`TreeError`.
 
-    intrinsics: CloudFormation's short forms become its long ones: ``!Sub x`` is ``{"Fn::Sub": x}``.
+    intrinsics: CloudFormation's short forms become its long ones: ``!Sub x`` is ``{"Fn::Sub": x}``; and so GitLab's
+    ``!reference [a, b]`` is ``{"Fn::reference": [a, b]}``.
     """
     import yaml
 

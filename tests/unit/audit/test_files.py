@@ -47,7 +47,7 @@ def test_workflows_and_actions(tmp_path: Path, name: str) -> None:
 def test_gitlab_files(tmp_path: Path, name: str) -> None:
     record = one(tmp_path, name, "spec:\n  inputs: {}\n---\njob:\n  script: !reference [.a, script]\n")
     assert record.kind == "file.gitlab_ci"
-    assert record.facts["tree"].at("job", "script") == [".a", "script"]
+    assert record.facts["tree"].at("job", "script") == {"Fn::reference": [".a", "script"]}
 
 
 def test_values_of_env_files_stay_where_they_are(tmp_path: Path, seeded: Seeded) -> None:

@@ -1,10 +1,10 @@
-"""The repository's files: workflows, GitLab's CI files, `.env` files; policies in JSON, YAML, Terraform and HCL.
+"""The repository's files: CI files of GitHub, GitLab and Jenkins, `.env` files; policies in JSON, YAML, Terraform, HCL.
 
 Needs no credential and asks nobody. What can't be read is a :class:`Problem` of every kind that it might have held.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def collect(root: Path, only: Sequence[str] = (), skipped: Collection[str] = SKI
             collector.problem(kind, path, "a sparse checkout left it out", "check out the whole repository")
     absent = set(found.absent)
     collector.all([path for path in found.paths if path not in absent])
+    collector.follow()
     return inventory
 
 
@@ -79,6 +80,7 @@ class _Collector:
         self._terraform: dict[str, dict[str, str]] = {}
         self._interesting: dict[str, tuple[str, ...]] = {}
         self._paths: frozenset[str] = frozenset()
+        self._gitlab: dict[str, MutableMapping[str, Any] | None] = {}
 
     def all(self, paths: Sequence[str]) -> None:
         """Take in all of `paths`."""
@@ -92,6 +94,16 @@ class _Collector:
             for files in self._terraform.values():
                 if any(path in self._interesting for path in files):
                     self._take(in_directory(files, self._interesting, known))
+
+    def follow(self) -> None:
+        """Take in what GitLab's CI files include, too."""
+        if self._gitlab:
+            from keylease.audit.collectors.gitlab_includes import Includes
+
+            def tell(path: str, what: str, change: str, line: int) -> None:
+                self.problem(GITLAB, path, what, change, line)
+
+            Includes(self._gitlab, sorted(self._paths), lambda path: self._one(path, (GITLAB,)), tell, _shown).follow()
 
     def kinds(self, path: str) -> tuple[str, ...]:
         """The kinds that a file of this name can be."""
@@ -111,30 +123,35 @@ class _Collector:
             else:
                 self._inventory.problems.append(each)
 
-    def _one(self, path: str) -> None:
-        kinds = self.kinds(path)
+    def _one(self, path: str, kinds: tuple[str, ...] = ()) -> bool:
+        """False: it is not there. kinds: what it is, whatever its name."""
+        kinds = kinds or self.kinds(path)
         suffix = path.rpartition(".")[2]
         if not kinds and suffix not in ("json", "yml", "yaml", "template"):
             if path in (".github", ".github/workflows") and self._reader.is_link(path):
                 self.problem(WORKFLOW, path, "it is a symbolic link, which is not followed", "make it a directory")
-            return
+            return True
+        if kinds == (GITLAB,):
+            self._gitlab[path] = None
         try:
             data = self._reader.read(path, MAX_BYTES)
             if len(data) > MAX_BYTES:
                 kinds = kinds or self._kinds_of_large(path)
                 for kind in kinds:
                     self.problem(kind, path, f"it is larger than {MAX_BYTES // 1024 // 1024} MiB", "split it")
-                return
+                return True
         except FileNotFoundError:
-            return  # deleted, and git has not been told yet
+            self._gitlab.pop(path, None)
+            return False  # deleted, and git has not been told yet
         except (UnreadableError, OSError) as error:
             target = self._reader.target(path)
             if target in self._paths and self.kinds(target) == kinds and target.endswith(suffix):
-                return  # looked at under its own name
+                return True  # looked at under its own name
             for kind in kinds or ("aws.trust_policy", "aws.iam_policy", KUBERNETES):
                 self.problem(kind, path, f"it can't be read: {error}", "let the audit read it")
-            return
+            return True
         self._data(path, data, kinds)
+        return True
 
     def _kinds_of_large(self, path: str) -> tuple[str, ...]:
         found: tuple[str, ...] = ()
@@ -184,7 +201,7 @@ class _Collector:
     def _ci(self, path: str, text: str, kind: str) -> None:
         change = "mend it: what can't be read is not checked"
         try:
-            trees = [tree for tree in yaml_trees(text) if tree.data != ""]
+            trees = [tree for tree in yaml_trees(text, intrinsics=kind == GITLAB) if tree.data != ""]
         except TreeError as error:
             self.problem(kind, path, f"it is no YAML: {error}", change, error.line)
             return
@@ -200,7 +217,10 @@ class _Collector:
 
             self._record(kind, path, facts(trees[0]))
         else:
-            self._record(kind, path, {"tree": trees[0]})
+            held: dict[str, Any] = {"tree": trees[0]}
+            self._record(kind, path, held)
+            if kind == GITLAB:
+                self._gitlab[path] = held
 
     def _env(self, path: str, text: str) -> None:
         names, empty = [], []
