@@ -15,7 +15,7 @@ from msgspec import Struct
 from keylease.audit.model import Finding, Inventory, Location, Record
 from keylease.audit.rule import Rule
 from keylease.audit.trees import Tree
-from keylease.audit.workflows import mapping, shown
+from keylease.audit.workflows import mapping
 
 KIND = "file.gitlab_ci"
 LOCAL = "local"
@@ -293,6 +293,9 @@ def _inherits(given: Part | None, name: str) -> bool:
     return name in given.value if isinstance(given.value, list) else given.value != "false"
 
 
+CUT = ("its jobs inherit more than is looked at", "let them inherit less")
+"""What is told of a pipeline that is cut, and what to change."""
+
 _last: tuple[list[Record], list[Pipeline]] = ([], [])
 
 
@@ -314,7 +317,7 @@ def _made(records: list[Record]) -> list[Pipeline]:
     inner = {id(each) for record in records for each in _included(record, known)}
     made: list[Pipeline] = []
     seen: set[int] = set()
-    left = _MAX_ALL_WORK
+    left = _MAX_ALL_WORK + 1000 * len(records)
     # Files that include each other only come last: one of them stands for the pipeline.
     for record in sorted(records, key=lambda each: id(each) in inner):
         if id(record) in inner and id(record) in seen:
@@ -364,11 +367,11 @@ class GitlabRule(Rule):
     sample = ".gitlab-ci.yml"
 
     def lacks(self, inventory: Inventory) -> tuple[str, str] | None:
-        """Where jobs inherit too much."""
+        """Where jobs inherit too much, which the collector of files has not told: it is of several snapshots."""
+        told = {each.location for each in inventory.problems if each.kind == KIND}
         for each in pipelines(inventory):
-            if each.cut:
-                where = shown(each.records[-1].subject.removeprefix("file://"))
-                return f"the jobs of {where} inherit more than is looked at", "let them inherit less"
+            if each.cut and each.records[-1].location not in told:
+                return CUT
         return None
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:

@@ -99,11 +99,15 @@ class _Collector:
         """Take in what GitLab's CI files include, too."""
         if self._gitlab:
             from keylease.audit.collectors.gitlab_includes import Includes
+            from keylease.audit.gitlab_files import CUT, pipelines
 
             def tell(path: str, what: str, change: str, line: int) -> None:
                 self.problem(GITLAB, path, what, change, line)
 
             Includes(self._gitlab, sorted(self._paths), lambda path: self._one(path, (GITLAB,)), tell, _shown).follow()
+            for each in pipelines(self._inventory):
+                if each.cut and (location := each.records[-1].location):
+                    self._inventory.problems.append(Problem(GITLAB, *CUT, location))
 
     def kinds(self, path: str) -> tuple[str, ...]:
         """The kinds that a file of this name can be."""
