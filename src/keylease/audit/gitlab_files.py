@@ -73,7 +73,7 @@ def _entries(tree: Tree, given: Any, path: Path, *, child: bool) -> Iterator[Ent
 
 
 class Part(Struct, frozen=True):
-    """A value, and where it is written. value: a text, a list, or a mapping of parts."""
+    """A value, and where it is written. value: a text, a list, or a mapping of parts; None: not known."""
 
     value: Any
     record: Record
@@ -248,7 +248,7 @@ class Pipeline:
         self._worked(len(part.items))
         if set(part.items) == {REFERENCE}:
             found = self._referenced(part.items[REFERENCE].value, depth)
-            return self._followed(found, depth + 1) if found else (Part("", part.record, part.path), False)
+            return self._followed(found, depth + 1) if found else (Part(None, part.record, part.path), False)
         made = {key: self._followed(each, depth) for key, each in part.items.items()}
         return Part({key: each for key, (each, _) in made.items()}, part.record, part.path), all(
             known for _, known in made.values()
