@@ -198,6 +198,7 @@ RULES: "Registry[Rule]" = Registry(
         "jenkinsfile-static-key": "keylease.audit.rules.jenkinsfile_static_key:JenkinsfileStaticKey",
         "gitlab-clear-secret": "keylease.audit.rules.gitlab_clear_secret:GitlabClearSecret",
         "gitlab-id-token-audience": "keylease.audit.rules.gitlab_id_token_audience:IdTokenAudience",
+        "gitlab-secret-printed": "keylease.audit.rules.gitlab_secret_printed:GitlabSecretPrinted",
         "gcp-key-beside-federation": "keylease.audit.rules.gcp_key_beside_federation:GcpKeyBesideFederation",
         "gcp-provider-no-condition": "keylease.audit.rules.gcp_provider_no_condition:GcpProviderNoCondition",
         "gcp-provider-renamable-name": "keylease.audit.rules.gcp_provider_renamable_name:ProviderRenamableName",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from keylease.audit.model import Finding, Inventory, Location, Record
 from keylease.audit.rule import Rule
@@ -272,6 +273,7 @@ class Pipeline:
             starts.append((line, part))
             texts.append(part.value)
             line += part.value.count("\n") + 1
+            self._worked(len(part.value) // 10)
         return Script("\n".join(texts), starts) if texts else None
 
     def _commands(self, part: Part, depth: int) -> Iterator[Part]:
@@ -376,13 +378,14 @@ class GitlabRule(Rule):
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """What is written once is found once, whoever inherits it."""
-        seen: set[tuple[str, str]] = set()
+        places: dict[tuple[str, str], list[Location | None]] = {}
         for pipeline in pipelines(inventory):
             for each in self.judge(pipeline):
-                if (each.subject, each.key) not in seen:
-                    seen.add((each.subject, each.key))
-                    yield each
+                alike = places.setdefault((each.subject, each.key), [])
+                if each.location not in alike:
+                    yield replace(each, key=f"{each.key} {len(alike)}")
+                    alike.append(each.location)
 
     @abstractmethod
     def judge(self, pipeline: Pipeline) -> Iterator[Finding]:
-        """All findings of one pipeline."""
+        """All findings of one pipeline. Those of one key are told apart by where they are."""

@@ -9,13 +9,15 @@ from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
-_PRINTING = {"echo", "printf"}
+_PRINTING = {"echo", "printf", "printenv"}
 _CHANGING = {"base64", "rev", "xxd", "od", "hexdump", "fold", "cut", "head", "tail", "tr", "sed", "gzip", "base32"}
-_PASSING = {"cat", "tee"}
+_PASSING = {"cat", "tee", "sort"}
+_LISTING = re.compile(r"(?:env|printenv|export(?:\s+-p)?|declare\s+-[px]+)(?:\s+-0)?")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][\w]*)\1")
 _TO_FILE = re.compile(r"(?<![<&])(?:[12]|&)?>>?(?!&[12]|\s*/dev/std(?:out|err)\b)")
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*+(?:\"|\Z)|'[^']*(?:'|\Z)", re.DOTALL)
 _PART = re.compile(r"\$\{(\w+)(:\s*\d|:\s*-|:\(|%|#|/|\^|,)")
-_PLAIN = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?[-?=][^}]*)?\})")
+_PLAIN = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?[-?=][^}]{0,300})?\})")
 
 
 class Printed(Struct, frozen=True):
@@ -33,21 +35,37 @@ def printed(script: str, variables: Collection[str]) -> Iterator[Printed]:
     seen: dict[tuple[str, str], int] = {}
     for line, pipeline in _pipelines(script):
         words = pipeline[0].split()
-        if not words or words[0] not in _PRINTING or "::add-mask::" in pipeline[0]:
+        if not words or words[0] not in _PRINTING or "::add-mask::" in pipeline[0] or not _ends_in_log(pipeline):
             continue
-        programs = [each.split()[0] if each.split() else "" for each in pipeline[1:]]
-        if any(name not in _CHANGING | _PASSING for name in programs) or any(
-            _TO_FILE.search(_bare(c)) for c in pipeline
-        ):
-            continue
+        programs = _programs(pipeline)
         decoding = any(re.search(r"\s(?:-d|-D|--decode|-r)\b", each) for each in pipeline[1:])
         changed = next((name for name in programs if name in _CHANGING), "")
-        for variable, part in _expanded(pipeline[0], variables):
+        named = {each for each in words[1:] if each in variables} if words[0] == "printenv" else set()
+        expanded = _expanded(pipeline[0], variables) if words[0] != "printenv" else ((each, False) for each in named)
+        for variable, part in expanded:
             how = "a part of it" if part else f"through {changed}" if changed else ""
             count = seen[variable, how] = seen.get((variable, how), -1) + 1
             yield Printed(
                 how, variable, line, not decoding and changed not in ("tr", "sed", "head", "tail", "fold"), count
             )
+
+
+def _programs(pipeline: list[str]) -> list[str]:
+    return [each.split()[0] if each.split() else "" for each in pipeline[1:]]
+
+
+def _ends_in_log(pipeline: list[str]) -> bool:
+    if any(name not in _CHANGING | _PASSING for name in _programs(pipeline)):
+        return False
+    return not any(_TO_FILE.search(_bare(each)) for each in pipeline)
+
+
+def listed(script: str) -> int:
+    """The line, from 0, of the first command that prints all variables; -1: none."""
+    for line, pipeline in _pipelines(script):
+        if _LISTING.fullmatch(pipeline[0]) and _ends_in_log(pipeline):
+            return line
+    return -1
 
 
 def traced(script: str) -> int:
@@ -62,21 +80,19 @@ def _expanded(command: str, variables: Collection[str]) -> Iterator[tuple[str, b
     text = re.sub(r"\\.", "", _unquoted_single(command))
     parts = {found[1] for found in _PART.finditer(text)}
     plain = {found[1] or found[2] for found in _PLAIN.finditer(text)}
-    for variable in variables:
-        if variable in parts:
-            yield variable, True
-        elif variable in plain:
-            yield variable, False
+    for variable in sorted(parts | plain):
+        if variable in variables:
+            yield variable, variable in parts
 
 
 def _unquoted_single(command: str) -> str:
     """`command` without what stands in single quotes, in which nothing is expanded."""
-    return re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*(?:'|\Z)", lambda found: "" if found[0][0] == "'" else found[0], command)
+    return _QUOTED.sub(lambda found: "" if found[0][0] == "'" else found[0], command)
 
 
 def _bare(command: str) -> str:
     """`command` without what stands in quotes."""
-    return re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*(?:'|\Z)", "q", command)
+    return _QUOTED.sub("q", command)
 
 
 def _pipelines(script: str) -> Iterator[tuple[int, list[str]]]:
@@ -140,6 +156,6 @@ def _without_heredocs(script: str) -> str:
                 ends.pop(0)
             lines.append("")
             continue
-        ends = [found[2] for found in _HEREDOC.finditer(line) if not line[: found.start()].endswith("<")]
+        ends = [found[2] for found in _HEREDOC.finditer(line) if line[found.start() - 1 : found.start()] != "<"]
         lines.append(line)
     return "\n".join(lines)
