@@ -199,6 +199,7 @@ RULES: "Registry[Rule]" = Registry(
         "gitlab-clear-secret": "keylease.audit.rules.gitlab_clear_secret:GitlabClearSecret",
         "gitlab-id-token-audience": "keylease.audit.rules.gitlab_id_token_audience:IdTokenAudience",
         "gitlab-secret-printed": "keylease.audit.rules.gitlab_secret_printed:GitlabSecretPrinted",
+        "gitlab-static-key": "keylease.audit.rules.gitlab_static_key:GitlabStaticKey",
         "gcp-key-beside-federation": "keylease.audit.rules.gcp_key_beside_federation:GcpKeyBesideFederation",
         "gcp-provider-no-condition": "keylease.audit.rules.gcp_provider_no_condition:GcpProviderNoCondition",
         "gcp-provider-renamable-name": "keylease.audit.rules.gcp_provider_renamable_name:ProviderRenamableName",

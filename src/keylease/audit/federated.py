@@ -1,7 +1,7 @@
 """Static credentials whose vendor takes a job's identity token instead, and the lines of Keylease that replace them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -215,6 +215,17 @@ KINDS: Sequence[Kind] = (
         persona="pedantic",
     ),
 )
+
+
+_ELSEWHERE = re.compile(r"--endpoint(?:-url)?[ =]|\brclone\b|\bs3cmd\b|\bmc alias\b", re.IGNORECASE)
+
+
+def goes_elsewhere(kind: Kind, env: Mapping[str, str], scripts: Iterable[str]) -> bool:
+    """Whether the credential goes to a server that is not the vendor's, by the variables and scripts beside it."""
+    for name in kind.endpoints:
+        if name in env and not any(host in env[name].lower() for host in kind.own):
+            return True
+    return kind.provider == "aws" and any(_ELSEWHERE.search(each) for each in scripts)
 
 
 def kind_of_secret(name: str) -> Kind | None:

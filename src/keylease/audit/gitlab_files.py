@@ -7,6 +7,7 @@ https://docs.gitlab.com/ci/yaml/yaml_optimization/. Nothing is asked, and nothin
 
 import posixpath
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -110,7 +111,7 @@ class Script(Struct, frozen=True):
 
     def at(self, line: int) -> tuple[Part, Location | None]:
         """The command with a line of `text`, and where that is written."""
-        start, part = next(each for each in reversed(self.starts) if each[0] <= line)
+        start, part = self.starts[bisect_right(self.starts, line, key=lambda each: each[0]) - 1]
         several = "\n" in part.value.rstrip("\n")
         return part, place(part.record, part.path, line - start if several else -1)
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from keylease.audit.gitlab import named_secret
-from keylease.audit.gitlab_files import Job, Pipeline
+from keylease.audit.gitlab_files import Job, Part, Pipeline
+from keylease.audit.model import Location
 
 _ENDS_WITH_JOB = re.compile(r"CI_(?:JOB_TOKEN|JOB_JWT(?:_V\d)?|REGISTRY_PASSWORD|DEPENDENCY_PROXY_PASSWORD)")
 """https://docs.gitlab.com/ci/variables/predefined_variables/."""
@@ -12,7 +13,8 @@ _ENDS_WITH_JOB = re.compile(r"CI_(?:JOB_TOKEN|JOB_JWT(?:_V\d)?|REGISTRY_PASSWORD
 _NAME = re.compile(r"(?:\$\{|\$|\bprintenv[ \t]+)([A-Za-z_]\w*)")
 _ALIAS = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _SET = re.compile(
-    r"(?:^|[\s;&|({])(?:read\s+(?:-\w+\s+)*|for\s+|printf\s+-v\s+)?([A-Za-z_]\w*)(?:\+?=|(?=\s+in\s))", re.MULTILINE
+    r"(?:^|[\s;&|({])(?:read\s+(?:-\w+\s+)*|for\s+|printf\s+-v\s+)?([A-Za-z_]\w*)(?:\+?=(?![\"']?\$\{?\1\b)|(?=\s+in\s))",
+    re.MULTILINE,
 )
 _READ = re.compile(r"\bread\s+((?:-\w+\s+)*[A-Za-z_][\w \t]*)")
 
@@ -28,8 +30,21 @@ def used_in(script: str) -> set[str]:
     return set(_NAME.findall(script))
 
 
+def first_uses(job: Job) -> dict[str, tuple[Part, Location | None]]:
+    """Variable → the command of the job that names it first, and where that is."""
+    found: dict[str, tuple[Part, Location | None]] = {}
+    for script in job.scripts:
+        line = before = 0
+        for each in _NAME.finditer(script.text):
+            line += script.text.count("\n", before, each.start())
+            before = each.start()
+            if each[1] not in found:
+                found[each[1]] = script.at(line)
+    return found
+
+
 def set_in(script: str) -> set[str]:
-    """Variables that a script gives a value itself."""
+    """Variables that a script gives a value itself; ``A=$A`` gives none."""
     found = {each[1] for each in _SET.finditer(script)}
     return found | {name for each in _READ.finditer(script) for name in each[1].split() if name[:1] != "-"}
 

@@ -1,10 +1,9 @@
 """A secret that a script of GitLab CI prints."""
 
-import re
 from collections.abc import Iterator, Mapping
 
 from keylease.audit.gitlab_files import GitlabRule, Part, Pipeline, Script
-from keylease.audit.gitlab_secrets import values
+from keylease.audit.gitlab_secrets import used_in, values
 from keylease.audit.model import Confidence, Finding, Location, Persona, Severity
 from keylease.audit.scripts import Printed, listed, printed, traced
 from keylease.audit.workflows import shown
@@ -110,7 +109,7 @@ login:
     def _of(self, script: Script, secret: Mapping[str, str]) -> Iterator[Finding]:
         found = list(printed(script.text, secret))
         line = traced(script.text)
-        if line >= 0 and any(re.search(rf"\$\{{?{re.escape(name)}\b", script.text) for name in secret):
+        if line >= 0 and not used_in(script.text).isdisjoint(secret):
             found.append(Printed("set -x", "", line))
         line = listed(script.text)
         if line >= 0:

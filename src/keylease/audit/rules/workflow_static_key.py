@@ -1,10 +1,10 @@
 """A static credential in a workflow where the vendor takes the job's identity token."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keylease.audit.federated import KINDS, Kind, kind_of
+from keylease.audit.federated import KINDS, Kind, goes_elsewhere, kind_of
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import (
@@ -24,7 +24,6 @@ from keylease.audit.workflows import (
     workflows,
 )
 
-_ELSEWHERE = re.compile(r"--endpoint(?:-url)?[ =]|\brclone\b|\bs3cmd\b|\bmc alias\b", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9:/@._ ${}-]{1,200}")
 """What may stand in a YAML value without quotes, at the places that we fill."""
 
@@ -179,15 +178,11 @@ jobs:
 
 def _elsewhere(workflow: Workflow, job: Job | None, step: Step | None, kind: Kind) -> bool:
     """Whether the credential goes to a server that is not the vendor's."""
-    env = workflow.env(job, step)
-    for name in kind.endpoints:
-        if name in env and not any(host in env[name].lower() for host in kind.own):
-            return True
-    if kind.provider != "aws" or job is None:
-        return False
-    steps = job.steps if step is None else (step,)
+    steps: Sequence[Step] = (job.steps if step is None else (step,)) if job else ()
+    if goes_elsewhere(kind, workflow.env(job, step), (each.run for each in steps)):
+        return True
     inputs = [name.lower() for each in steps for name in mapping(each.data.get("with"))]
-    return any("endpoint" in name for name in inputs) or any(_ELSEWHERE.search(each.run) for each in steps)
+    return kind.provider == "aws" and any("endpoint" in name for name in inputs)
 
 
 def _change(workflow: Workflow, job: Job | None, kind: Kind, uses: list[Use]) -> str:

@@ -1,4 +1,4 @@
-"""Rules about GitLab's CI files: IdTokenAudience, GitlabSecretPrinted."""
+"""Rules about GitLab's CI files: IdTokenAudience, GitlabSecretPrinted, GitlabStaticKey."""
 
 import time
 from pathlib import Path
@@ -9,6 +9,7 @@ from keylease.audit.gitlab_secrets import set_in, used_in
 from keylease.audit.model import Finding, Location
 from keylease.audit.rules.gitlab_id_token_audience import IdTokenAudience
 from keylease.audit.rules.gitlab_secret_printed import GitlabSecretPrinted
+from keylease.audit.rules.gitlab_static_key import GitlabStaticKey
 from keylease.audit.scripts import listed, printed, traced
 from tests.unit.audit.workflow_cases import inventory
 
@@ -151,3 +152,52 @@ def test_hostile_scripts_are_read_in_time(piece: str) -> None:
     set_in(script)
     used_in(script)
     assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("job", "what", "confidence"),
+    [
+        ("script: ['use $OPENAI_API_KEY']", "OpenAI API key (OPENAI_API_KEY)", "medium"),
+        ("script: ['use ${PROD_OPENAI_API_KEY}']", "OpenAI API key (PROD_OPENAI_API_KEY)", "medium"),
+        ("script: ['docker run -e HF_TOKEN=\"$HF_TOKEN\" x']", "Hugging Face token (HF_TOKEN)", "medium"),
+        ("variables: {ANTHROPIC_API_KEY: '${KEY}'}", "Anthropic API key (KEY)", "high"),
+        ("variables: {ANTHROPIC_API_KEY: {value: $KEY}}", "Anthropic API key (KEY)", "high"),
+        ("variables: {GOOGLE_APPLICATION_CREDENTIALS: $SA}", "Google service account key (SA)", "high"),
+        ("script: ['. venv/bin/activate', 'use $VAULT_TOKEN']", "Vault token or SecretID (VAULT_TOKEN)", "medium"),
+        ("variables: {GOOGLE_APPLICATION_CREDENTIALS: $SA}\n  id_tokens: {T: {aud: x}}", "", ""),
+        ("variables: {GOOGLE_APPLICATION_CREDENTIALS: $CI_PROJECT_DIR/key.json}", "", ""),
+        ("variables: {ANTHROPIC_API_KEY: $KEY}\n  secrets: {KEY: {vault: x}}", "", ""),
+        ("variables: {ANTHROPIC_API_KEY: $KEY, KEY: none}", "", ""),
+        ("variables: {OPENAI_API_KEY: $GROQ_API_KEY}", "", ""),
+        ("script: ['. ./env', 'use $OPENAI_API_KEY']", "", ""),
+        ("script: ['keylease exec -- use \"$OPENAI_API_KEY\"']", "", ""),
+        ("script: ['export OPENAI_BASE_URL=http://x', 'use $OPENAI_API_KEY']", "", ""),
+        ("script: ['aws --endpoint-url http://x s3 ls # $AWS_SECRET_ACCESS_KEY']", "", ""),
+        ("script: ['use $OPENAI_API_KEY']\n  extends: .unseen", "", ""),
+        ("script: ['use $OPENAI_API_KEY']\nother:\n  artifacts: {reports: {dotenv: x.env}}", "", ""),
+    ],
+)
+def test_static_keys(job: str, what: str, confidence: str, tmp_path: Path) -> None:
+    found = judged(GitlabStaticKey, tmp_path, f"job:\n  {job}\n")
+    assert [each.confidence for each in found] == ([confidence] if what else [])
+    assert all(f"job gets a static {what}: " in each.message for each in found)
+
+
+def test_a_key_of_all_jobs_is_one_finding(tmp_path: Path) -> None:
+    text = "variables:\n  AWS_ACCESS_KEY_ID: $ID\n  AWS_SECRET_ACCESS_KEY: $KEY\na: {script: [x]}\nb: {script: [y]}\n"
+    [found] = judged(GitlabStaticKey, tmp_path, text)
+    assert found.message.startswith("every job gets a static AWS access key (ID, KEY)")
+    assert found.location == Location(".gitlab-ci.yml", 2)
+
+
+def test_what_is_included_from_elsewhere_may_set_it(tmp_path: Path) -> None:
+    text = "include: [{template: X.yml}]\na: {script: ['use $OPENAI_API_KEY']}\n"
+    assert [each.confidence for each in judged(GitlabStaticKey, tmp_path, text)] == ["low"]
+
+
+def test_many_names_are_judged_in_time(tmp_path: Path) -> None:
+    lines = "".join(f"    - use $A{number}_OPENAI_API_KEY\n" for number in range(20_000))
+    start = time.process_time()
+    for rule in (GitlabStaticKey, GitlabSecretPrinted):
+        judged(rule, tmp_path, f"job:\n  script:\n    - set -x\n{lines}")
+    assert time.process_time() - start < 20
