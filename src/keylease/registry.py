@@ -198,6 +198,7 @@ RULES: "Registry[Rule]" = Registry(
         "jenkinsfile-static-key": "keylease.audit.rules.jenkinsfile_static_key:JenkinsfileStaticKey",
         "gitlab-clear-secret": "keylease.audit.rules.gitlab_clear_secret:GitlabClearSecret",
         "gitlab-id-token-audience": "keylease.audit.rules.gitlab_id_token_audience:IdTokenAudience",
+        "gitlab-include-unpinned": "keylease.audit.rules.gitlab_include_unpinned:IncludeUnpinned",
         "gitlab-secret-printed": "keylease.audit.rules.gitlab_secret_printed:GitlabSecretPrinted",
         "gitlab-static-key": "keylease.audit.rules.gitlab_static_key:GitlabStaticKey",
         "gcp-key-beside-federation": "keylease.audit.rules.gcp_key_beside_federation:GcpKeyBesideFederation",

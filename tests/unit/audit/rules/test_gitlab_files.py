@@ -1,4 +1,4 @@
-"""Rules about GitLab's CI files: IdTokenAudience, GitlabSecretPrinted, GitlabStaticKey."""
+"""Rules about GitLab's CI files: IdTokenAudience, GitlabSecretPrinted, GitlabStaticKey, IncludeUnpinned."""
 
 import time
 from pathlib import Path
@@ -8,9 +8,11 @@ import pytest
 from keylease.audit.gitlab_secrets import set_in, used_in
 from keylease.audit.model import Finding, Location
 from keylease.audit.rules.gitlab_id_token_audience import IdTokenAudience
+from keylease.audit.rules.gitlab_include_unpinned import Groups, IncludeUnpinned
 from keylease.audit.rules.gitlab_secret_printed import GitlabSecretPrinted
 from keylease.audit.rules.gitlab_static_key import GitlabStaticKey
 from keylease.audit.scripts import listed, printed, traced
+from tests.leaks import Seeded
 from tests.unit.audit.workflow_cases import inventory
 
 
@@ -201,3 +203,55 @@ def test_many_names_are_judged_in_time(tmp_path: Path) -> None:
     for rule in (GitlabStaticKey, GitlabSecretPrinted):
         judged(rule, tmp_path, f"job:\n  script:\n    - set -x\n{lines}")
     assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize(
+    ("entry", "rank"),
+    [
+        ("remote: https://example.com/a.yml", ("medium", "high", "regular")),
+        ("remote: https://example.com/raw/feature/a.yml", ("medium", "high", "regular")),
+        ("remote: http://example.com/raw/v1.2.0/a.yml", ("high", "high", "regular")),
+        ("remote: https://raw.githubusercontent.com/acme/ci/v1.2.0/a.yml", ("low", "high", "pedantic")),
+        ("remote: https://raw.githubusercontent.com/acme/ci/refs/tags/v1/a.yml", ("low", "high", "pedantic")),
+        ("remote: https://cdn.jsdelivr.net/gh/acme/ci@1.2.0/a.yml", ("low", "high", "pedantic")),
+        ("remote: $CI_SERVER_URL/a/-/raw/main/a.yml", ()),
+        ("remote: https://$CI_SERVER_HOST/a/-/raw/main/a.yml", ("low", "high", "pedantic")),
+        ("remote: https://gitlab.com/gitlab-org/a/-/raw/main/a.yml", ()),
+        ("{remote: 'https://example.com/a.yml', integrity: ''}", ("medium", "high", "regular")),
+        ("{remote: 'https://example.com/a.yml', integrity: sha256-x}", ()),
+        ("{project: a/b, file: c.yml}", ("low", "high", "pedantic")),
+        ("{project: a/b, file: c.yml, ref: stable}", ("low", "medium", "pedantic")),
+        ("{project: a/b, file: c.yml, ref: $REF}", ()),
+        ("{project: $CI_PROJECT_NAMESPACE/b, file: c.yml}", ()),
+        ("{project: trusted/b, file: c.yml}", ()),
+        ("component: gitlab.com/a/b/c@~latest", ("low", "high", "regular")),
+        ("component: gitlab.com/a/b/c@feature", ("low", "medium", "regular")),
+        ("component: gitlab.com/a/b/c@1.2", ()),
+        ("component: gitlab.com/trusted/b/c@main", ()),
+        ("component: [x]", ()),
+        ("template: X.yml", ()),
+    ],
+)
+def test_unpinned(entry: str, rank: tuple[str, ...], tmp_path: Path) -> None:
+    text = f"include:\n  - {entry}\njob:\n  id_tokens: {{T: {{aud: x}}}}\n"
+    found = inventory(tmp_path, {".gitlab-ci.yml": text})
+    findings = list(IncludeUnpinned(Groups(trusted_groups=("trusted", "gitlab-org"))).check(found))
+    assert [(each.severity, each.confidence, each.persona) for each in findings] == ([rank] if rank else [])
+    assert all(each.location == Location(".gitlab-ci.yml", 2) for each in findings)
+
+
+def test_an_include_in_a_file_that_is_included(tmp_path: Path) -> None:
+    text = "include: base.yml\njob: {script: ['use $A_TOKEN']}\n"
+    [found] = judged(IncludeUnpinned, tmp_path, text, base="include:\n  - https://example.com/x.yml\n")
+    assert found.location == Location("base.yml", 2)
+    [found] = judged(IncludeUnpinned, tmp_path, text, base="x: {trigger: {include: [{project: a/b, file: c.yml}]}}\n")
+    assert found.location == Location("base.yml", 1)
+
+
+def test_a_password_in_an_address_stays_where_it_is(tmp_path: Path, seeded: Seeded) -> None:
+    value = seeded.new("remote")
+    seeded.allow_file(tmp_path / ".gitlab-ci.yml")
+    text = f"include: https://ci:{value}@example.com/x.yml?token={value}#{value}\njob: {{script: ['use $A_TOKEN']}}\n"
+    [found] = judged(IncludeUnpinned, tmp_path, text)
+    assert "https://example.com/x.yml:" in found.message
+    assert value not in repr(found)
