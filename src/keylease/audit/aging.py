@@ -133,9 +133,8 @@ def rotate(record: Record) -> str:
     """What to do about it, with its own names where they are known."""
     told = ROTATE[record.kind]
     for word, fact in _KNOWN.get(record.kind, {}).items():
-        known = text_of(record, fact)
-        if known:
-            told = re.sub(rf"\b{word}\b", lambda _, known=known: shlex.quote(shown(known, 200)), told)  # type: ignore[misc]
+        if known := text_of(record, fact):
+            told = shlex.quote(shown(known, 200)).join(re.split(rf"\b{word}\b", told))
     if record.kind == "github.secret" and text_of(record, "holder"):
         told += f" {where(record)}"
     return told
