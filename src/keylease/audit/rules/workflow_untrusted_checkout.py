@@ -20,10 +20,12 @@ _SAFE = re.compile(
     r"head\.repo\.full_name\s*==\s*github\.(?:repository|event\.repository\.full_name)"
     r"|github\.repository\s*==\s*github\.event\.pull_request\.head\.repo\.full_name"
     r"|head\.repo\.fork\s*==\s*false|!\s*github\.event\.pull_request\.head\.repo\.fork|pull_request\.merged\s*==\s*true"
-    r"|pull_request\.merged\s*(?:$|&&)|head_repository\.full_name\s*==\s*github\.repository"
+    r"|pull_request\.merged\s*(?:$|&&)|pull_request\.user\.login\s*==\s*'|head_repository\.full_name\s*==\s*github\.repository"
     r"|github\.event\.workflow_run\.event\s*==\s*'(?:push|schedule|release|workflow_dispatch)'"
     r"|head_repository\.fork\s*==\s*false|!\s*github\.event\.workflow_run\.head_repository\.fork"
 )
+_REFUSING = re.compile(r"v?(?:[7-9]|\d\d+)(?:\.\d+)*|main")
+"""Versions of actions/checkout that take a fork's code only where ``allow-unsafe-pr-checkout`` says so."""
 _GATED = re.compile(r"labels|author_association|github\.actor|pull_request\.user|sender\.login|github\.event\.label")
 _FOREIGN = {
     "pull_request",
@@ -36,7 +38,7 @@ _FOREIGN = {
 
 
 class WorkflowUntrustedCheckout(Rule):
-    """Less sure where an environment, a label or the author gates the job; pedantic where nothing is run after it."""
+    """Less sure where something gates the job or a commit has no known version; pedantic where nothing is run."""
 
     id = "workflow-untrusted-checkout"
     title = "a stranger's pull request beside secrets"
@@ -55,6 +57,7 @@ class WorkflowUntrustedCheckout(Rule):
     links = (
         "https://securitylab.github.com/resources/github-actions-preventing-pwn-requests/",
         "https://docs.github.com/actions/reference/security/secure-use",
+        "https://github.com/actions/checkout/pull/2454",
     )
     sample = ".github/workflows/preview.yml"
     bad = (
@@ -99,6 +102,21 @@ jobs:
     steps:
       - uses: actions/checkout@v4
       - run: gh pr checkout ${{ github.event.number }} && make
+""",
+        """\
+on: pull_request_target
+jobs:
+  test:
+    needs: choose
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v7
+        with:
+          ref: ${{ needs.choose.outputs.ref }}
+          allow-unsafe-pr-checkout: true
+      - run: make test
+        env:
+          TOKEN: ${{ secrets.TOKEN }}
 """,
     )
     good = (
@@ -166,6 +184,29 @@ jobs:
         env:
           TOKEN: ${{ secrets.TOKEN }}
 """,
+        """\
+# From version 7 on the action refuses a fork's code; and nobody but the bot has this author.
+on: pull_request_target
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v7.0.1
+        with:
+          ref: ${{ github.event.pull_request.head.sha }}
+      - run: make test
+        env:
+          TOKEN: ${{ secrets.TOKEN }}
+  approve:
+    if: github.event.pull_request.user.login == 'dependabot[bot]'
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: gh pr checkout "$URL" && gh pr review --approve
+        env:
+          URL: ${{ github.event.pull_request.html_url }}
+          GH_TOKEN: ${{ secrets.BOT_TOKEN }}
+""",
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
@@ -208,11 +249,18 @@ def _takes_head(step: Step) -> bool:
     used = step.action
     if used is not None and used.name == "actions/checkout":
         given = mapping(step.data.get("with"))
-        return any(_HEAD.search(text_of(given.get(name))) for name in ("ref", "repository"))
+        wanted = " ".join(text_of(given.get(name)) for name in ("ref", "repository"))
+        if _is_allowed(step):
+            return "${{" in wanted
+        return not _REFUSING.fullmatch(used.ref) and bool(_HEAD.search(wanted))
     if _FETCH.search(step.run) and ("git " in step.run or "gh " in step.run):
         return True
     texts = [step.run, *(text_of(value) for value in mapping(step.data.get("env")).values())]
     return bool(_SWITCH.search(step.run)) and any(_HEAD.search(text) for text in texts)
+
+
+def _is_allowed(step: Step) -> bool:
+    return text_of(mapping(step.data.get("with")).get("allow-unsafe-pr-checkout")).lower() not in ("", "false")
 
 
 def _confidence(workflow: Workflow, job: Job, taking: Step, conditions: str, event: str) -> Confidence:
@@ -220,11 +268,12 @@ def _confidence(workflow: Workflow, job: Job, taking: Step, conditions: str, eve
     runs = bool(taking.run) or any(step.run or (step.action and step.action.kind == "local") for step in after)
     types = workflow.triggers.get(event, {}).get("types")
     labelled = types in ("labeled", ["labeled"])
+    refuses = taking.action is not None and taking.action.pinned and not _is_allowed(taking)  # it may do so
     gated = "environment" in job.data or labelled or bool(_GATED.search(conditions))
     lends = any(step.action and step.action.owner != "actions" for step in after)  # it may build what lies there
     if not (runs or lends) or _SAFE.search(conditions):
         return "low"
-    return "medium" if gated or not runs or event == "workflow_run" else "high"
+    return "medium" if gated or refuses or not runs or event == "workflow_run" else "high"
 
 
 def _only_ours(workflow: Workflow, every: list[Workflow]) -> bool:
