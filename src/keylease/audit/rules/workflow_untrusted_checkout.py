@@ -26,7 +26,15 @@ _SAFE = re.compile(
 )
 _REFUSING = re.compile(r"v?(?:[7-9]|\d\d+)(?:\.\d+)*|main")
 """Versions of actions/checkout that take a fork's code only where ``allow-unsafe-pr-checkout`` says so."""
-_GATED = re.compile(r"labels|author_association|github\.actor|pull_request\.user|sender\.login|github\.event\.label")
+_GATED = re.compile(
+    r"labels|author_association|github\.actor|(?:pull_request|comment)\.user|sender\.login|event\.label"
+)
+_ASKING = re.compile(
+    r"permission|collaborator|membership|association|actor|sender|user\.login|allow|trusted", re.IGNORECASE
+)
+"""How a step that asks who wrote a comment gives itself away."""
+
+_EVENTS = ("pull_request_target", "workflow_run", "issue_comment")
 _FOREIGN = {
     "pull_request",
     "pull_request_target",
@@ -45,10 +53,10 @@ class WorkflowUntrustedCheckout(Rule):
     severity = "critical"
     needs = ("file.workflow",)
     why = (
-        "Workflows on `pull_request_target` and `workflow_run` get the repository's secrets even for a pull request "
-        "from a fork. One that checks out the pull request's own code gives whoever opens one a place to run in: a "
-        "build script, a test, a package's install hook, a linter's configuration. It reads all secrets of the job, "
-        "from memory if need be."
+        "Workflows on `pull_request_target`, `workflow_run` and `issue_comment` get the repository's secrets even for "
+        "a pull request from a fork. One that checks out the pull request's own code gives whoever opens one a place "
+        "to run in: a build script, a test, a package's install hook, a linter's configuration. It reads all secrets "
+        "of the job, from memory if need be."
     )
     fix = (
         "Build and test pull requests on `pull_request`, which has no secrets. What needs secrets goes into a second "
@@ -115,6 +123,20 @@ jobs:
           ref: ${{ needs.choose.outputs.ref }}
           allow-unsafe-pr-checkout: true
       - run: make test
+        env:
+          TOKEN: ${{ secrets.TOKEN }}
+""",
+        """\
+on: issue_comment
+jobs:
+  bench:
+    if: github.event.issue.pull_request && startsWith(github.event.comment.body, '/bench')
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v7
+        with:
+          ref: refs/pull/${{ github.event.issue.number }}/merge
+      - run: make bench
         env:
           TOKEN: ${{ secrets.TOKEN }}
 """,
@@ -207,20 +229,33 @@ jobs:
           URL: ${{ github.event.pull_request.html_url }}
           GH_TOKEN: ${{ secrets.BOT_TOKEN }}
 """,
+        """\
+on: issue_comment
+jobs:
+  answer:
+    if: github.event.issue.pull_request && startsWith(github.event.comment.body, '/help')
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v7
+      - run: ./answer ${{ github.event.issue.number }}
+        env:
+          TOKEN: ${{ secrets.TOKEN }}
+""",
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a job."""
         every = [workflow for _, workflow in workflows(inventory)]
         for record, workflow in workflows(inventory):
-            event = next((name for name in ("pull_request_target", "workflow_run") if name in workflow.triggers), "")
+            event = next((name for name in _EVENTS if name in workflow.triggers), "")
             if not event or (event == "workflow_run" and _only_ours(workflow, every)):
                 continue
             for job in workflow.jobs:
                 yield from self._of(record, workflow, job, event)
 
     def _of(self, record: Record, workflow: Workflow, job: Job, event: str) -> Iterator[Finding]:
-        taking = next((step for step in job.steps if _takes_head(step)), None)
+        refusing = "issue_comment" not in workflow.triggers
+        taking = next((step for step in job.steps if _takes_head(step, refusing=refusing)), None)
         uses = workflow.used_in(job)
         permissions = workflow.permissions(job)
         asks = permissions == "write-all" or mapping(permissions).get("id-token") == "write"
@@ -245,14 +280,15 @@ jobs:
         )
 
 
-def _takes_head(step: Step) -> bool:
+def _takes_head(step: Step, *, refusing: bool) -> bool:
+    """Whether it takes the pull request's code. refusing: newer checkouts refuse a fork's on such events."""
     used = step.action
     if used is not None and used.name == "actions/checkout":
         given = mapping(step.data.get("with"))
         wanted = " ".join(text_of(given.get(name)) for name in ("ref", "repository"))
         if _is_allowed(step):
             return "${{" in wanted
-        return not _REFUSING.fullmatch(used.ref) and bool(_HEAD.search(wanted))
+        return not (refusing and _REFUSING.fullmatch(used.ref)) and bool(_HEAD.search(wanted))
     if _FETCH.search(step.run) and ("git " in step.run or "gh " in step.run):
         return True
     texts = [step.run, *(text_of(value) for value in mapping(step.data.get("env")).values())]
@@ -271,9 +307,12 @@ def _confidence(workflow: Workflow, job: Job, taking: Step, conditions: str, eve
     refuses = taking.action is not None and taking.action.pinned and not _is_allowed(taking)  # it may do so
     gated = "environment" in job.data or labelled or bool(_GATED.search(conditions))
     lends = any(step.action and step.action.owner != "actions" for step in after)  # it may build what lies there
-    if not (runs or lends) or _SAFE.search(conditions):
+    if event == "issue_comment":  # many ask first who wrote it: in a step before, or in another job
+        before = " ".join(str(step.data) for step in job.steps[: taking.number])
+        gated = gated or "needs" in job.data or bool(_ASKING.search(f"{before}{taking.data.get('if')}"))
+    if not (runs or lends) or _SAFE.search(conditions) or (gated and event == "issue_comment"):
         return "low"
-    return "medium" if gated or refuses or not runs or event == "workflow_run" else "high"
+    return "medium" if gated or refuses or not runs or event != "pull_request_target" else "high"
 
 
 def _only_ours(workflow: Workflow, every: list[Workflow]) -> bool:

@@ -54,6 +54,22 @@ def test_a_checkout_that_refuses_forks(version: str, allow: str, severity: str, 
     assert [each.severity for each in findings] == ([severity] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("more", "before", "severity", "persona"),
+    [
+        ("", "", "high", "regular"),
+        ("if: github.event.comment.author_association == 'MEMBER'", "", "medium", "pedantic"),
+        ("needs: asked", "", "medium", "pedantic"),
+        ("", "- run: gh api repos/$REPO/collaborators/$WHO/permission\n", "medium", "pedantic"),
+    ],
+)
+def test_a_comment(more: str, before: str, severity: str, persona: str, tmp_path: Path) -> None:
+    checkout = "- uses: actions/checkout@v7\n  with: {ref: 'refs/pull/${{ github.event.issue.number }}/head'}\n"
+    (finding,) = judge(Rule, tmp_path, job(before + checkout + RUN, on="issue_comment", job=more))
+    assert (finding.severity, finding.persona) == (severity, persona)
+    assert "runs on issue_comment" in finding.message
+
+
 def test_what_is_allowed_but_the_base_is_taken(tmp_path: Path) -> None:
     checkout = "- uses: actions/checkout@v7\n  with: {allow-unsafe-pr-checkout: true}\n"
     assert judge(Rule, tmp_path, job(checkout + RUN, on="pull_request_target")) == []
