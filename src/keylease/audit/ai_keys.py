@@ -1,8 +1,5 @@
 """What the rules about keys of AI services share."""
 
-import json
-from typing import Any
-
 from keylease.audit.model import Record
 from keylease.audit.workflows import shown
 
@@ -17,14 +14,6 @@ ANTHROPIC_WIF = "https://platform.claude.com/docs/en/manage-claude/wif-reference
 HUGGINGFACE_TOKENS = "https://huggingface.co/docs/hub/security-tokens"
 PINECONE_ROLES = "https://docs.pinecone.io/admin/projects/projects-overview"
 DATABRICKS_TOKENS = "https://docs.databricks.com/api/workspace/tokenmanagement/list"
-
-NOW = "2026-11-01T00:00:00Z"
-
-
-def inventory_text(*records: tuple[str, str, dict[str, Any]]) -> str:
-    """A rule's sample: (kind, subject, facts) as the text of an inventory."""
-    rows = [{"kind": kind, "subject": subject, "facts": facts} for kind, subject, facts in records]
-    return json.dumps({"records": rows, "now": NOW}, indent=1)
 
 
 def hint_of(record: Record) -> str:

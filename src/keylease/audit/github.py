@@ -1,20 +1,18 @@
 """What rules about GitHub's inventory have in common: who sees an organisation's secret, names and commands to show."""
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from keylease.audit.model import Inventory, Record
+from keylease.audit.samples import Row, these
 from keylease.audit.workflows import shown
 
 STORES = {"actions": "Actions", "dependabot": "Dependabot", "codespaces": "Codespaces"}
 
 
-def written(*records: tuple[str, str, Mapping[str, Any]], now: str = "2026-11-01T00:00:00Z") -> str:
-    """A rule's sample: kind, what follows ``github://``, facts."""
-    made = [{"kind": f"github.{kind}", "subject": f"github://{path}", "facts": facts} for kind, path, facts in records]
-    return json.dumps({"records": made, "now": now}, indent=1)
+def written(*rows: Row) -> str:
+    """A rule's sample of rows that are all GitHub's: kind and subject are what follows ``github.`` and ``github://``."""
+    return these(*((f"github.{kind}", f"github://{path}", facts) for kind, path, facts in rows))
 
 
 def text(record: Record, name: str) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_KEYS, hint_of, inventory_text, place
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_KEYS, hint_of, place
 from keylease.audit.hints import matches
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -29,14 +30,14 @@ class AiAdminKeyInCi(Rule):
     links = (OPENAI_KEYS, ANTHROPIC_KEYS)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_KEY",
                 {"name": "OPENAI_KEY", "sort": "openai", "hint": "sk-admin-…Wxyz"},
             )
         ),
-        inventory_text(
+        these(
             (
                 "gitlab.variable",
                 "gitlab://acme/trainer/variable/CLAUDE",
@@ -45,7 +46,7 @@ class AiAdminKeyInCi(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_SAFETY, called, hint_of, inventory_text, place, told
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_SAFETY, called, hint_of, place, told
 from keylease.audit.credentials import is_active
 from keylease.audit.hints import parse
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -29,14 +30,14 @@ class AiKeyUnscoped(Rule):
     links = (ANTHROPIC_KEYS, OPENAI_SAFETY)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "anthropic.key",
                 "anthropic://organization/key/apikey_1",
                 {"name": "ci", "level": "organization", "holder": "the organization", "active": True},
             )
         ),
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -45,7 +46,7 @@ class AiKeyUnscoped(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "anthropic.key",
                 "anthropic://organization/key/apikey_1",

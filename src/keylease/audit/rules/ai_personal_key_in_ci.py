@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import COPIES, HUGGINGFACE_TOKENS, OPENAI_SAFETY, hint_of, inventory_text, place
+from keylease.audit.ai_keys import COPIES, HUGGINGFACE_TOKENS, OPENAI_SAFETY, hint_of, place
 from keylease.audit.hints import matches
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _GITHUB = (
@@ -30,7 +31,7 @@ class AiPersonalKeyInCi(Rule):
     links = (OPENAI_SAFETY, HUGGINGFACE_TOKENS, _GITHUB)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -49,7 +50,7 @@ class AiPersonalKeyInCi(Rule):
                 },
             ),
         ),
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/GH_TOKEN",
@@ -58,7 +59,7 @@ class AiPersonalKeyInCi(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",

@@ -7,7 +7,7 @@ from keylease.audit.aging import named, text_of
 from keylease.audit.credentials import SORTS, age, of_sorts
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
 from keylease.audit.workflows import shown
 
 _NAMES = 50
@@ -43,7 +43,7 @@ class CredentialAgeUnknown(Rule):
         listed("vault.secret", "vault://v/secret/kv/ci", name="ci", holder="kv"),
     )
     good = (
-        all_listed(
+        these(
             (
                 "vault.secret",
                 "vault://v/secret/kv/ci",

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import hint_of, inventory_text
+from keylease.audit.ai_keys import hint_of
 from keylease.audit.federated import KINDS
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _KEY = {"name": "OPENAI_API_KEY", "sort": "openai", "label": "OpenAI key", "hint": "sk-proj-…Wxyz", "static": True}
@@ -28,9 +29,9 @@ class JobStaticKey(Rule):
     )
     links = ("https://docs.github.com/actions/concepts/security/openid-connect",)
     sample = "inventory.json"
-    bad = (inventory_text(("job.variable", "job://environment/variable/OPENAI_API_KEY", _KEY)),)
+    bad = (these(("job.variable", "job://environment/variable/OPENAI_API_KEY", _KEY)),)
     good = (
-        inventory_text(
+        these(
             ("job.variable", "job://environment/variable/SLACK", {"name": "SLACK", "sort": "slack", "static": True}),
             ("job.variable", "job://environment/variable/VAULT_TOKEN", {"name": "VAULT_TOKEN", "sort": "vault"}),
             ("job.variable", "job://environment/variable/A", {**_KEY, "name": "A", "level": "admin"}),
