@@ -1,6 +1,7 @@
 """The documents keep up with the code: error sections, action inputs, versions, links, examples."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def docs_arguments(tree: ast.Module, name: str) -> Iterator[ast.expr]:
                 yield node.args[position[called]]
 
 
+@functools.cache
 def used_anchors() -> dict[str, set[str]]:
     """Anchor → files that use it. What is no constant is kept as ``= source``."""
     found: dict[str, set[str]] = {}
