@@ -154,4 +154,6 @@ class AwsTrustIfExists(TrustRule):
         if opened:
             message = f"{place(trust)} can take the role: {message}"
         severity = self.severity if not opened else "critical" if trust.issuer.shared else "high"
-        yield self.about(record, trust, message, caller if opened else None, severity=severity, change=narrowed(trust))
+        yield self.about(
+            record, trust, message, caller if opened else None, severity=severity, change=narrowed(record, trust)
+        )
