@@ -182,4 +182,4 @@ class AwsTrustAnyRef(TrustRule):
         pinned = any(pins(test) for claim in ("job_workflow_ref", "ref", "environment") for test in trust.tests(claim))
         if caller and not wider and not pinned and trust.issuer.family in ("github", "gitlab"):
             message = "a job of any branch or environment of the repository can take the role"
-            yield self.about(record, trust, message, caller, change=narrowed(trust, one_ref=True))
+            yield self.about(record, trust, message, caller, change=narrowed(record, trust, one_ref=True))

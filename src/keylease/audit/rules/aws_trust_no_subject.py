@@ -259,4 +259,4 @@ class AwsTrustNoSubject(TrustRule):
         if caller and not identifying(trust):
             message = f"{place(trust)} can take the role: no condition on {trust.issuer.key(trust.issuer.claim)}"
             severity = self.severity if trust.issuer.shared else "high"
-            yield self.about(record, trust, message, caller, severity=severity, change=narrowed(trust))
+            yield self.about(record, trust, message, caller, severity=severity, change=narrowed(record, trust))

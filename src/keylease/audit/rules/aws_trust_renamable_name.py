@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.aws_trust import Trust
 from keylease.audit.aws_trust_rule import CLAIM_KEYS, GITHUB_CLAIMS, TrustRule
+from keylease.audit.in_file import of_condition
 from keylease.audit.model import Finding, Record
 
 
@@ -123,7 +124,7 @@ class AwsTrustRenamableName(TrustRule):
         github = trust.issuer.family == "github" and trust.issuer.shared
         if github and by_name and not ids and trust.admitted and not trust.first("stranger"):
             key = trust.issuer.key("repository_id")
-            line = f'"{key}": "REPOSITORY_ID"'
+            line = of_condition(record, "StringEquals", key, "REPOSITORY_ID")
             change = (
                 f"add to StringEquals of {trust.statement.name} (`gh api repos/OWNER/REPOSITORY --jq .id`):\n\n{line}"
             )

@@ -372,4 +372,6 @@ resource "aws_iam_role" "deploy" {
             kind = "project" if trust.issuer.family == "gitlab" else "repository"
             message = f"each {kind} of the owner can take the role: a wildcard stands where the {kind} is told"
         severity = "medium" if not stranger else self.severity if trust.issuer.shared else "high"
-        yield self.about(record, trust, message, stranger or neighbour, severity=severity, change=narrowed(trust))
+        yield self.about(
+            record, trust, message, stranger or neighbour, severity=severity, change=narrowed(record, trust)
+        )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.aws_policy import Statement, is_wild, statements
+from keylease.audit.in_file import of_statement
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 
@@ -194,9 +195,9 @@ class AwsTrustWildcardPrincipal(Rule):
         written = f'{{"{kinds[0]}": "*"}}' if kinds[0] != "*" else "*"
         federated = kinds[0] == "Federated"
         principal = (
-            '{"Federated": "arn:aws:iam::ACCOUNT:oidc-provider/token.actions.githubusercontent.com"}'
+            {"Federated": "arn:aws:iam::ACCOUNT:oidc-provider/token.actions.githubusercontent.com"}
             if federated or not statement.covers("sts:AssumeRole")
-            else '{"AWS": "arn:aws:iam::ACCOUNT:role/ROLE"}'
+            else {"AWS": "arn:aws:iam::ACCOUNT:role/ROLE"}
         )
         conditions = [
             ("condition", f"{test.operator} {test.key}: {', '.join(test.values[:5])}") for test in statement.tests
@@ -206,7 +207,8 @@ class AwsTrustWildcardPrincipal(Rule):
             f"everybody can take the role: the principal is {written} ({statement.name})",
             confidence="medium" if conditions else "high",
             evidence=(("statement", statement.name.removeprefix("statement ")), ("principal", written), *conditions),
-            change=f'name in {statement.name} who may take it, your own for the capitals:\n\n"Principal": {principal}',
+            change=f"name in {statement.name} who may take it, your own for the capitals:\n\n"
+            + of_statement(record, {"Principal": principal}),
             key=str(statement.sid or statement.index),
         )
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from keylease.audit.cloud_samples import federated, these
-from keylease.audit.flexible import patterns
+from keylease.audit.flexible import bound, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -51,6 +51,6 @@ class FederationPullRequest(Rule):
                 f"every pull request's job can act as {whose}: `{shown(subject, 120)}`",
                 evidence=[("subject", shown(subject, 200))],
                 change="bind an environment with reviewers\n\n"
-                f"subject: {shown(repository, 200)}:environment:ENVIRONMENT",
+                + bound(record, f"{repository}:environment:ENVIRONMENT"),
                 key="pull_request",
             )

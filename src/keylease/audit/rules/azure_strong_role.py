@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keylease.audit.cloud_samples import assignment, federated, these
+from keylease.audit.in_file import attributes
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -96,7 +97,15 @@ class AzureStrongRole(Rule):
             f"{who} is {role} at {'/ (the root of the tenant)' if scope == '/' else scope}{jobs}",
             severity=severity,
             evidence=[("role", role), ("scope", scope)],
-            change=f"assign narrower roles on narrower scopes, then take this one away\n\n{remove}",
+            change=f"assign narrower roles on narrower scopes, then take this one away\n\n{_narrow(record) or remove}",
             key="strong",
             **more,
         )
+
+
+def _narrow(record: Record) -> str:
+    """In the file that it is from: the role stays where it is told by an id."""
+    scope = str(record.facts.get("scope") or "")
+    subscription = scope.rstrip("/") if _SUBSCRIPTION.fullmatch(scope) else "/subscriptions/SUBSCRIPTION_ID"
+    role = {} if record.facts.get("role_id") else {"role_definition_name": "ROLE"}
+    return attributes(record, {**role, "scope": f"{subscription}/resourceGroups/RESOURCE_GROUP"})

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.vault_policies import opened
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 from keylease.audit.workflows import shown
 
 
@@ -91,5 +91,5 @@ class VaultRoleAdminPolicy(RoleRule):
         opens, which = opened(inventory, names)
         if opens == "admin":
             rest = [name for name in names or () if opened(inventory, [name])[0] != "admin"] or ["POLICY"]
-            change = f"leave it out\n\n{command(record.facts, token_policies=rest)}"
+            change = f"leave it out\n\n{mended(record, token_policies=rest)}"
             yield self.about(record, f"policy {shown(which)} makes its jobs administrators", change)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 
 
 class VaultRoleAnyAddress(RoleRule):
@@ -54,5 +54,5 @@ class VaultRoleAnyAddress(RoleRule):
         """See the base class."""
         del inventory
         if not record.facts.get("token_bound_cidrs"):
-            change = command(record.facts, token_bound_cidrs=["192.0.2.0/24"])
+            change = mended(record, token_bound_cidrs=["192.0.2.0/24"])
             yield self.about(record, "it binds no addresses", f"bind those of the runners\n\n{change}")

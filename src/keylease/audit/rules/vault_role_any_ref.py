@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import GITHUB_CLAIMS, GITLAB_CLAIMS, RoleRule, bounds, command, reach
+from keylease.audit.vault_roles import GITHUB_CLAIMS, GITLAB_CLAIMS, RoleRule, bounds, mended, reach
 
 _PLACES = frozenset(
     ["ref", "ref_path", "ref_protected", "environment", "job_workflow_ref", "workflow_ref", "ci_config_ref_uri", "sha"]
@@ -121,5 +121,5 @@ class VaultRoleAnyRef(RoleRule):
         gitlab = any(name.startswith(("project_", "namespace_")) for name in claims)
         more = {"ref": "main", "ref_type": "branch"} if gitlab else {"ref": "refs/heads/main"}
         kind = "glob" if glob else "string"
-        change = command(facts, bound_claims_type=kind, bound_claims={**claims, **more})
+        change = mended(record, bound_claims_type=kind, bound_claims={**claims, **more})
         yield self.about(record, "a job of any branch gets in", f"bind the branch that is protected\n\n{change}")

@@ -8,8 +8,8 @@ from keylease.audit.vault_roles import (
     GITHUB_CLAIMS,
     GITLAB_CLAIMS,
     RoleRule,
-    command,
     issuer,
+    mended,
     reach,
     repository_bound,
     severity,
@@ -223,7 +223,7 @@ class VaultRoleAnyRepository(RoleRule):
         if found.level not in ("anyone", "callers"):
             return
         rank, words = severity(inventory, facts)
-        change = f"bind it to the repositories that need it\n\n{command(facts, **repository_bound(facts))}"
+        change = f"bind it to the repositories that need it\n\n{mended(record, **repository_bound(facts))}"
         if found.level == "callers":
             message = f"whoever may call {shown(found.value)} gets in: that claim does not say whose job it is"
             yield self.about(record, message, change, severity="medium", confidence="low", persona="pedantic")

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 
 _SYSTEM = 768 * 3600
 """Seconds that a server gives where neither role nor mount says."""
@@ -180,8 +180,8 @@ class VaultRoleLongToken(RoleRule):
             more = {"severity": "low", "persona": "pedantic"}
         else:
             return
-        fields = {"token_ttl": "15m", "token_max_ttl": "1h", **({"token_period": 0} if period else {})}
-        yield self.about(record, what, f"end them with the job\n\n{command(facts, **fields)}", **more)
+        fields = {"token_ttl": 900, "token_max_ttl": 3600, **({"token_period": 0} if period else {})}
+        yield self.about(record, what, f"end them with the job\n\n{mended(record, **fields)}", **more)
 
 
 def _seconds(value: object) -> int | None:

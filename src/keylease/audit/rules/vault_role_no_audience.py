@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 
 
 class VaultRoleNoAudience(RoleRule):
@@ -73,5 +73,5 @@ class VaultRoleNoAudience(RoleRule):
         """See the base class."""
         del inventory
         if not record.facts.get("bound_audiences"):
-            change = f"bind the audience that the jobs ask for\n\n{command(record.facts, bound_audiences=['AUDIENCE'])}"
+            change = f"bind the audience that the jobs ask for\n\n{mended(record, bound_audiences=['AUDIENCE'])}"
             yield self.about(record, "it binds no audience", change)

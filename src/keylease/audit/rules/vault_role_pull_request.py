@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.vault_policies import opened
-from keylease.audit.vault_roles import GITHUB_CLAIMS, RoleRule, bounds, command
+from keylease.audit.vault_roles import GITHUB_CLAIMS, RoleRule, bounds, mended
 from keylease.audit.workflows import shown
 
 
@@ -104,7 +104,7 @@ class VaultRolePullRequest(RoleRule):
             if name not in ("sub", "event_name")
         }
         wanted = {"repository": "OWNER/REPOSITORY", **kept, "ref": "refs/heads/main"}
-        change = f"bind the branch that is protected\n\n{command(facts, bound_claims=wanted, bound_subject='')}"
+        change = f"bind the branch that is protected\n\n{mended(record, bound_claims=wanted, bound_subject='')}"
         rank = "high" if opens == "admin" or target else self.severity
         persona = "regular" if rank == "high" else self.persona
         yield self.about(record, f"it is for {shown(named)}", change, severity=rank, persona=persona)

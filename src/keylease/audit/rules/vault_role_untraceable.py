@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command, repository_bound
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended, repository_bound
 
 
 class VaultRoleUntraceable(RoleRule):
@@ -74,5 +74,5 @@ class VaultRoleUntraceable(RoleRule):
         if not record.facts.get("claim_mappings"):
             gitlab = "project_path" in repository_bound(record.facts)["bound_claims"]
             names = ("project_path", "pipeline_id", "user_login") if gitlab else ("repository", "run_id", "actor")
-            change = command(record.facts, claim_mappings={name: name for name in names})
+            change = mended(record, claim_mappings={name: name for name in names})
             yield self.about(record, "it maps no claims", f"map what tells the run\n\n{change}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command, repository_bound
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended, repository_bound
 from keylease.audit.workflows import shown
 
 _EVERY_RUN = frozenset(
@@ -95,5 +95,5 @@ class VaultRoleUserClaim(RoleRule):
         claim = str(record.facts.get("user_claim") or "").lstrip("/")
         if claim in _EVERY_RUN:
             name = next(iter({*repository_bound(record.facts)["bound_claims"]} & {"repository", "project_path"}))
-            change = f"take one that names the repository\n\n{command(record.facts, user_claim=name)}"
+            change = f"take one that names the repository\n\n{mended(record, user_claim=name)}"
             yield self.about(record, f"every {shown(claim)} becomes an entity", change)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import BOUNDS, GITHUB_CLAIMS, RoleRule, command, reach, repository_bound, severity
+from keylease.audit.vault_roles import BOUNDS, GITHUB_CLAIMS, RoleRule, mended, reach, repository_bound, severity
 from keylease.audit.workflows import shown
 
 
@@ -222,5 +222,5 @@ class VaultRoleWildcard(RoleRule):
             return
         rank, words = severity(inventory, facts)
         message = f"{shown(found.claim)} {shown(found.value)} lets other organisations in{words}"
-        change = f"name the repositories, or write OWNER/*\n\n{command(facts, **repository_bound(facts))}"
+        change = f"name the repositories, or write OWNER/*\n\n{mended(record, **repository_bound(facts))}"
         yield self.about(record, message, change, severity=rank)
