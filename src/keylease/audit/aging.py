@@ -20,14 +20,14 @@ Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Another number of days for some credentials. kind, name, holder, environment: globs, all of which must match.
 
-    max_days: of these; null: no limit.
+    max_days: of these.
     """
 
     kind: str = "*"
     name: str = "*"
     holder: str = "*"
     environment: str = "*"
-    max_days: Days | None
+    max_days: Days
 
     def covers(self, record: Record) -> bool:
         """Whether it is about this one. A place that is in no environment has an empty one."""
@@ -36,7 +36,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return all(fnmatch.fnmatchcase(text, glob) for text, glob in pairs)
 
 
-def limit_of(record: Record, limits: Sequence[Limit], default: int | None) -> int | None:
+def limit_of(record: Record, limits: Sequence[Limit], default: int) -> int:
     """Days that the first of `limits` which covers it allows, else `default`."""
     return next((limit.max_days for limit in limits if limit.covers(record)), default)
 

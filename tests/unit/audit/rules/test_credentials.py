@@ -37,7 +37,7 @@ def test_copies_may_be_older_and_what_is_changed_counts_from_then() -> None:
     copy = key("github.secret", created_at=ago(900), updated_at=ago(179))
     assert not found("credential-stale", copy)
     assert found("credential-stale", copy, stored_days=30)
-    assert not found("credential-stale", copy, stored_days=None)
+    assert not found("credential-stale", copy, stored_days=36_500)
 
 
 def test_the_first_limit_that_covers_a_credential_counts() -> None:
@@ -45,7 +45,7 @@ def test_the_first_limit_that_covers_a_credential_counts() -> None:
     ages = [
         {"kind": "openai.*", "max_days": 1},
         {"environment": "prod", "name": "PROD_*", "max_days": 30},
-        {"max_days": None},
+        {"max_days": 36_500},
     ]
     (finding,) = found("credential-stale", record, ages=ages)
     assert ("limit", "30 days") in finding.evidence
@@ -108,4 +108,4 @@ def test_a_life_is_counted_from_making_to_end() -> None:
     [finding] = found(rule, key(created_at=ago(1), expires_at=ago(-365)))
     assert "366 days" in finding.message
     assert not found(rule, key(created_at=ago(1)), key(expires_at=ago(-999)), key(created_at=ago(1), expires_at=None))
-    assert not found(rule, key(created_at=ago(1), expires_at=ago(-365)), ages=[{"max_days": None}])
+    assert not found(rule, key(created_at=ago(1), expires_at=ago(-365)), ages=[{"max_days": 36_500}])
