@@ -116,6 +116,19 @@ class UsageError(KeyleaseError):
     exit_code = ExitCode.USAGE
 
 
+def can_not(what: str, path: str, error: OSError, docs: str, *, part: str = "audit") -> UsageError:
+    """The error for a file of the user's that can't be opened. what: `read`, `write the baseline`."""
+    if what.startswith("write"):
+        change = "name a file in a directory that is there and may be written to"
+    elif isinstance(error, FileNotFoundError):
+        change = "name a file that is there; the path is relative to the working directory"
+    elif isinstance(error, IsADirectoryError):
+        change = "name a file, not a directory"
+    else:
+        change = "let this user read it" if isinstance(error, PermissionError) else "name a file that can be read"
+    return UsageError(f"{part}: can't {what} {path!a}: {error.strerror}", change=change, docs=docs)
+
+
 class IdentityError(KeyleaseError):
     """This is a CI job, but there is no identity token that can be used."""
 

@@ -18,7 +18,7 @@ from keylease.config import yamltree
 from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
-from keylease.errors import UsageError
+from keylease.errors import UsageError, can_not
 from keylease.registry import RULES
 
 OFF = "off"
@@ -232,7 +232,7 @@ def read_baseline(path: str) -> dict[str, Severity]:
             docs="audit-baseline",
         ) from None
     except OSError as error:
-        raise UsageError(f"audit: can't read the baseline {path!a}: {error.strerror}", docs="audit-baseline") from None
+        raise can_not("read the baseline", path, error, "audit-baseline") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"audit: {path!a} is no baseline of this version of Keylease",
