@@ -15,7 +15,8 @@ Every message starts with the name of the part that failed (``Vault:``, ``GitHub
 import enum
 from collections.abc import Mapping
 
-DOCS = "https://github.com/keylease/keylease/blob/main/docs/errors.md"
+DOCS = "https://github.com/keylease/keylease/blob/main/docs"
+"""Where the documentation is read. Messages are read without a checkout of Keylease."""
 
 
 class ExitCode(enum.IntEnum):
@@ -61,7 +62,7 @@ class KeyleaseError(Exception):
         self.cause = cause
         self.change = change
         self.claims = dict(claims or {})
-        self.docs = f"{DOCS}#{docs}" if docs else ""
+        self.docs = f"{DOCS}/errors.md#{docs}" if docs else ""
         self.detail = dict(detail or {})
         self.also: list[KeyleaseError] = []
         """Further failures of the same run: all are shown, the first one decides the exit code."""

@@ -13,6 +13,7 @@ from keylease.audit.credentials import SORTS, moment
 from keylease.audit.github import where
 from keylease.audit.model import Record
 from keylease.audit.workflows import shown
+from keylease.errors import DOCS
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 
@@ -87,35 +88,36 @@ def lifetime(record: Record) -> int | None:
     return None if made is None or end is None else (end - made) // dt.timedelta(days=1)
 
 
-_LEASE = "lease the value in the job instead (docs/configuration.md)"
+_LEASE = f"lease the value in the job instead ({DOCS}/configuration.md)"
 
 ROTATE: Mapping[str, str] = {
     "github.secret": f"{_LEASE}, or set a new one: gh secret set NAME",
     "github.deploy_key": "replace it, read-only, and delete the old one: gh repo deploy-key delete ID",
-    "github.token": "take a GitHub App (docs/targets/github.md), whose tokens end within the hour, and revoke this one",
+    "github.token": f"take a GitHub App ({DOCS}/targets/github.md), whose tokens end within the hour; "
+    "then revoke this one",
     "github.token_grant": "let the job use GITHUB_TOKEN or a GitHub App; revoke the token",
     "gitlab.variable": f"{_LEASE}, or set a new one, masked and hidden",
     "gitlab.token": "rotate it: POST /projects/ID/access_tokens/TOKEN_ID/rotate, with a new expires_at",
     "jenkins.credential": f"{_LEASE}, or replace it",
-    "aws.access_key": "let the job assume a role by its identity (docs/providers/aws.md), then delete the key:\n\n"
+    "aws.access_key": f"let the job assume a role by its identity ({DOCS}/providers/aws.md), then delete the key:\n\n"
     "aws iam update-access-key --user-name USER --access-key-id KEY_ID --status Inactive\n"
     "aws iam delete-access-key --user-name USER --access-key-id KEY_ID",
     "aws.secret": "rotate it:\n\naws secretsmanager rotate-secret --secret-id NAME",
-    "gcp.key": "let the job use workload identity (docs/providers/gcp.md), then delete the key:\n\n"
+    "gcp.key": f"let the job use workload identity ({DOCS}/providers/gcp.md), then delete the key:\n\n"
     "gcloud iam service-accounts keys delete KEY_ID --iam-account ACCOUNT",
-    "azure.credential": "let the job use a federated credential (docs/providers/azure.md), then delete it:\n\n"
+    "azure.credential": f"let the job use a federated credential ({DOCS}/providers/azure.md), then delete it:\n\n"
     "az ad app credential delete --id APP_ID --key-id KEY_ID",
-    "vault.token": "let the job log in by its identity (docs/providers/vault.md), then revoke it:\n\n"
+    "vault.token": f"let the job log in by its identity ({DOCS}/providers/vault.md), then revoke it:\n\n"
     "vault token revoke -accessor ACCESSOR",
-    "vault.approle_secret_id": "let the job log in by its identity (docs/providers/vault.md), then destroy it:\n\n"
+    "vault.approle_secret_id": f"let the job log in by its identity ({DOCS}/providers/vault.md), then destroy it:\n\n"
     "vault write auth/approle/role/ROLE/secret-id-accessor/destroy secret_id_accessor=ACCESSOR",
     "vault.secret": "write a new value: vault kv put -mount=MOUNT PATH FIELD=-",
     "vault.database_role": "rotate it: vault write -f database/rotate-role/ROLE",
-    "openai.key": "let the job exchange its identity (docs/providers/openai.md), then delete the key in the project",
-    "anthropic.key": "let the job exchange its identity (docs/providers/anthropic.md), then disable the key:\n\n"
+    "openai.key": f"let the job exchange its identity ({DOCS}/providers/openai.md), then delete the key in the project",
+    "anthropic.key": f"let the job exchange its identity ({DOCS}/providers/anthropic.md), then disable the key:\n\n"
     'POST /v1/organizations/api_keys/KEY_ID {"status": "inactive"}',
-    "huggingface.token": "let the job exchange its identity (docs/providers/huggingface.md), then delete the token",
-    "databricks.token": "let the job exchange its identity (docs/providers/databricks.md), then delete the token",
+    "huggingface.token": f"let the job exchange its identity ({DOCS}/providers/huggingface.md), then delete the token",
+    "databricks.token": f"let the job exchange its identity ({DOCS}/providers/databricks.md), then delete the token",
     "pinecone.key": "make a new key, set it where it is used, and delete this one",
 }
 """kind → what to do about one that has been there for too long; words in capitals stand for what is not known."""

@@ -6,6 +6,7 @@ from keylease.audit.ai_keys import ANTHROPIC_KEYS, DATABRICKS_TOKENS, OPENAI_KEY
 from keylease.audit.credentials import SORTS, is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.errors import DOCS
 
 _FACTS = {"name": "laptop", "level": "project", "holder": "project Research", "active": True}
 
@@ -54,6 +55,7 @@ class AiKeyOfUser(Rule):
                     record,
                     f"the {SORTS[kind].label} {called(record)} belongs to a person",
                     evidence=told(record, "owner", "hint", "created_at", "last_used_at", "expires_at"),
-                    change="make a service account for the program and lease its token (docs/providers)",
+                    change="make a service account for the program and lease its token "
+                    f"({DOCS}/providers/{kind.partition('.')[0]}.md)",
                     key="owner",
                 )

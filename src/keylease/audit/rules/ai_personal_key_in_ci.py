@@ -7,6 +7,7 @@ from keylease.audit.hints import matches
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
+from keylease.errors import DOCS
 
 _GITHUB = (
     "https://docs.github.com/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens"
@@ -99,7 +100,8 @@ class AiPersonalKeyInCi(Rule):
                     persona="pedantic" if hub else "regular",
                     change="publish with a trusted publisher, or use the token of a user made for CI"
                     if hub
-                    else "make a service account and lease its token (docs/providers), then revoke this key",
+                    else "make a service account and lease its token "
+                    f"({DOCS}/providers/{match.records[0].kind.partition('.')[0]}.md), then revoke this key",
                     key="person",
                 )
         for kind in COPIES:
