@@ -7,6 +7,7 @@ from keylease.audit.credentials import SORTS, is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
+from keylease.errors import DOCS
 
 _FACTS = {"name": "laptop", "level": "project", "holder": "project Research", "active": True}
 
@@ -55,6 +56,7 @@ class AiKeyOfUser(Rule):
                     record,
                     f"the {SORTS[kind].label} {called(record)} belongs to a person",
                     evidence=told(record, "owner", "hint", "created_at", "last_used_at", "expires_at"),
-                    change="make a service account for the program and lease its token (docs/providers)",
+                    change="make a service account for the program and lease its token "
+                    f"({DOCS}/providers/{kind.partition('.')[0]}.md)",
                     key="owner",
                 )

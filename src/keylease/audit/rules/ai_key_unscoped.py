@@ -9,6 +9,7 @@ from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
 from keylease.audit.workflows import shown
+from keylease.errors import DOCS
 
 
 class AiKeyUnscoped(Rule):
@@ -85,7 +86,7 @@ class AiKeyUnscoped(Rule):
                         f"{place(record)} holds an old user key of OpenAI: it acts as a person, in all projects",
                         evidence=(("shown", shown(hint_of(record))),),
                         confidence="high" if kind == "job.variable" else "medium",
-                        change="lease a token of a project's service account (docs/providers/openai.md), or make a "
+                        change=f"lease a token of a project's service account ({DOCS}/providers/openai.md), or make a "
                         "project key, then delete this one under User API keys",
                         key="scope",
                     )

@@ -8,6 +8,7 @@ from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severi
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
 from keylease.audit.workflows import shown
+from keylease.errors import DOCS
 
 _GITHUB = (
     "https://docs.github.com/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens"
@@ -100,7 +101,8 @@ class AiPersonalKeyInCi(Rule):
                     persona="pedantic" if hub else "regular",
                     change="publish with a trusted publisher, or use the token of a user made for CI"
                     if hub
-                    else "make a service account and lease its token (docs/providers), then revoke this key",
+                    else "make a service account and lease its token "
+                    f"({DOCS}/providers/{match.records[0].kind.partition('.')[0]}.md), then revoke this key",
                     key="person",
                 )
         for kind in COPIES:

@@ -77,8 +77,6 @@ class CredentialUnused(Rule):
             if not SORTS[record.kind].uses or "last_used_at" not in record.facts:
                 continue
             limit = limit_of(record, settings.ages, settings.max_days)
-            if limit is None:
-                continue
             used = days(record.facts, "last_used_at", inventory.now)
             made = days(record.facts, "created_at", inventory.now)
             if used is not None and used > limit:

@@ -58,7 +58,7 @@ class SecretStaticKey(Rule):
                 evidence=tuple(
                     ("last changed", text(each, "updated_at")) for each in records[:1] if text(each, "updated_at")
                 ),
-                change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete {names}; last, "
+                change=f"lease it by a keylease.yml ({kind.docs}), then delete {names}; last, "
                 f"{kind.then}\n\n{kind.keylease()}",
                 key=f"static {kind.provider}",
             )

@@ -63,7 +63,7 @@ class VariableStaticKey(Rule):
                 "identity token",
                 confidence="low" if kind.confidence == "low" else "medium",
                 persona=kind.persona,
-                change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete {listing}; last, "
+                change=f"lease it by a keylease.yml ({kind.docs}), then delete {listing}; last, "
                 f"{kind.then}\n\n{kind.keylease({'service_id': 'gitlab'})}",
                 key=f"static {kind.provider}",
             )

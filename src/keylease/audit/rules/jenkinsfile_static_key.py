@@ -60,7 +60,7 @@ class JenkinsfileStaticKey(Rule):
                 f"the pipeline gets a static {kind.label} ({names}): {kind.vendor} takes an identity token",
                 location=at(record, places[0][1]),
                 confidence="low" if kind.confidence == "low" else "medium",
-                change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete the credential; "
+                change=f"lease it by a keylease.yml ({kind.docs}), then delete the credential; "
                 f"last, {kind.then}\n\n{kind.keylease({'service_id': 'jenkins'})}",
                 key=f"static {kind.provider}",
             )

@@ -55,6 +55,6 @@ class JobStaticKey(Rule):
                     confidence=kind.confidence,
                     persona=kind.persona,
                     evidence=tuple((shown(each.facts.get("name")), shown(hint_of(each))) for each in records[:6]),
-                    change=f"lease it (docs/providers/{kind.provider}.md), then {kind.then}\n\n{kind.keylease()}",
+                    change=f"lease it ({kind.docs}), then {kind.then}\n\n{kind.keylease()}",
                     key=kind.provider,
                 )

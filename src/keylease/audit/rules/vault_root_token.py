@@ -2,16 +2,11 @@
 
 from collections.abc import Iterator
 
+from keylease.audit.aging import BY_ACCESSOR
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
-
-FIND = """\
-bao list -format=json auth/token/accessors | jq -r '.[]' | while read -r accessor; do
-  bao token lookup -format=json -accessor "$accessor"
-done | jq '.data | {accessor, display_name, policies, issue_time, expire_time, period}'
-bao token revoke -accessor ACCESSOR"""
 
 
 class VaultRootToken(Rule):
@@ -115,6 +110,6 @@ class VaultRootToken(Rule):
                         ("expires", shown(record.facts.get("expires_at") or "never")),
                         ("path", shown(record.facts.get("holder"))),
                     ),
-                    change=f"find its accessor, and revoke it\n\n{FIND}",
+                    change=f"find its accessor, and revoke it\n\n{BY_ACCESSOR}",
                     key="root",
                 )

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from keylease.audit.aging import BY_ACCESSOR
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.rules.vault_root_token import FIND
 from keylease.audit.workflows import shown
 
 
@@ -160,6 +160,6 @@ class VaultTokenForever(Rule):
                     ("period", f"{shown(facts.get('period') or 0)} s"),
                     ("policies", shown(", ".join(map(str, policies)), 200)),
                 ),
-                change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{FIND}",
+                change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{BY_ACCESSOR}",
                 key="forever",
             )
