@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from keylease.audit import samples
 from keylease.audit.samples import Row
-
-these = samples.these
 
 GITHUB = "https://token.actions.githubusercontent.com"
 _POOL = "projects/123456789012/locations/global/workloadIdentityPools/ci-pool"
