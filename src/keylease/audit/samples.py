@@ -1,4 +1,4 @@
-"""Samples of inventories, for rules to show what they find and what not."""
+"""Samples of inventories and roles, for rules to show what they find and what not."""
 
 import json
 from collections.abc import Mapping
@@ -19,3 +19,24 @@ def these(*rows: Row) -> str:
 def listed(kind: str, subject: str, **facts: Any) -> str:
     """The text of an inventory with one record."""
     return these((kind, subject, facts))
+
+
+_ROLE = {
+    "name": "deploy",
+    "mount": "jwt",
+    "role_type": "jwt",
+    "user_claim": "repository",
+    "bound_audiences": ["https://vault.example.com"],
+    "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
+    "claim_mappings": {"repository": "repository"},
+    "token_bound_cidrs": ["192.0.2.0/24"],
+    "token_policies": ["trainer"],
+    "token_ttl": "15m",
+    "token_max_ttl": "1h",
+}
+
+
+def role_file(**fields: Any) -> str:
+    """A file with a JWT role of Vault that no rule finds, but for these fields. None: the field isn't there."""
+    role = {name: value for name, value in {**_ROLE, **fields}.items() if value is not None}
+    return json.dumps(role, indent=2)
