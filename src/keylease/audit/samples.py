@@ -1,4 +1,4 @@
-"""Samples of inventories and roles, for rules to show what they find and what not."""
+"""Samples of inventories, roles and policies, for rules to show what they find and what not."""
 
 import json
 from collections.abc import Mapping
@@ -40,3 +40,21 @@ def role_file(**fields: Any) -> str:
     """A file with a JWT role of Vault that no rule finds, but for these fields. None: the field isn't there."""
     role = {name: value for name, value in {**_ROLE, **fields}.items() if value is not None}
     return json.dumps(role, indent=2)
+
+
+def policy_file(*statements: Mapping[str, Any]) -> str:
+    """A file with a policy of AWS."""
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+
+
+def github(conditions: Mapping[str, Mapping[str, Any]] | None = None, aud: str = "sts.amazonaws.com") -> dict[str, Any]:
+    """A statement that trusts GitHub's jobs. conditions: operator → claim → what it must be."""
+    host = "token.actions.githubusercontent.com"
+    asked = {"StringEquals": {f"{host}:aud": aud}} if aud else {}
+    for operator, claims in (conditions or {}).items():
+        asked.setdefault(operator, {}).update(
+            (claim if ":" in claim else f"{host}:{claim}", value) for claim, value in claims.items()
+        )
+    principal = {"Federated": f"arn:aws:iam::123456789012:oidc-provider/{host}"}
+    found = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRoleWithWebIdentity"}
+    return {**found, "Condition": asked} if asked else found

@@ -2,6 +2,7 @@
 
 from keylease.audit.aws_policy import Test
 from keylease.audit.aws_trust_rule import HoleRule
+from keylease.audit.samples import github, policy_file
 
 
 class AwsTrustForAllValues(HoleRule):
@@ -15,120 +16,30 @@ class AwsTrustForAllValues(HoleRule):
         "condition then guards nothing. It is worst where no other condition tells whose job it is."
     )
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        },
-        "ForAllValues:StringEquals": {
-          "token.actions.githubusercontent.com:repository_owner": "acme"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        },
-        "ForAllValues:StringLike": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:*"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:environment:production"
-        },
-        "ForAllValues:StringEquals": {
-          "token.actions.githubusercontent.com:environment": "production"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github({"ForAllValues:StringEquals": {"repository_owner": "acme"}})),
+        policy_file(github({"ForAllValues:StringLike": {"sub": "repo:acme/trainer:*"}})),
+        policy_file(
+            github(
+                {
+                    "StringEquals": {"sub": "repo:acme/trainer:environment:production"},
+                    "ForAllValues:StringEquals": {"environment": "production"},
+                }
+            )
+        ),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    },
-    {
-      "Effect": "Deny",
-      "Principal": "*",
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "ForAllValues:StringEquals": {
-          "token.actions.githubusercontent.com:ref": "refs/heads/old"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}})),
+        policy_file(
+            github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}}),
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "ForAllValues:StringEquals": {"token.actions.githubusercontent.com:ref": "refs/heads/old"}
+                },
+            },
+        ),
     )
 
     def has_hole(self, test: Test) -> bool:
