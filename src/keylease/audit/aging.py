@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from keylease.audit.credentials import SORTS, moment
+from keylease.audit.facts import text
 from keylease.audit.github import where
 from keylease.audit.model import Record
 from keylease.audit.workflows import shown
@@ -34,7 +35,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def covers(self, record: Record) -> bool:
         """Whether it is about this one. A place that is in no environment has an empty one."""
         pairs = [(record.kind, self.kind)]
-        pairs += [(text_of(record, name), getattr(self, name)) for name in ("name", "holder", "environment")]
+        pairs += [(text(record, name), getattr(self, name)) for name in ("name", "holder", "environment")]
         return all(fnmatch.fnmatchcase(text, glob) for text, glob in pairs)
 
 
@@ -43,16 +44,10 @@ def limit_of(record: Record, limits: Sequence[Limit], default: int) -> int:
     return next((limit.max_days for limit in limits if limit.covers(record)), default)
 
 
-def text_of(record: Record, fact: str) -> str:
-    """A fact that is text; empty where it is none."""
-    found = record.facts.get(fact)
-    return found if isinstance(found, str) else ""
-
-
 def named(record: Record) -> str:
     """``GitHub secret NPM_TOKEN of acme/trainer``, for messages."""
-    name, holder = text_of(record, "name"), text_of(record, "holder")
-    environment = text_of(record, "environment")
+    name, holder = text(record, "name"), text(record, "holder")
+    environment = text(record, "environment")
     parts = [SORTS[record.kind].label, shown(name or record.subject, 120)]
     parts += ["of", shown(holder, 120)] if holder and holder != name else []
     parts += [f"(environment {shown(environment, 60)})"] if environment not in ("", "*") else []
@@ -74,7 +69,7 @@ def dates(record: Record) -> tuple[tuple[str, str], ...]:
                 found.append((label, time.strftime("%Y-%m-%d")))
             elif record.facts[fact] is None:
                 found.append((label, "never"))
-    hint = text_of(record, "hint")
+    hint = text(record, "hint")
     return (*found, *((("hint", shown(hint, 60)),) if hint else ()))
 
 
@@ -145,7 +140,7 @@ def rotate(record: Record) -> str:
     if record.kind == "github.secret" and "holder" in facts:
         facts["options"] = f" {where(record)}"
     if record.kind == "gitlab.token":
-        facts |= {"path": quote(text_of(record, "holder"), safe=""), "number": record.subject.rpartition("/")[2]}
+        facts |= {"path": quote(text(record, "holder"), safe=""), "number": record.subject.rpartition("/")[2]}
 
     def known(match: re.Match[str]) -> str:
         name, word = match.groups()
@@ -153,5 +148,5 @@ def rotate(record: Record) -> str:
             return word
         return str(facts[name]) if name == "options" else shlex.quote(shown(facts[name], 200))
 
-    told = ROTATE.get(f"{record.kind} {text_of(record, 'sort')}", ROTATE[record.kind])
+    told = ROTATE.get(f"{record.kind} {text(record, 'sort')}", ROTATE[record.kind])
     return re.sub(r"\{(\w+)\|(\w*)\}", known, told)

@@ -3,9 +3,6 @@
 from keylease.audit.model import Record
 from keylease.audit.workflows import shown
 
-COPIES = ("job.variable", "gitlab.variable", "github.variable")
-"""Where a value in CI is seen, so that its form tells what it is."""
-
 OPENAI_KEYS = "https://developers.openai.com/api/reference/resources/admin/subresources/organization"
 OPENAI_SAFETY = "https://help.openai.com/en/articles/5112595-best-practices-for-api-key-safety"
 OPENAI_WIF = "https://developers.openai.com/api/docs/guides/workload-identity-federation/github-actions"
@@ -14,12 +11,6 @@ ANTHROPIC_WIF = "https://platform.claude.com/docs/en/manage-claude/wif-reference
 HUGGINGFACE_TOKENS = "https://huggingface.co/docs/hub/security-tokens"
 PINECONE_ROLES = "https://docs.pinecone.io/admin/projects/projects-overview"
 DATABRICKS_TOKENS = "https://docs.databricks.com/api/workspace/tokenmanagement/list"
-
-
-def hint_of(record: Record) -> str:
-    """What is shown of the value; empty if nothing is."""
-    found = record.facts.get("hint")
-    return found if isinstance(found, str) else ""
 
 
 def place(record: Record) -> str:

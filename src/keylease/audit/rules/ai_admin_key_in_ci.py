@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_KEYS, hint_of, place
-from keylease.audit.hints import matches
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, OPENAI_KEYS, place
+from keylease.audit.facts import text
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
@@ -61,7 +62,7 @@ class AiAdminKeyInCi(Rule):
         known = {id(match.copy): match for match in matches(inventory)}
         for kind in self.needs:
             for record in inventory.of(kind):
-                hint, match = hint_of(record), known.get(id(record))
+                hint, match = text(record, "hint"), known.get(id(record))
                 by_form = hint.startswith(("sk-admin-", "sk-ant-admin"))
                 if not by_form and not (
                     match and len(match.records) == 1 and match.records[0].facts.get("level") == "admin"

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_SAFETY, called, hint_of, place, told
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, OPENAI_SAFETY, called, place, told
 from keylease.audit.credentials import is_active
-from keylease.audit.hints import parse
+from keylease.audit.facts import text
+from keylease.audit.hints import COPIES, parse
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
@@ -79,12 +80,12 @@ class AiKeyUnscoped(Rule):
                 )
         for kind in COPIES:
             for record in inventory.of(kind):
-                parsed = parse(hint_of(record))
+                parsed = parse(text(record, "hint"))
                 if parsed is not None and parsed.head == "sk-":
                     yield self.finding(
                         record,
                         f"{place(record)} holds an old user key of OpenAI: it acts as a person, in all projects",
-                        evidence=(("shown", shown(hint_of(record))),),
+                        evidence=(("shown", shown(text(record, "hint"))),),
                         confidence="high" if kind == "job.variable" else "medium",
                         change=f"lease a token of a project's service account ({DOCS}/providers/openai.md), or make a "
                         "project key, then delete this one under User API keys",

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import COPIES, HUGGINGFACE_TOKENS, OPENAI_SAFETY, hint_of, place
-from keylease.audit.hints import matches
+from keylease.audit.ai_keys import HUGGINGFACE_TOKENS, OPENAI_SAFETY, place
+from keylease.audit.facts import text
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
@@ -107,7 +108,7 @@ class AiPersonalKeyInCi(Rule):
                 )
         for kind in COPIES:
             for record in inventory.of(kind):
-                hint = hint_of(record)
+                hint = text(record, "hint")
                 if not hint.startswith(("ghp_", "github_pat_")):
                     continue
                 classic = hint.startswith("ghp_")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.aws_account import KEYS, PRACTICES, account, key, keys_of_users, role, switch_off, text
+from keylease.audit.aws_account import KEYS, PRACTICES, account, key, keys_of_users, role, switch_off
 from keylease.audit.aws_trust import trusts
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these

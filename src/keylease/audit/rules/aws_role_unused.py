@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.aging import Days
-from keylease.audit.aws_account import account, role, text
+from keylease.audit.aws_account import account, role
 from keylease.audit.aws_trust import trusts
 from keylease.audit.credentials import moment
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these

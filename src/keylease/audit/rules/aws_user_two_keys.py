@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.aging import Days
-from keylease.audit.aws_account import KEYS, account, key, keys_of_users, switch_off, text
+from keylease.audit.aws_account import KEYS, account, key, keys_of_users, switch_off
 from keylease.audit.credentials import age
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these

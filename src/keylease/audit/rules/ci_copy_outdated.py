@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from keylease.audit.ai_keys import COPIES, called, place
+from keylease.audit.ai_keys import called, place
 from keylease.audit.credentials import is_active, moment
-from keylease.audit.hints import matches
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from keylease.audit.github import listed, text, texts, written
+from keylease.audit.facts import text, texts
+from keylease.audit.github import written
 from keylease.audit.model import Finding, Inventory, Severity
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 from keylease.errors import DOCS
 
 _CLASSIC = {"name": "audit", "holder": "acme", "expires_at": None, "scopes": ["read:org", "repo"]}

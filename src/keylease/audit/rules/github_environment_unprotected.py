@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from keylease.audit.github import number, text, texts, word, written
+from keylease.audit.facts import number, text, texts
+from keylease.audit.github import word, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

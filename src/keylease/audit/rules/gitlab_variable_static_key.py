@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from keylease.audit.federated import Kind, kind_of_secret
-from keylease.audit.github import listed as enumerated
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.samples import listed, these
+from keylease.audit.workflows import listed as enumerated
 from keylease.audit.workflows import shown
 
 _KIND, _AT = "gitlab.variable", "gitlab://acme/trainer/variable/AWS_SECRET_ACCESS_KEY?scope=*"

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 
 from keylease.audit.federated import Kind, kind_of
-from keylease.audit.github import listed
 from keylease.audit.jenkinsfiles import KIND, VENDORS, rows
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import at, shown
+from keylease.audit.workflows import at, listed, shown
 
 
 class JenkinsfileStaticKey(Rule):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import hint_of
+from keylease.audit.facts import text
 from keylease.audit.federated import KINDS
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
@@ -54,7 +54,7 @@ class JobStaticKey(Rule):
                     f"this job has a static {kind.label} ({names}): {kind.vendor} takes the job's identity token",
                     confidence=kind.confidence,
                     persona=kind.persona,
-                    evidence=tuple((shown(each.facts.get("name")), shown(hint_of(each))) for each in records[:6]),
+                    evidence=tuple((shown(each.facts.get("name")), shown(text(each, "hint"))) for each in records[:6]),
                     change=f"lease it ({kind.docs}), then {kind.then}\n\n{kind.keylease()}",
                     key=kind.provider,
                 )
