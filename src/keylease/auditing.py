@@ -19,7 +19,7 @@ from keylease.audit.needs import NEEDS
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Needs, Rule
 from keylease.config.values import nearest
-from keylease.errors import ExitCode, PartialError, UsageError
+from keylease.errors import ExitCode, PartialError, UsageError, can_not
 from keylease.gathering import Gathered, Run, Wanted, collect, gather, hand_over, not_asked
 from keylease.model import Env
 from keylease.outputs import console
@@ -228,7 +228,7 @@ def _write_baseline(path: str, found: Sorted, log: logging.Logger) -> int:
     try:
         Path(path).write_text(baseline_text(kept), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"audit: can't write the baseline {path!a}: {error.strerror}", docs="audit-baseline") from None
+        raise can_not("write the baseline", path, error, "audit-baseline") from None
     log.info("%s: %s finding%s noted", console.one_line(path), len(kept), "" if len(kept) == 1 else "s")
     return ExitCode.OK
 
@@ -270,7 +270,9 @@ def explained(name: str) -> str:
     if name not in RULES:
         near = nearest(name, RULES)
         cause = f"did you mean {near!r}?" if near else ""
-        raise UsageError(f"audit: there is no rule {name!r}", cause=cause, change="keylease rules", docs="audit")
+        raise UsageError(
+            f"audit: there is no rule {name!r}", cause=cause, change="`keylease rules` lists them", docs="audit"
+        )
     rule = RULES.load(name)
     lines = [f"{rule.id}: {rule.title}", f"severity {rule.severity}, confidence {rule.confidence}, for {rule.persona}"]
     for text in (rule.why, rule.fix):

@@ -1,4 +1,4 @@
-"""Whom a JWT role of Vault or OpenBao lets in, and the command that mends it.
+"""Whom a JWT role of Vault or OpenBao lets in, and what mends it.
 
 How bounds are compared: https://openbao.org/docs/auth/jwt/#bound-claims. Values of one claim are alternatives, claims
 must all hold; ``*`` is a wildcard, over slashes too, with ``bound_claims_type=glob`` only. Claims:
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from keylease.audit.in_file import attributes, in_terraform
 from keylease.audit.model import SEVERITIES, Finding, Inventory, Record, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.vault_policies import opened
@@ -198,8 +199,18 @@ def repository_bound(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"bound_claims_type": "glob" if wild else "string", "bound_claims": bound}
 
 
-def command(facts: Mapping[str, Any], **fields: Any) -> str:
-    """``bao write`` with these fields; what is not named stays as it is, but for role_type, which has a default."""
+def mended(record: Record, **fields: Any) -> str:
+    """These fields in the role's file, or else ``bao write``: what is not named stays, but for role_type's default."""
+    facts = record.facts
+    if in_terraform(record):
+        claims = fields.get("bound_claims")
+        # The provider's are texts, with commas between several.
+        joined = {
+            name: ",".join(map(str, each)) if isinstance(each, list) else each for name, each in (claims or {}).items()
+        }
+        fields |= {"bound_claims": joined} if claims else {}
+    if written := attributes(record, fields):
+        return written
     user = facts.get("user_claim")
     body = {"role_type": "jwt", "user_claim": user if isinstance(user, str) and user else "repository", **fields}
     path = shlex.quote(f"auth/{shown(facts.get('mount') or 'jwt')}/role/{shown(facts.get('name') or 'ROLE')}")

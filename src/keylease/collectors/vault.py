@@ -21,7 +21,7 @@ from keylease.audit.model import Inventory
 from keylease.audit.vault_policies import is_read
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
-from keylease.errors import UnreachableError, UsageError
+from keylease.errors import DOCS, UnreachableError, UsageError
 from keylease.parallel import parallel
 from keylease.vendors.answers import one_line
 from keylease.vendors.vault_client import Answer, VaultClient
@@ -62,7 +62,7 @@ class VaultCollector(Collector):
 
     type = "vault"
     kinds = (ROLE, POLICY, TOKEN, APPROLE, SECRET_ID, SECRET, MOUNT, SERVER, STATIC, DATABASE, ENGINE)
-    permissions = ("a policy as in docs/inventory/vault.md: read and list of configuration, never of values",)
+    permissions = (f"a policy as in {DOCS}/inventory/vault.md: read and list of configuration, never of values",)
     via = "provider"
     via_types = ("vault",)
     Settings = VaultAudit

@@ -14,7 +14,7 @@ from keylease.config.document import VERSION, NeededSecret, RunSettings
 from keylease.config.leases import add_item, check_secret_keys, needed
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
-from keylease.errors import UsageError
+from keylease.errors import DOCS, UsageError
 from keylease.model import Env, Origin, Plan, Provider
 from keylease.registry import EXCHANGERS
 from keylease.vendors.endpoints import check_audience
@@ -125,7 +125,7 @@ class _File:
 
         sections = self._sections()
         if "sync" not in sections:
-            raise self._fail(None, "sync", "is missing: there is nothing to sync", "docs/sync.md shows a first one")
+            raise self._fail(None, "sync", "is missing: there is nothing to sync", f"{DOCS}/sync.md shows a first one")
         plan, assembler, settings = self._assembled(sections, frozenset())
         if settings.deadline is None:
             plan = replace(plan, deadline=SYNC_DEADLINE)

@@ -6,11 +6,12 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from keylease.audit.ai_keys import COPIES, called, inventory_text, place
+from keylease.audit.ai_keys import called, place
 from keylease.audit.credentials import is_active, moment
-from keylease.audit.hints import matches
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _STORES = ("github.secret", "github.variable", "gitlab.variable", "jenkins.credential")
@@ -60,7 +61,7 @@ class CiCopyOutdated(Rule):
     sample = "inventory.json"
     Settings = CopySettings
     bad = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -79,7 +80,7 @@ class CiCopyOutdated(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from keylease.audit.github import listed, text, texts, written
+from keylease.audit.facts import text, texts
+from keylease.audit.github import written
 from keylease.audit.model import Finding, Inventory, Severity
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
+from keylease.errors import DOCS
 
 _CLASSIC = {"name": "audit", "holder": "acme", "expires_at": None, "scopes": ["read:org", "repo"]}
 
@@ -63,7 +65,7 @@ class GithubClassicToken(Rule):
                     ("scopes", listed(texts(record, "scopes"), 30)),
                     ("expires", str(record.facts.get("expires_at"))),
                 ),
-                change="give the target a GitHub App (docs/targets/github.md), and revoke the token",
+                change=f"give the target a GitHub App ({DOCS}/targets/github.md), and revoke the token",
                 key="scopes",
             )
 
