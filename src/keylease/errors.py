@@ -116,6 +116,14 @@ class UsageError(KeyleaseError):
     exit_code = ExitCode.USAGE
 
 
+def located(error: UsageError, origin: object) -> UsageError:
+    """The same error, told where in the configuration it comes from."""
+    docs = error.docs.rpartition("#")[2]
+    found = UsageError(f"{origin}: {error.summary}", cause=error.cause, change=error.change, docs=docs)
+    found.also = error.also
+    return found
+
+
 class IdentityError(KeyleaseError):
     """This is a CI job, but there is no identity token that can be used."""
 

@@ -73,6 +73,18 @@ class AnthropicCollector(Collector):
         url = checked(settings.url or URL, "url", VENDOR, ["api.anthropic.com"], env)
         return msgspec.structs.replace(settings, url=url, **common(VENDOR, settings))
 
+    @classmethod
+    def alone(cls, settings: AnthropicSettings, env: Env) -> None:
+        """See the base class."""
+        del env
+        s = settings
+        if all(each is None for each in (s.admin_key, s.admin_key_env, s.token, s.token_env)):
+            raise UsageError(
+                f"{VENDOR}: there is no credential to ask with",
+                change="admin_key_env: VARIABLE for keys; token_env: VARIABLE or provider: NAME for federation rules",
+                docs=DOCS,
+            )
+
     def collect(self) -> Inventory:
         """See the base class."""
         lease = self.access.lease
@@ -80,12 +92,6 @@ class AnthropicCollector(Collector):
         token = secret_of(self.settings, "token", self.context)
         if token is None and lease is not None:
             token = lease.fields["ANTHROPIC_AUTH_TOKEN"]
-        if key is None and token is None:
-            raise UsageError(
-                f"{VENDOR}: there is no credential to ask with",
-                change="admin_key_env: VARIABLE for keys; token_env: VARIABLE or provider: NAME for federation rules",
-                docs=DOCS,
-            )
         if key is not None:
             self._keys(self._api(key, "an Admin key (Console, Settings, Admin keys)", header="x-api-key", scheme=""))
             self.whole("anthropic.key")

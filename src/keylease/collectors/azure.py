@@ -100,8 +100,6 @@ class AzureCollector(Collector):
         graph, arm = GRAPHS[self._cloud], CLOUDS[self._cloud].scopes["arm"].removesuffix("/.default")
         self._graph = self._lists(s.graph_url or graph, s.graph_token, s.graph_token_env, f"{graph}/.default")
         self._arm = self._lists(s.management_url or arm, s.management_token, s.management_token_env, f"{arm}/.default")
-        if self._graph is None and self._arm is None:
-            raise _wrong("there is no credential", "`provider: azure` (a provider's name), or `graph_token_env: NAME`")
 
     @classmethod
     def complete(cls, settings: AzureInventorySettings, env: Env) -> AzureInventorySettings:
@@ -127,6 +125,15 @@ class AzureCollector(Collector):
             timeout=timeout,
             retries=retries,
         )
+
+    @classmethod
+    def alone(cls, settings: AzureInventorySettings, env: Env) -> None:
+        """See the base class."""
+        del env
+        s = settings
+        given = (s.graph_token, s.graph_token_env, s.management_token, s.management_token_env)
+        if all(each is None for each in given):
+            raise _wrong("there is no credential", "`provider: azure` (a provider's name), or `graph_token_env: NAME`")
 
     def _lists(self, url: str, token: Secret | None, variable: str | None, scope: str) -> AzureLists | None:
         if variable is not None:

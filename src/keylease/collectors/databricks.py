@@ -66,6 +66,17 @@ class DatabricksCollector(Collector):
             host = checked(host if "://" in host else f"https://{host}", "host", VENDOR, DOMAINS, env)
         return msgspec.structs.replace(settings, host=host, **common(VENDOR, settings))
 
+    @classmethod
+    def alone(cls, settings: DatabricksSettings, env: Env) -> None:
+        """See the base class."""
+        del env
+        if settings.token is None and settings.token_env is None:
+            raise UsageError(
+                f"{VENDOR}: there is no credential to ask with",
+                change="provider: NAME, or host: https://… with token_env: VARIABLE",
+                docs=DOCS,
+            )
+
     def collect(self) -> Inventory:
         """See the base class."""
         s, lease = self.settings, self.access.lease
@@ -74,12 +85,7 @@ class DatabricksCollector(Collector):
         if token is None and lease is not None:
             token = lease.fields["DATABRICKS_TOKEN"]
             host = host or lease.plain["DATABRICKS_HOST"]
-        if token is None or not host:
-            raise UsageError(
-                f"{VENDOR}: there is no credential to ask with",
-                change="provider: NAME, or host: https://… with token_env: VARIABLE",
-                docs=DOCS,
-            )
+        assert token is not None
         assert isinstance(s.timeout, float)
         api = ServiceApi(
             VENDOR,

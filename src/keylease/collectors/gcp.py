@@ -113,6 +113,17 @@ class GcpCollector(Collector):
             retries=retries,
         )
 
+    @classmethod
+    def alone(cls, settings: GcpInventorySettings, env: Env) -> None:
+        """See the base class."""
+        del env
+        if settings.token is None and settings.token_env is None:
+            raise _wrong(
+                "there is no credential", "`provider: gcp` (the name of a provider), or `token_env: GCP_ACCESS_TOKEN`"
+            )
+        if not settings.projects:
+            raise _no_project()
+
     def _headers(self) -> dict[str, str]:
         s = self.settings
         token = s.token
@@ -123,10 +134,8 @@ class GcpCollector(Collector):
             if not value.isascii() or not value.isprintable() or " " in value:
                 raise _wrong("the access token is none: it is one word", "gcloud auth print-access-token")
             return {"Authorization": f"Bearer {value}"}
-        if self.access.lease is None or not isinstance(self.access.lease.session, GcpSession):
-            raise _wrong(
-                "there is no credential", "`provider: gcp` (the name of a provider), or `token_env: GCP_ACCESS_TOKEN`"
-            )
+        assert self.access.lease is not None
+        assert isinstance(self.access.lease.session, GcpSession)
         return self.access.lease.session.headers()
 
     def collect(self) -> Inventory:
@@ -136,7 +145,7 @@ class GcpCollector(Collector):
         if not projects and isinstance(session, GcpSession) and session.settings.project_id:
             projects = (session.settings.project_id,)
         if not projects:
-            raise _wrong("there is no project to look at", "projects: [my-project-123]")
+            raise _no_project()
         for project in projects:
             self._accounts(project)
             self._pools(project)
@@ -340,6 +349,10 @@ class GcpCollector(Collector):
 
 def _text(value: object) -> str:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _no_project() -> UsageError:
+    return _wrong("there is no project to look at", "projects: [my-project-123]")
 
 
 def _wrong(what: str, change: str) -> UsageError:
