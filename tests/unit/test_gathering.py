@@ -72,9 +72,7 @@ def test_without_a_credential_it_is_wrongly_used(tmp_path: Path, kind: type[Coll
     assert error.change
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in asking() for name in variables(kind)], ids=str
-)
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in asking() for name in variables(kind)], ids=str)
 def test_a_variable_that_is_not_set_is_no_refusal(tmp_path: Path, kind: type[Collector], name: str) -> None:
     error = told(tmp_path, kind, **{name: ABSENT})
     assert error.exit_code == 2

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from keylease.audit.collectors.policies import UnclearError, policy
-from keylease.audit.credentials import moment, stamp
+from keylease.audit.credentials import stamp, utc
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
@@ -205,10 +205,10 @@ class AwsCollector(Collector):
                 if not any(fnmatch.fnmatchcase(name, glob) for glob in self.settings.roles):
                     continue
                 used = each.get("RoleLastUsed")
-                last = _when(used.get("LastUsedDate")) if isinstance(used, dict) else None
+                last = utc(used.get("LastUsedDate")) if isinstance(used, dict) else None
                 facts = {
                     "role": name,
-                    "created_at": _when(each.get("CreateDate")),
+                    "created_at": utc(each.get("CreateDate")),
                     "last_used_at": last,
                     "policies": _attached(each),
                 }
@@ -239,7 +239,7 @@ class AwsCollector(Collector):
                 USER,
                 self._subject(f"user/{name}"),
                 name=name,
-                created_at=_when(user.get("CreateDate")),
+                created_at=utc(user.get("CreateDate")),
                 groups=memberships,
                 policies=sorted(set(arns)),
             )
@@ -277,8 +277,8 @@ class AwsCollector(Collector):
                     {
                         "name": f"{number[:4]}…{number[-4:]}",
                         "hint": f"{number[:4]}…{number[-4:]}",
-                        "created_at": _when(each.get("CreateDate")),
-                        "last_used_at": _when(last.get("LastUsedDate")),
+                        "created_at": utc(each.get("CreateDate")),
+                        "last_used_at": utc(last.get("LastUsedDate")),
                         "active": each.get("Status") != "Inactive",
                         **({"last_service": service} if service != "N/A" else {}),
                     }
@@ -377,8 +377,3 @@ def _map(value: object) -> dict[str, int]:
         if isinstance(key, str) and isinstance(number, str) and number.isdigit():
             found[key] = int(number)
     return found
-
-
-def _when(text: object) -> str | None:
-    found = moment(text)
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ") if found else None

@@ -14,13 +14,15 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory, Record
 from keylease.collectors.base import Access, Collector
+from keylease.collectors.services import ended
 from keylease.context import Context
 from keylease.errors import RefusedError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
-from keylease.vendors.azure_inventory import AzureLists, NoListError, Wanted, moment, no_list
+from keylease.vendors.azure_inventory import AzureLists, NoListError, Wanted, no_list
 from keylease.vendors.azure_session import AzureSession
 from keylease.vendors.azure_settings import CLOUDS, VENDOR
 from keylease.vendors.endpoints import checked
@@ -197,12 +199,11 @@ class AzureCollector(Collector):
             return
         facts: dict[str, Any] = {}
         for name, field in (("created_at", "startDateTime"), ("expires_at", "endDateTime")):
-            told = moment(each.get(field))
+            told = utc(each.get(field))
             if told:
                 facts[name] = told
         if key.lower() in used:
             facts["last_used_at"] = used[key.lower()]
-        ended = facts.get("expires_at", "9") < self.inventory.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.record(
             CREDENTIAL,
             f"azure://{app['appId'].lower()}/credential/{key.lower()}",
@@ -213,7 +214,7 @@ class AzureCollector(Collector):
             application_name=_text(app.get("displayName")),
             sort=sort,
             hint=_text(each.get("hint")),
-            active=not ended,
+            active=not ended(facts.get("expires_at"), self.inventory.now),
             **facts,
         )
 
@@ -226,7 +227,7 @@ class AzureCollector(Collector):
         found: dict[str, str] = {}
         for each in self._attempt(CREDENTIAL, lambda: graph.all(path, wanted)) or []:
             activity = each.get("signInActivity")
-            last = moment(activity.get("lastSignInDateTime")) if isinstance(activity, dict) else None
+            last = utc(activity.get("lastSignInDateTime")) if isinstance(activity, dict) else None
             if last:
                 key = str(each.get("keyId")).lower()
                 found[key] = max(last, found.get(key, ""))
@@ -330,7 +331,7 @@ class AzureCollector(Collector):
             everything=_allows_everything(role.get("permissions")),
             scope=scope,
             condition=_text(p.get("condition")) or None,
-            created_at=moment(p.get("createdOn")),
+            created_at=utc(p.get("createdOn")),
         )
 
     def _principals(self) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
@@ -22,7 +23,7 @@ from keylease.errors import RefusedError, UsageError
 from keylease.model import Env
 from keylease.parallel import parallel
 from keylease.secret import Secret
-from keylease.vendors.gcp_inventory import GcpLists, NoListError, Wanted, moment, no_list
+from keylease.vendors.gcp_inventory import GcpLists, NoListError, Wanted, no_list
 from keylease.vendors.gcp_session import GcpSession
 from keylease.vendors.gcp_settings import PROJECT, UNIVERSE, VENDOR, service_url
 from keylease.vendors.token_exchange import attempts
@@ -219,9 +220,9 @@ class GcpCollector(Collector):
             return
         if key.get("keyType") == "SYSTEM_MANAGED":
             return
-        ends = moment(key.get("validBeforeTime"))
+        ends = utc(key.get("validBeforeTime"))
         facts: dict[str, Any] = {"expires_at": None if ends is None or ends.startswith(NEVER) else ends}
-        created = moment(key.get("validAfterTime"))
+        created = utc(key.get("validAfterTime"))
         if created:
             facts["created_at"] = created
         if name in used:
@@ -255,8 +256,8 @@ class GcpCollector(Collector):
             told = each.get("activity")
             if name and isinstance(told, dict):
                 last = told.get("lastAuthenticatedTime")
-                if last is None or moment(last):
-                    found[name] = moment(last)
+                if last is None or utc(last):
+                    found[name] = utc(last)
         return found
 
     def _pools(self, project: str) -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from keylease.audit.credentials import moment, stamp
+from keylease.audit.credentials import moment, stamp, utc
 
 _LONGEST = 200
 
@@ -60,9 +60,9 @@ def times(item: Mapping[str, Any], names: Mapping[str, str], divisor: int = 1) -
         if given is None:
             found[fact] = None
         elif isinstance(given, str):
-            when = moment(given)
+            when = utc(given)
             if when is not None:
-                found[fact] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
+                found[fact] = when
         elif isinstance(given, int | float) and abs(given) < 1e18:
             when_text = stamp(given / divisor)
             if when_text is not None:

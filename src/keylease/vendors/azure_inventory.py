@@ -22,7 +22,6 @@ MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer: a page of 999 applications with their certificates has some megabytes."""
 
 _PAGES = 10_000
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
 
 
 class NoListError(UnreachableError):
@@ -99,12 +98,6 @@ def no_list(wanted: Wanted) -> NoListError:
         cause="something else than Microsoft's API answered, or it has changed",
         change="check the address and the proxy",
     )
-
-
-def moment(text: object) -> str | None:
-    """A DateTimeOffset in UTC in whole seconds; None for what is none."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    return f"{found[1]}Z" if found else None
 
 
 def _refused(answer: Answer, wanted: Wanted) -> KeyleaseError:

@@ -4,7 +4,6 @@ https://cloud.google.com/iam/docs/reference/rest, https://cloud.google.com/resou
 https://cloud.google.com/policy-intelligence/docs/reference/policyanalyzer/rest
 """
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +21,6 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of an answer. A page of 100 accounts has some 60 KB, a project's policy 250 KB at the most."""
 
 _PAGES = 10_000
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
 
 
 class NoListError(UnreachableError):
@@ -109,12 +107,6 @@ def no_list(wanted: Wanted) -> NoListError:
 
 def _are_objects(items: object) -> bool:
     return isinstance(items, list) and all(isinstance(each, dict) for each in items)
-
-
-def moment(text: object) -> str | None:
-    """A google-datetime in whole seconds; None for what is none."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    return f"{found[1]}Z" if found else None
 
 
 def _refused(answer: Answer, wanted: Wanted) -> KeyleaseError:
