@@ -8,12 +8,17 @@ import pytest
 import yaml
 
 from keylease.collectors.base import Collector
+from keylease.collectors.credentials import secret_of
+from keylease.collectors.openai import OpenAISettings
 from keylease.config.convert import fields_of
+from keylease.context import Context
 from keylease.errors import UsageError
 from keylease.gathering import Run, Wanted, gather
+from keylease.http import Deadline
 from keylease.masking import Masker
 from keylease.pipelines.signals import Signals
 from keylease.registry import COLLECTORS
+from keylease.secret import Secret
 
 WHAT: dict[str, dict[str, Any]] = {
     "github": {"organization": "acme"},
@@ -96,3 +101,12 @@ def test_all_items_that_lack_are_told_at_once(tmp_path: Path) -> None:
     assert "audit.collect[0]: GitLab" in caught.value.summary
     (other,) = caught.value.also
     assert "audit.collect[1]: Jenkins" in other.summary
+
+
+@pytest.mark.parametrize("value", ["two words", "a\nb", "é", b"\xff", ""])
+def test_what_was_read_for_a_header_must_fit_into_one(value: str | bytes) -> None:
+    """A manager may hold anything; no value of it is told."""
+    settings = OpenAISettings(admin_key=Secret(value))
+    with pytest.raises(UsageError, match="`admin_key`: what was read for it is no credential") as caught:
+        secret_of("OpenAI", settings, "admin_key", Context(ENV, Masker(), Deadline(1)))
+    assert "two words" not in caught.value.diagnostics(debug=True)

@@ -9,19 +9,13 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged, whole
 from keylease.errors import KeyleaseError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import (
-    ApiRefusedError,
-    Sealed,
-    ServiceApi,
-    common,
-    secret_of,
-    variable_checked,
-)
+from keylease.vendors.service_lists import ApiRefusedError, ServiceApi
 
 VENDOR = "Anthropic"
 DOCS = "audit-services"
@@ -88,8 +82,8 @@ class AnthropicCollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         lease = self.access.lease
-        key = secret_of(self.settings, "admin_key", self.context)
-        token = secret_of(self.settings, "token", self.context)
+        key = secret_of(VENDOR, self.settings, "admin_key", self.context)
+        token = secret_of(VENDOR, self.settings, "token", self.context)
         if token is None and lease is not None:
             token = lease.fields["ANTHROPIC_AUTH_TOKEN"]
         if key is not None:

@@ -9,7 +9,7 @@ Roles: https://learn.microsoft.com/rest/api/authorization/role-assignments/list-
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -17,16 +17,15 @@ import msgspec
 from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory, Record
 from keylease.collectors.base import Access, Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.collectors.services import ended
 from keylease.context import Context
 from keylease.errors import RefusedError, UsageError
 from keylease.model import Env
-from keylease.secret import Secret
 from keylease.vendors.azure_inventory import AzureLists, NoListError, Wanted, no_list
 from keylease.vendors.azure_session import AzureSession
 from keylease.vendors.azure_settings import CLOUDS, VENDOR
 from keylease.vendors.endpoints import checked
-from keylease.vendors.token_exchange import attempts
 
 CREDENTIAL, FEDERATED, ROLE = "azure.credential", "azure.federated_credential", "azure.role_assignment"
 
@@ -45,8 +44,6 @@ _PAGE = "999"
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DEFINITION = re.compile(r".*/roleDefinitions/([0-9a-fA-F-]{36})", re.IGNORECASE)
 
-_Sealed = Annotated[Secret, msgspec.Meta(extra_json_schema={"not": {}, "description": "never written in a file"})]
-
 T = TypeVar("T")
 
 
@@ -62,9 +59,9 @@ class AzureInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     """
 
     subscriptions: tuple[str, ...] | None = None
-    graph_token: _Sealed | None = None
+    graph_token: Sealed | None = None
     graph_token_env: str | None = None
-    management_token: _Sealed | None = None
+    management_token: Sealed | None = None
     management_token_env: str | None = None
     last_use: bool = True
     cloud: Literal["auto", "public", "usgovernment", "china"] = "auto"
@@ -100,23 +97,18 @@ class AzureCollector(Collector):
             self._cloud = self._session.settings.cloud if self._session else "public"
         s = settings
         graph, arm = GRAPHS[self._cloud], CLOUDS[self._cloud].scopes["arm"].removesuffix("/.default")
-        self._graph = self._lists(s.graph_url or graph, s.graph_token, s.graph_token_env, f"{graph}/.default")
-        self._arm = self._lists(s.management_url or arm, s.management_token, s.management_token_env, f"{arm}/.default")
+        self._graph = self._lists(s.graph_url or graph, "graph_token", f"{graph}/.default")
+        self._arm = self._lists(s.management_url or arm, "management_token", f"{arm}/.default")
 
     @classmethod
     def complete(cls, settings: AzureInventorySettings, env: Env) -> AzureInventorySettings:
         """See the base class."""
         s = settings
-        timeout, retries = attempts(VENDOR, s.timeout, s.retries, docs=DOCS)
         for each in s.subscriptions or ():
             if not _GUID.fullmatch(each):
                 raise _wrong("`subscriptions`: there is what is no UUID", "az account list --query '[].id'")
         for name in ("graph_token", "management_token"):
-            variable = getattr(s, f"{name}_env")
-            if variable is not None and getattr(s, name) is not None:
-                raise _wrong(f"`{name}` and `{name}_env` are two credentials", "give one")
-            if variable is not None and not env.get(variable, "").strip():
-                raise _wrong(f"`{name}_env`: the variable {variable} is not set, or empty", "hand it to the step")
+            variable_checked(VENDOR, s, name, env, required=False, docs=DOCS)
         graphs = [urlsplit(each).hostname or "" for each in GRAPHS.values()]
         arms = [urlsplit(each.scopes["arm"]).hostname or "" for each in CLOUDS.values()]
         return msgspec.structs.replace(
@@ -124,8 +116,7 @@ class AzureCollector(Collector):
             subscriptions=None if s.subscriptions is None else tuple(dict.fromkeys(map(str.lower, s.subscriptions))),
             graph_url=checked(s.graph_url, "graph_url", VENDOR, graphs, env) if s.graph_url else "",
             management_url=checked(s.management_url, "management_url", VENDOR, arms, env) if s.management_url else "",
-            timeout=timeout,
-            retries=retries,
+            **common(VENDOR, s, DOCS),
         )
 
     @classmethod
@@ -137,16 +128,12 @@ class AzureCollector(Collector):
         if all(each is None for each in given):
             raise _wrong("there is no credential", "`provider: azure` (a provider's name), or `graph_token_env: NAME`")
 
-    def _lists(self, url: str, token: Secret | None, variable: str | None, scope: str) -> AzureLists | None:
-        if variable is not None:
-            token = self.context.seal(self.context.env.get(variable, "").strip(), f"azure: {variable}")
+    def _lists(self, url: str, name: str, scope: str) -> AzureLists | None:
+        token = secret_of(VENDOR, self.settings, name, self.context, DOCS)
         if token is None and self._session is not None:
             token = self._session.granted(scope).token
         if token is None:
             return None
-        value = token.reveal()
-        if not value.isascii() or not value.isprintable() or " " in value:
-            raise _wrong("an access token is none: it is one word", "az account get-access-token --query accessToken")
         assert isinstance(self.settings.timeout, float)
         return AzureLists(self.context, url, token, self.settings.timeout, self.settings.retries)
 

@@ -11,12 +11,13 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.collectors.services import ended, text, texts, times
 from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.vendors.databricks_settings import DOMAINS
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import Sealed, ServiceApi, common, secret_of, variable_checked
+from keylease.vendors.service_lists import ServiceApi
 
 VENDOR = "Databricks"
 DOCS = "audit-services"
@@ -80,7 +81,7 @@ class DatabricksCollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         s, lease = self.settings, self.access.lease
-        token = secret_of(s, "token", self.context)
+        token = secret_of(VENDOR, s, "token", self.context)
         host = s.host
         if token is None and lease is not None:
             token = lease.fields["DATABRICKS_TOKEN"]

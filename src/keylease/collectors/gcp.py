@@ -10,7 +10,7 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/get
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -18,15 +18,14 @@ import msgspec
 from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Access, Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.context import Context
 from keylease.errors import RefusedError, UsageError
 from keylease.model import Env
 from keylease.parallel import parallel
-from keylease.secret import Secret
 from keylease.vendors.gcp_inventory import GcpLists, NoListError, Wanted, no_list
 from keylease.vendors.gcp_session import GcpSession
 from keylease.vendors.gcp_settings import PROJECT, UNIVERSE, VENDOR, service_url
-from keylease.vendors.token_exchange import attempts
 
 KEY, PROVIDER, BINDING = "gcp.key", "gcp.provider", "gcp.binding"
 
@@ -37,8 +36,6 @@ NEVER = "9999-"
 _EMAIL = re.compile(r"[a-z0-9.:@-]{6,250}")
 _KEY_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 _POOL = re.compile(r"projects/(\d{1,20}|[a-z0-9.:-]{1,100})/locations/global/workloadIdentityPools/([a-z0-9-]{1,63})")
-
-_Sealed = Annotated[Secret, msgspec.Meta(extra_json_schema={"not": {}, "description": "never written in a file"})]
 
 T = TypeVar("T")
 
@@ -54,7 +51,7 @@ class GcpInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """
 
     projects: tuple[str, ...] = ()
-    token: _Sealed | None = None
+    token: Sealed | None = None
     token_env: str | None = None
     last_use: bool = True
     universe_domain: str = UNIVERSE
@@ -90,15 +87,11 @@ class GcpCollector(Collector):
     def complete(cls, settings: GcpInventorySettings, env: Env) -> GcpInventorySettings:
         """See the base class."""
         s = settings
-        timeout, retries = attempts(VENDOR, s.timeout, s.retries, docs=DOCS)
+        variable_checked(VENDOR, s, "token", env, required=False, docs=DOCS)
         projects = s.projects or tuple(filter(None, [env.get("GOOGLE_CLOUD_PROJECT", "").strip()]))
         for each in projects:
             if not PROJECT.fullmatch(each):
                 raise _wrong("`projects`: there is what can't be a project's id", "projects: [my-project-123]")
-        if s.token is not None and s.token_env is not None:
-            raise _wrong("`token` and `token_env` are two credentials", "give one")
-        if s.token_env is not None and not env.get(s.token_env, "").strip():
-            raise _wrong(f"`token_env`: the variable {s.token_env} is not set, or empty", "hand it to the step")
         universe = s.universe_domain.strip() or UNIVERSE
         return msgspec.structs.replace(
             s,
@@ -110,8 +103,7 @@ class GcpCollector(Collector):
             policy_analyzer_url=service_url(
                 "policy_analyzer_url", s.policy_analyzer_url, "policyanalyzer", universe, env
             ),
-            timeout=timeout,
-            retries=retries,
+            **common(VENDOR, s, DOCS),
         )
 
     @classmethod
@@ -126,15 +118,9 @@ class GcpCollector(Collector):
             raise _no_project()
 
     def _headers(self) -> dict[str, str]:
-        s = self.settings
-        token = s.token
-        if s.token_env is not None:
-            token = self.context.seal(self.context.env.get(s.token_env, "").strip(), "gcp: access token")
+        token = secret_of(VENDOR, self.settings, "token", self.context, DOCS)
         if token is not None:
-            value = token.reveal()
-            if not value.isascii() or not value.isprintable() or " " in value:
-                raise _wrong("the access token is none: it is one word", "gcloud auth print-access-token")
-            return {"Authorization": f"Bearer {value}"}
+            return {"Authorization": f"Bearer {token.reveal()}"}
         assert self.access.lease is not None
         assert isinstance(self.access.lease.session, GcpSession)
         return self.access.lease.session.headers()

@@ -9,10 +9,11 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.collectors.services import ended, last_four, text, texts, times
 from keylease.model import Env
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import Sealed, ServiceApi, common, secret_of, variable_checked
+from keylease.vendors.service_lists import ServiceApi
 
 VENDOR = "Hugging Face"
 URL = "https://huggingface.co"
@@ -53,7 +54,7 @@ class HuggingFaceCollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         s = self.settings
-        token = secret_of(s, "token", self.context)
+        token = secret_of(VENDOR, s, "token", self.context)
         assert token is not None
         assert isinstance(s.timeout, float)
         api = ServiceApi(

@@ -10,19 +10,13 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged
 from keylease.errors import KeyleaseError
 from keylease.model import Env
 from keylease.parallel import parallel
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import (
-    Sealed,
-    ServiceApi,
-    common,
-    part,
-    secret_of,
-    variable_checked,
-)
+from keylease.vendors.service_lists import ServiceApi, part
 
 VENDOR = "OpenAI"
 URL = "https://api.openai.com/v1"
@@ -67,7 +61,7 @@ class OpenAICollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         s = self.settings
-        key = secret_of(s, "admin_key", self.context)
+        key = secret_of(VENDOR, s, "admin_key", self.context)
         assert key is not None
         assert isinstance(s.timeout, float)
         self._api = ServiceApi(
