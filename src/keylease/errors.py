@@ -146,6 +146,10 @@ class UnreachableError(KeyleaseError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class NoListError(UnreachableError):
+    """What was answered is no whole list: this inventory lacks; others may be had."""
+
+
 class DeadlineError(UnreachableError):
     """The step's total deadline passed."""
 

@@ -10,7 +10,7 @@ import msgspec
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
 from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
-from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged, whole
+from keylease.collectors.facts import compared, ended, hint, text, texts, times, uncut, unjudged
 from keylease.errors import KeyleaseError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
@@ -185,8 +185,8 @@ class AnthropicCollector(Collector):
                 active=item.get("archived_at") is None,
                 audience=text(match, "audience"),
                 # Whole, for a part of them would be judged as something else.
-                subject_prefix=whole(match.get("subject_prefix")),
-                condition=whole(match.get("condition")),
+                subject_prefix=uncut(match.get("subject_prefix")),
+                condition=uncut(match.get("condition")),
                 claims=compared(claims),
                 scopes=text(item, "oauth_scope").split(),
                 all_workspaces=everywhere,

@@ -7,9 +7,9 @@ Roles: https://learn.microsoft.com/rest/api/authorization/role-assignments/list-
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -18,11 +18,11 @@ from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory, Record
 from keylease.collectors.base import Access, Collector
 from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
-from keylease.collectors.services import ended
+from keylease.collectors.facts import elements, ended, mapped, objects, uncut
 from keylease.context import Context
-from keylease.errors import RefusedError, UsageError
+from keylease.errors import UsageError
 from keylease.model import Env
-from keylease.vendors.azure_inventory import AzureLists, NoListError, Wanted, no_list
+from keylease.vendors.azure_inventory import AzureLists, Wanted, no_list
 from keylease.vendors.azure_session import AzureSession
 from keylease.vendors.azure_settings import CLOUDS, VENDOR
 from keylease.vendors.endpoints import checked
@@ -43,8 +43,6 @@ EXPANDED = 20
 _PAGE = "999"
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DEFINITION = re.compile(r".*/roleDefinitions/([0-9a-fA-F-]{36})", re.IGNORECASE)
-
-T = TypeVar("T")
 
 
 class AzureInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,22 +146,12 @@ class AzureCollector(Collector):
             self.whole(ROLE)
         return self.inventory
 
-    def _attempt(self, kind: str, ask: Callable[[], T]) -> T | None:
-        """What `ask` returns; None, and a problem of `kind`, for what could not be had."""
-        try:
-            return ask()
-        except (RefusedError, NoListError) as error:
-            if error.detail.get("status") == 401:
-                raise
-            self.problem(kind, error)
-            return None
-
     # Applications.
 
     def _credentials(self, graph: AzureLists) -> None:
         wanted = Wanted("applications", _GRANT.format("Application.Read.All"))
         fields = "id,appId,displayName,passwordCredentials,keyCredentials"
-        apps = self._attempt(CREDENTIAL, lambda: graph.all("/v1.0/applications", wanted, _select=fields, _top=_PAGE))
+        apps = self.attempt((CREDENTIAL,), lambda: graph.all("/v1.0/applications", wanted, _select=fields, _top=_PAGE))
         found: list[tuple[dict[str, Any], str, dict[str, Any]]] = []
         for app in apps or []:
             for sort, key in (("password", "passwordCredentials"), ("certificate", "keyCredentials")):
@@ -194,13 +182,13 @@ class AzureCollector(Collector):
         self.record(
             CREDENTIAL,
             f"azure://{app['appId'].lower()}/credential/{key.lower()}",
-            name=_text(each.get("displayName")) or key,
+            name=uncut(each.get("displayName")) or key,
             key_id=key,
-            holder=_text(app.get("displayName")) or app["appId"],
+            holder=uncut(app.get("displayName")) or app["appId"],
             application=app["appId"].lower(),
-            application_name=_text(app.get("displayName")),
+            application_name=uncut(app.get("displayName")),
             sort=sort,
-            hint=_text(each.get("hint")),
+            hint=uncut(each.get("hint")),
             active=not ended(facts.get("expires_at"), self.inventory.now),
             **facts,
         )
@@ -212,9 +200,8 @@ class AzureCollector(Collector):
         )
         path = "/beta/reports/appCredentialSignInActivities"
         found: dict[str, str] = {}
-        for each in self._attempt(CREDENTIAL, lambda: graph.all(path, wanted)) or []:
-            activity = each.get("signInActivity")
-            last = utc(activity.get("lastSignInDateTime")) if isinstance(activity, dict) else None
+        for each in self.attempt((CREDENTIAL,), lambda: graph.all(path, wanted)) or []:
+            last = utc(mapped(each.get("signInActivity")).get("lastSignInDateTime"))
             if last:
                 key = str(each.get("keyId")).lower()
                 found[key] = max(last, found.get(key, ""))
@@ -222,8 +209,8 @@ class AzureCollector(Collector):
 
     def _federated(self, graph: AzureLists) -> None:
         wanted = Wanted("federated credentials of applications", _GRANT.format("Application.Read.All"))
-        apps = self._attempt(
-            FEDERATED,
+        apps = self.attempt(
+            (FEDERATED,),
             lambda: graph.all(
                 "/beta/applications",
                 wanted,
@@ -239,7 +226,7 @@ class AzureCollector(Collector):
                 continue
             if len(listed) >= EXPANDED:  # there may be more of them, should an application be let have more
                 path = f"/beta/applications/{ids}/federatedIdentityCredentials"
-                listed = self._attempt(FEDERATED, partial(graph.all, path, wanted)) or []
+                listed = self.attempt((FEDERATED,), partial(graph.all, path, wanted)) or []
             for each in listed:
                 self._trust(app, each, wanted)
 
@@ -248,18 +235,16 @@ class AzureCollector(Collector):
         if not isinstance(each, dict) or not isinstance(name, str) or not isinstance(each.get("issuer"), str):
             self.problem(FEDERATED, no_list(wanted))
             return
-        expression = each.get("claimsMatchingExpression")
-        audiences = each.get("audiences")
         facts = {
-            "name": _text(name),
+            "name": uncut(name),
             "application": app["appId"].lower(),
-            "application_name": _text(app.get("displayName")),
-            "issuer": _text(each["issuer"]),
-            "subject": _text(each.get("subject")),
-            "audiences": [_text(a) for a in audiences] if isinstance(audiences, list) else [],
-            "expression": _text(expression.get("value")) if isinstance(expression, dict) else "",
+            "application_name": uncut(app.get("displayName")),
+            "issuer": uncut(each["issuer"]),
+            "subject": uncut(each.get("subject")),
+            "audiences": [uncut(a) for a in elements(each.get("audiences"))],
+            "expression": uncut(mapped(each.get("claimsMatchingExpression")).get("value")),
         }
-        subject = f"azure://{facts['application']}/federated_credential/{quote(_text(name), safe='')}"
+        subject = f"azure://{facts['application']}/federated_credential/{quote(uncut(name), safe='')}"
         self.inventory.records.append(Record(FEDERATED, subject, facts))
 
     # Roles.
@@ -270,7 +255,7 @@ class AzureCollector(Collector):
         if self._session is not None and self._session.settings.subscription_id:
             return (self._session.settings.subscription_id.lower(),)
         wanted = Wanted("subscriptions", _READER)
-        listed = self._attempt(ROLE, lambda: arm.all("/subscriptions", wanted, api_version="2022-12-01"))
+        listed = self.attempt((ROLE,), lambda: arm.all("/subscriptions", wanted, api_version="2022-12-01"))
         ids = [str(each.get("subscriptionId")).lower() for each in listed or []]
         if listed is not None and (not ids or not all(map(_GUID.fullmatch, ids))):
             # An application without a role sees none: that is no clean tenant.
@@ -284,8 +269,8 @@ class AzureCollector(Collector):
             base = f"/subscriptions/{subscription}/providers/Microsoft.Authorization"
             wanted = Wanted(f"role assignments of {subscription}", _READER.replace("SUBSCRIPTION", subscription))
             version = {"api_version": "2022-04-01"}
-            listed = self._attempt(ROLE, partial(arm.all, f"{base}/roleAssignments", wanted, **version))
-            defined = self._attempt(ROLE, partial(arm.all, f"{base}/roleDefinitions", wanted, **version))
+            listed = self.attempt((ROLE,), partial(arm.all, f"{base}/roleAssignments", wanted, **version))
+            defined = self.attempt((ROLE,), partial(arm.all, f"{base}/roleDefinitions", wanted, **version))
             for each in listed or []:
                 if not isinstance(each.get("id"), str) or not isinstance(each.get("properties"), dict):
                     self.problem(ROLE, no_list(wanted))
@@ -300,24 +285,23 @@ class AzureCollector(Collector):
         self, name: str, p: dict[str, Any], roles: dict[str, dict[str, Any]], people: dict[str, dict[str, Any]]
     ) -> None:
         defined = _DEFINITION.fullmatch(str(p.get("roleDefinitionId")))
-        role = roles.get(defined[1].lower(), {}).get("properties") if defined else None
-        role = role if isinstance(role, dict) else {}
-        scope = _text(p.get("scope"))
+        role = mapped(roles.get(defined[1].lower(), {}).get("properties")) if defined else {}
+        scope = uncut(p.get("scope"))
         who = people.get(str(p.get("principalId")).lower(), {})
         self.record(
             ROLE,
-            f"azure://{_owner(scope)}/role_assignment/{quote(_text(name).rpartition('/')[2], safe='')}",
-            principal=_text(p.get("principalId")),
-            principal_type=_text(p.get("principalType")),
-            principal_name=_text(who.get("displayName")),
-            application=_text(who.get("appId")).lower(),
+            f"azure://{_owner(scope)}/role_assignment/{quote(uncut(name).rpartition('/')[2], safe='')}",
+            principal=uncut(p.get("principalId")),
+            principal_type=uncut(p.get("principalType")),
+            principal_name=uncut(who.get("displayName")),
+            application=uncut(who.get("appId")).lower(),
             managed=who.get("servicePrincipalType") == "ManagedIdentity",
-            role=_text(role.get("roleName")) or (defined[1].lower() if defined else ""),
+            role=uncut(role.get("roleName")) or (defined[1].lower() if defined else ""),
             role_id=defined[1].lower() if defined else "",
             custom=role.get("type") == "CustomRole",
             everything=_allows_everything(role.get("permissions")),
             scope=scope,
-            condition=_text(p.get("condition")) or None,
+            condition=uncut(p.get("condition")) or None,
             created_at=utc(p.get("createdOn")),
         )
 
@@ -328,7 +312,7 @@ class AzureCollector(Collector):
             return {}
         wanted = Wanted("service principals", _GRANT.format("Application.Read.All"))
         fields = "id,appId,displayName,servicePrincipalType"
-        listed = self._attempt(ROLE, lambda: graph.all("/v1.0/servicePrincipals", wanted, _select=fields, _top=_PAGE))
+        listed = self.attempt((ROLE,), lambda: graph.all("/v1.0/servicePrincipals", wanted, _select=fields, _top=_PAGE))
         return {str(each.get("id")).lower(): each for each in listed or []}
 
 
@@ -340,12 +324,7 @@ def _owner(scope: str) -> str:
 
 def _allows_everything(permissions: object) -> bool:
     """Whether a role has every action that is not taken out by name."""
-    listed = permissions if isinstance(permissions, list) else []
-    return any(isinstance(each, dict) and "*" in (each.get("actions") or ()) for each in listed)
-
-
-def _text(value: object) -> str:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return any("*" in (each.get("actions") or ()) for each in objects(permissions))
 
 
 def _wrong(what: str, change: str) -> UsageError:

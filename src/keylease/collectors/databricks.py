@@ -12,7 +12,7 @@ import msgspec
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
 from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
-from keylease.collectors.services import ended, text, texts, times
+from keylease.collectors.facts import ended, text, texts, times
 from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.vendors.databricks_settings import DOMAINS

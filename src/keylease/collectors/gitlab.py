@@ -15,7 +15,7 @@ from keylease.audit.credentials import utc
 from keylease.audit.literals import credentials_in
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import last_four
+from keylease.collectors.facts import last_four
 from keylease.errors import KeyleaseError, UnreachableError, UsageError
 from keylease.model import Env
 from keylease.sync.naming import matches

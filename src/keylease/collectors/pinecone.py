@@ -10,7 +10,7 @@ import msgspec
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
 from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
-from keylease.collectors.services import text, texts, times
+from keylease.collectors.facts import text, texts, times
 from keylease.errors import KeyleaseError
 from keylease.model import Env
 from keylease.vendors.endpoints import checked

@@ -22,7 +22,7 @@ from keylease.audit.vault_policies import is_read
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
 from keylease.errors import UnreachableError, UsageError
-from keylease.parallel import parallel
+from keylease.parallel import given, parallel
 from keylease.vendors.answers import one_line
 from keylease.vendors.vault_client import Answer, VaultClient
 from keylease.vendors.vault_errors import refused_read, server_trouble
@@ -158,9 +158,8 @@ class VaultCollector(Collector):
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
         bad = 0
         status = 0
-        for name, answer in zip(names, results, strict=True):
-            if isinstance(answer, Exception):
-                raise answer
+        for name, result in zip(names, results, strict=True):
+            answer = given(result)
             data = answer.section("data")
             if answer.ok and data:
                 yield name, data

@@ -11,9 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, RefusedError, UnreachableError
+from keylease.errors import KeyleaseError, NoListError, RefusedError
 from keylease.http import HttpSettings
-from keylease.vendors.answers import Answer, server_trouble
+from keylease.vendors.answers import Answer, check_list
 from keylease.vendors.gcp_settings import VENDOR
 from keylease.vendors.gcp_trust import reasons
 
@@ -21,10 +21,6 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of an answer. A page of 100 accounts has some 60 KB, a project's policy 250 KB at the most."""
 
 _PAGES = 10_000
-
-
-class NoListError(UnreachableError):
-    """What was answered is no (whole) list: that inventory lacks, others may be had."""
 
 
 class Wanted(Struct, frozen=True):
@@ -67,9 +63,7 @@ class GcpLists:
         else:
             response = self._http.post(url, params=params, headers=self._headers, json=body)
         answer = Answer.of(response)
-        trouble = server_trouble(VENDOR, f"listing {wanted.what}", answer)
-        if trouble:
-            raise NoListError(trouble.summary, cause=trouble.cause, change=trouble.change, detail=trouble.detail)
+        check_list(VENDOR, wanted.what, answer)
         if not answer.ok:
             raise _refused(answer, wanted)
         return answer.data
