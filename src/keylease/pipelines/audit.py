@@ -31,7 +31,9 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
             verdict.not_checked.append(NotChecked(rule.id, *lacking))
             continue
         judged = sum(len(inventory.of(kind)) for kind in rule.needs)
-        partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
+        # What it looks at besides says how bad a thing is, or whether it is one: there must be one to ask that of.
+        also = rule.also if judged else ()
+        partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs, *also)]
         if partly:
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""
             first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what

@@ -162,6 +162,22 @@ def test_another_kinds_problem_is_none_of_a_rule() -> None:
     assert len(verdict.problems) == 1
 
 
+class Compares(Finds):
+    """Looks at something besides."""
+
+    also = ("vault.policy",)
+
+
+@pytest.mark.parametrize(("records", "told"), [([RECORD], ["not all of it: it can't be read"]), ([], [])])
+def test_what_a_rule_looks_at_besides_counts_where_there_is_something_to_judge(
+    records: list[Record], told: list[str]
+) -> None:
+    inventory = Inventory(records, {"file.env"}, [Problem("vault.policy", "it can't be read")])
+    verdict = judge(inventory, [Compares()], AuditPolicy())
+    assert [each.why for each in verdict.not_checked] == told
+    assert len(verdict.findings) == len(records)
+
+
 def test_a_file_of_several_kinds_is_told_of_once() -> None:
     one, two = (
         Problem(kind, "it can't be read", "let it", Location("main.tf")) for kind in ("file.env", "vault.policy")
