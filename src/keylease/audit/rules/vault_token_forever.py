@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.aging import BY_ACCESSOR
+from keylease.audit.aging import BY_ACCESSOR, named
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -17,6 +17,7 @@ class VaultTokenForever(Rule):
     severity = "medium"
     persona = "pedantic"
     needs = ("vault.token",)
+    covers = ("credential-no-end",)
     why = (
         "A periodic token without `explicit_max_ttl` can be renewed without an end: whoever has copied it once keeps "
         "it alive beside its owner. An orphan also outlives the one who made it."
@@ -31,7 +32,7 @@ class VaultTokenForever(Rule):
       "kind": "vault.token",
       "subject": "vault://bao.example.com/token/0",
       "facts": {
-        "name": "token 12ab",
+        "name": "ci 12ab",
         "policies": [
           "app"
         ],
@@ -53,7 +54,7 @@ class VaultTokenForever(Rule):
       "kind": "vault.token",
       "subject": "vault://bao.example.com/token/0",
       "facts": {
-        "name": "token 12ab",
+        "name": "ci 12ab",
         "policies": [
           "app"
         ],
@@ -77,7 +78,7 @@ class VaultTokenForever(Rule):
       "kind": "vault.token",
       "subject": "vault://bao.example.com/token/0",
       "facts": {
-        "name": "token 12ab",
+        "name": "ci 12ab",
         "policies": [
           "app"
         ],
@@ -100,7 +101,7 @@ class VaultTokenForever(Rule):
       "kind": "vault.token",
       "subject": "vault://bao.example.com/token/0",
       "facts": {
-        "name": "token 12ab",
+        "name": "ci 12ab",
         "policies": [
           "app"
         ],
@@ -122,7 +123,7 @@ class VaultTokenForever(Rule):
       "kind": "vault.token",
       "subject": "vault://bao.example.com/token/0",
       "facts": {
-        "name": "token 12ab",
+        "name": "ci 12ab",
         "policies": [
           "root"
         ],
@@ -154,12 +155,13 @@ class VaultTokenForever(Rule):
             orphan = ", and outlives who made it" if facts.get("orphan") else ""
             yield self.finding(
                 record,
-                f"token {shown(facts.get('name'))} {how}{orphan}",
+                f"{named(record)} {how}{orphan}",
                 evidence=(
                     ("created", shown(facts.get("created_at"))),
                     ("period", f"{shown(facts.get('period') or 0)} s"),
                     ("policies", shown(", ".join(map(str, policies)), 200)),
                 ),
                 change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{BY_ACCESSOR}",
+                persona="regular" if never else "pedantic",
                 key="forever",
             )
