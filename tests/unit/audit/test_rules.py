@@ -136,6 +136,7 @@ def keeps_the_manner(finding: Finding, text: str) -> None:
     assert finding.change, "it must say what to write"
     assert "\n" not in finding.change.partition("\n\n")[0]
     assert sanitize(finding.change) == finding.change
+    assert not re.search(r"\bvault (?:auth|kv|list|policy|read|token|write) ", finding.change), "commands are for bao"
     if finding.location is None:
         assert re.match(r"[a-z]+://[^/]", finding.subject)
         return
