@@ -135,6 +135,20 @@ def test_one_file(tmp_path: Path, keylease: RunKeylease) -> None:
     assert {each["location"]["path"] for each in report(elsewhere)["findings"]} == {"workflows/deploy.yml"}
 
 
+def test_a_workflow_that_lies_elsewhere_is_judged_if_it_is_named(tmp_path: Path, keylease: RunKeylease) -> None:
+    tree(tmp_path, {"drafts/deploy.yaml": BAD, "notes/values.yml": "on: 1\nhosts: []\n"})
+    done = keylease("audit", "--offline", "--fail-on", "info", "--format", "json", "drafts/deploy.yaml")
+    assert done.returncode == 1, done.stderr
+    assert RULE in rules_of(done)
+    assert report(keylease("audit", "--offline", "--format", "json"))["findings"] == []
+    done = keylease("audit", "--offline", "notes/values.yml")
+    assert done.returncode == 0
+    assert "notes/values.yml holds nothing that a rule could judge; which files one can: https://" in done.stderr
+    tree(tmp_path, {"drafts/deploy.yaml": "on: push\njobs:\n  a: [\n"})
+    done = keylease("audit", "--offline", "--format", "json", "drafts/deploy.yaml")
+    assert [each["location"]["path"] for each in report(done)["problems"]] == ["drafts/deploy.yaml"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

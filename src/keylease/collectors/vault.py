@@ -286,10 +286,11 @@ class VaultCollector(Collector):
         stanza = f'path "{path}" {{ capabilities = ["update"] }}'
         for accessor, data in self._looked_up(TOKEN, "tokens", accessors, path, "accessor", stanza):
             name = str(data.get("display_name") or "token")
+            name = "" if name == "token" else f"{name.removeprefix('token-')} "
             self.record(
                 TOKEN,
                 self._subject(TOKEN, _short(accessor)),
-                name=f"{name} {_short(accessor)}",
+                name=name + _short(accessor),
                 holder=data.get("path"),
                 created_at=utc(data.get("issue_time")) or stamp(data.get("creation_time")),
                 expires_at=utc(data.get("expire_time")),
