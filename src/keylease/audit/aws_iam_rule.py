@@ -1,13 +1,12 @@
 """What the rules of IAM policies share."""
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from keylease.audit.aws_iam import EXTRA, Allowed, allowed, is_installed, plainly
 from keylease.audit.aws_trust import trusts
-from keylease.audit.aws_trust_rule import in_terraform
+from keylease.audit.in_file import statement
 from keylease.audit.model import SEVERITIES, Confidence, Finding, Inventory, Record
 from keylease.audit.rule import Rule
 
@@ -58,9 +57,9 @@ class IamRule(Rule):
 
 def instead(record: Record, what: str, actions: Sequence[str], resource: str, condition: Any = None) -> str:
     """The text of a finding's `change`: a narrow statement."""
-    statement = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
-    block = json.dumps({**statement, **({"Condition": condition} if condition else {})}, indent=2)
-    return f"{what}; your own for the capitals{in_terraform(record)}:\n\n{block}"
+    part = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+    block = statement(record, {**part, **({"Condition": condition} if condition else {})})
+    return f"{what}; your own for the capitals:\n\n{block}"
 
 
 def some(names: Sequence[str]) -> str:

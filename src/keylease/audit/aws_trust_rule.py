@@ -1,6 +1,5 @@
 """What the rules of AWS trust policies share: the statements to judge, and the condition to write instead."""
 
-import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from typing import Any
 
 from keylease.audit.aws_policy import STRINGS, Test, is_wild, plain
 from keylease.audit.aws_trust import IDENTIFYING, Caller, Trust, trusts
+from keylease.audit.in_file import of_statement
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 
@@ -41,6 +41,9 @@ _AUDIENCES = {
     "oidc.vercel.com": "https://vercel.com/OWNER",
 }
 
+_ALWAYS = ("aud", "iss")
+"""Claims that STS asks of every token, and compares with the identity provider's own."""
+
 
 class TrustRule(Rule):
     """Judges each ``Allow`` statement, and each issuer it trusts, by itself: a narrow one excuses no other."""
@@ -68,18 +71,39 @@ class TrustRule(Rule):
             "evidence": tuple(evidence),
             "key": f"{trust.statement.sid or trust.statement.index} {trust.issuer.host}",
         }
-        if "\n\n" in more.get("change", ""):
-            said, _, block = more["change"].partition("\n\n")
-            more["change"] = f"{said.removesuffix(':')}{in_terraform(record)}:\n\n{block}"
         if trust.elsewhere:  # an address or the like may keep out whom the token doesn't
             given["confidence"] = "medium"
         return self.finding(record, f"{message} ({trust.statement.name})", **{**given, **more})
 
 
-def in_terraform(record: Record) -> str:
-    """What to say of JSON where the policy stands in Terraform."""
-    path = record.location.path if record.location else ""
-    return " (JSON; in an aws_iam_policy_document write it as its blocks)" if path.endswith((".tf", ".tofu")) else ""
+class HoleRule(TrustRule):
+    """Conditions that a token without the claim meets; critical if a stranger gets in by one."""
+
+    severity = "medium"
+    fix = "Use StringEquals or StringLike: they are false for an absent claim."
+    links = (OPERATORS, MULTIVALUED)
+    sample = "iam/deploy-trust.json"
+
+    @abstractmethod
+    def has_hole(self, test: Test) -> bool:
+        """Whether it is such a condition, by its operator."""
+
+    def judge(self, record: Record, trust: Trust) -> Iterator[Finding]:
+        """One finding a statement."""
+        holes = [test for test in trust.tests() if self.has_hole(test)]
+        if not holes:
+            return
+        names = ", ".join(dict.fromkeys(f"{test.operator} {test.key}" for test in holes))
+        message, change = f"{names} is met by a token without that claim", narrowed(record, trust)
+        caller = trust.first("stranger")
+        if caller and all(is_hole(test) or test.negated for test in identifying(trust)):
+            severity = "critical" if trust.issuer.shared else "high"
+            message = f"{place(trust)} can take the role: {message}"
+            yield self.about(record, trust, message, caller, severity=severity, change=change)
+        elif all(test.key.lower().rpartition(":")[2] in _ALWAYS for test in holes):
+            yield self.about(record, trust, message, severity="low", persona="pedantic", change=change)
+        else:
+            yield self.about(record, trust, message, change=change)
 
 
 def identifying(trust: Trust) -> list[Test]:
@@ -106,7 +130,7 @@ def place(trust: Trust) -> str:
     return f"any customer of {trust.issuer.name}"
 
 
-def narrowed(trust: Trust, *, one_ref: bool = False, without: str = "") -> str:
+def narrowed(record: Record, trust: Trust, *, one_ref: bool = False, without: str = "") -> str:
     """The text of a finding's `change`: the statement's ``Condition``, narrow, made of the policy's own values.
 
     one_ref: one branch instead of any. without: a suffix of subjects that are left out.
@@ -132,8 +156,7 @@ def narrowed(trust: Trust, *, one_ref: bool = False, without: str = "") -> str:
     else:
         equal[trust.issuer.key("sub")] = _one_or_more(named)
     kept["StringEquals"] = {**equal, **kept.get("StringEquals", {})}
-    block = json.dumps({"Condition": dict(sorted(kept.items()))}, indent=2)
-    block = "\n".join(line[2:] for line in block.splitlines()[1:-1])
+    block = of_statement(record, {"Condition": dict(sorted(kept.items()))})
     capitals = re.findall(
         r"\b(?:OWNER|REPOSITORY|GROUP|PROJECT|ORGANIZATION|WORKSPACE|PIPELINE|STEP|AUDIENCE|SUBJECT)\b", block
     )

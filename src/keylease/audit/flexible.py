@@ -10,6 +10,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from keylease.audit.in_file import attributes
+from keylease.audit.model import Record
+from keylease.audit.workflows import shown
+
 Breadth = Literal["everybody", "owner", "project", "exact", "?"]
 """everybody: customers of the issuer; owner: projects of one; project: branches and the like of one project."""
 
@@ -50,6 +54,15 @@ def breadth(issuer: str, pattern: Pattern) -> Breadth:
     if start.startswith("project_path:") or "project_path:".startswith(start):
         return _of(start, r"project_path:[^/:]+/", r"project_path:[^:]+/[^:]+:")
     return "?"
+
+
+def bound(record: Record, subject: str) -> str:
+    """What to write so that the credential is for one subject."""
+    if not record.facts.get("expression"):
+        return attributes(record, {"subject": subject}) or f"subject: {shown(subject, 240)}"
+    text = subject.replace("'", "")
+    expression = f"claims['sub'] {'matches' if '*' in text or '?' in text else 'eq'} '{text}'"
+    return attributes(record, {"claims_matching_expression": expression}) or shown(expression, 260)
 
 
 def _of(start: str, owner: str, project: str) -> Breadth:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from keylease.audit.facts import texts
 from keylease.audit.model import Finding, Inventory, Location, Record
 from keylease.audit.rule import Rule
 from keylease.audit.trees import Tree
@@ -268,14 +269,14 @@ class Pipeline:
 
     def _script(self, data: Mapping[str, Part], keys: tuple[str, ...]) -> Script | None:
         starts: list[tuple[int, Part]] = []
-        texts: list[str] = []
+        commands: list[str] = []
         line = 0
         for part in (each for key in keys if key in data for each in self._commands(data[key], 0)):
             starts.append((line, part))
-            texts.append(part.value)
+            commands.append(part.value)
             line += part.value.count("\n") + 1
             self._worked(len(part.value) // 10)
-        return Script("\n".join(texts), starts) if texts else None
+        return Script("\n".join(commands), starts) if commands else None
 
     def _commands(self, part: Part, depth: int) -> Iterator[Part]:
         self._worked(1)
@@ -335,10 +336,8 @@ def _made(records: list[Record]) -> list[Pipeline]:
 
 
 def _included(record: Record, known: Mapping[str, Record | None]) -> list[Record]:
-    paths = record.facts.get(LOCAL)
     here = posixpath.dirname(record.location.path) if record.location else ""
-    texts = [each for each in paths if isinstance(each, str)] if isinstance(paths, list) else []
-    whole = [posixpath.normpath(posixpath.join(here, each)) for each in texts]
+    whole = [posixpath.normpath(posixpath.join(here, each)) for each in texts(record, LOCAL)]
     return [found for each in whole if (found := known.get(each)) and found is not record]
 
 

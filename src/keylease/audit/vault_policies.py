@@ -8,6 +8,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from keylease.audit import hcl
+from keylease.audit.hcl_text import Inner, template
+from keylease.audit.in_file import attributes, declared, in_terraform
 from keylease.audit.model import Inventory, Location, Record
 
 WRITES = frozenset({"create", "update", "patch"})
@@ -232,6 +234,17 @@ def opened(inventory: Inventory, given: object) -> tuple[Opens, str]:
     if unknown:
         return "unknown", unknown
     return ("something", "") if any(name != "default" for name in names) else ("nothing", "")
+
+
+def written(record: Record, path: str, capabilities: Sequence[str]) -> str:
+    """A stanza as it is written where the policy is."""
+    if in_terraform(record) and declared(record).form == "blocks":
+        return attributes(record, {"rule": Inner({"path": path, "capabilities": list(capabilities)})})
+    fields = {"path": {path: {"capabilities": list(capabilities)}}}
+    if record.location and record.location.path.endswith(".json") and not in_terraform(record):
+        return attributes(record, fields)
+    path = template(path) if in_terraform(record) else path
+    return f"path {json.dumps(path)} {{\n  capabilities = {json.dumps(list(capabilities))}\n}}"
 
 
 def place(record: Record, stanza: Stanza) -> Location | None:

@@ -3,7 +3,6 @@
 aws-iam-data-exfiltration, aws-iam-credentials-exposure, aws-iam-pass-role, aws-iam-not-action, aws-iam-admin.
 """
 
-import json
 import subprocess
 import sys
 from typing import Any
@@ -117,13 +116,6 @@ def test_it_is_worse_where_jobs_can_take_the_role() -> None:
         assert ("role", "deploy: jobs of GitHub can take it") in finding.evidence
     for other in ({"role": "other"}, {"attached_to": ["user/deploy"]}, {"attached_to": ["group/deploy", None]}):
         assert found(wide, role, **other)["data-exfiltration"].severity == "medium"
-
-
-def test_in_terraform_the_change_says_where_its_json_goes() -> None:
-    for path, said in (("roles.tf", True), ("policy.json", False)):
-        change = found(policy(allow("*")), path=path)["admin"].change
-        assert ("aws_iam_policy_document" in change) == said
-        assert json.loads(change.partition("\n\n")[2])["Effect"] == "Allow"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -321,7 +321,10 @@ def test_vault_roles(tmp_path: Path) -> None:
     assert inventory.problems == []
     assert [(each.subject, each.facts) for each in inventory.of("vault.jwt_role")] == [
         ("file://ci.json#other", {**ROLE, "name": "other"}),
-        ("file://main.tf#ci", {**ROLE, "mount": "gh"}),
+        (
+            "file://main.tf#ci",
+            {**ROLE, "mount": "gh", "declared": {"block": ["resource", "vault_jwt_auth_backend_role", "x"]}},
+        ),
     ]
 
 

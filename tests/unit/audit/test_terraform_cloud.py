@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keylease.audit.collectors.files import collect
+from keylease.audit.in_file import FACT
 from keylease.audit.model import Inventory
 from keylease.registry import RULES
 
@@ -88,7 +89,7 @@ def collected(root: Path, text: str) -> Inventory:
 
 
 def facts(inventory: Inventory, kind: str) -> list[dict[str, Any]]:
-    return [dict(each.facts) for each in inventory.of(kind)]
+    return [{key: value for key, value in each.facts.items() if key != FACT} for each in inventory.of(kind)]
 
 
 def judged(name: str, inventory: Inventory) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from keylease.audit.collectors.files import collect
 from keylease.audit.collectors.terraform_json import parse_json
 from keylease.audit.hcl import HclError
+from keylease.audit.in_file import FACT
 from keylease.audit.model import Inventory
 
 GITHUB = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
@@ -34,7 +35,8 @@ def collected(root: Path, **files: str) -> Inventory:
 
 def found(inventory: Inventory) -> list[tuple[str, Any]]:
     records: list[tuple[str, Any]] = [
-        (each.kind, (each.subject.partition("#")[2], dict(each.facts))) for each in inventory.records
+        (each.kind, (each.subject.partition("#")[2], {key: value for key, value in each.facts.items() if key != FACT}))
+        for each in inventory.records
     ]
     return [*records, *sorted((each.kind, each.what) for each in inventory.problems)]
 

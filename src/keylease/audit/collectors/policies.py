@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from keylease.audit.in_file import Declared
 from keylease.audit.model import Location, Problem, Record
 from keylease.audit.trees import Tree, TreeError, json_tree
 
@@ -138,6 +139,8 @@ class _Search:
                 yield problem(ATTACHED, self._path, self._line(*here), "it is computed")
             if arns:
                 facts = {"name": name, "policies": arns, "trust": [name]}
+                if key == "ManagedPolicyArns":  # the other is only what an account was found to have
+                    facts |= Declared(attribute=key, value=node[key], meant=[*map(_plain, _listed(node[key]))]).fact()
                 subject = self._subjects.of(f"{name}/managed_policies" if name else "", _pointer(here))
                 yield Record(ATTACHED, subject, facts, Location(self._path, self._line(*here) or 1))
 

@@ -6,7 +6,7 @@ https://registry.terraform.io/providers/hashicorp/vault/latest/docs/resources/jw
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from keylease.audit.collectors import terraform_attached, terraform_cloud
 from keylease.audit.collectors.policies import (
@@ -25,6 +25,7 @@ from keylease.audit.collectors.policies import (
 )
 from keylease.audit.collectors.terraform_json import parse_json
 from keylease.audit.hcl import Block, Call, HclError, Raw, parse
+from keylease.audit.in_file import Declared
 from keylease.audit.model import Location, Problem, Record
 
 WORDS = {
@@ -152,12 +153,12 @@ class _File:
             if kind in terraform_attached.TYPES:
                 yield from self._module.roles.attached(block, self._path, self._module.plain, self._subjects)
             if kind == "aws_iam_role":
-                yield from self._attribute(block, "assume_role_policy", TRUST, self._name(block, label))
+                yield from self._attribute(block, "assume_role_policy", TRUST, self._name(block, label), block)
                 for inline in block.of("inline_policy"):
                     if "policy" in inline.attributes:
-                        yield from self._attribute(inline, "policy", IAM, self._name(inline, label))
+                        yield from self._attribute(inline, "policy", IAM, self._name(inline, label), block)
             elif kind in _POLICIES:
-                yield from self._attribute(block, "policy", IAM, self._name(block, label))
+                yield from self._attribute(block, "policy", IAM, self._name(block, label), block)
             elif kind == "vault_jwt_auth_backend_role":
                 yield self._role(block, label)
             elif kind == "vault_policy":
@@ -175,9 +176,10 @@ class _File:
     def _unclear(self, kind: str, line: int, why: str) -> Found:
         return problem(kind, self._path, line, why)
 
-    def _made(self, kind: str, name: str, document: Mapping[str, Any], line: int) -> Found:
+    def _made(self, kind: str, name: str, document: Mapping[str, Any], line: int, place: Declared) -> Found:
         subject = self._subjects.of(name, f"/{kind.partition('.')[2]}")
-        return Record(kind, subject, {"document": document, "name": name}, Location(self._path, line))
+        facts = {"document": document, "name": name, **place.fact()}
+        return Record(kind, subject, facts, Location(self._path, line))
 
     def _elsewhere(self, value: Any) -> bool:
         """Whether it is a document that is found, and judged, by itself."""
@@ -189,7 +191,7 @@ class _File:
             return path in self._module.known and path.endswith((".json", ".hcl"))
         return False
 
-    def _attribute(self, block: Block, key: str, kind: str, name: str) -> Iterator[Found]:
+    def _attribute(self, block: Block, key: str, kind: str, name: str, outer: Block) -> Iterator[Found]:
         attribute = block.attributes.get(key)
         if attribute is None:
             yield self._unclear(kind, block.line, f"{key} is not written out")
@@ -209,7 +211,8 @@ class _File:
         except UnclearError as error:
             yield self._unclear(kind, line, str(error))
             return
-        yield self._made(kind, name, document, line)
+        form: Literal["hcl", "json"] = "hcl" if isinstance(value, Call) else "json"
+        yield self._made(kind, name, document, line, Declared(_head(outer), form=form))
 
     def _document(self, block: Block, label: str) -> Iterator[Found]:
         text = " ".join(map(str, block.attributes)) + " ".join(each.type for each in block.blocks)
@@ -233,7 +236,8 @@ class _File:
             return
         found = kind_of(document)
         if found:
-            yield self._made(found, label, document, block.of("statement")[0].line)
+            place = Declared(_head(block), form="blocks")
+            yield self._made(found, label, document, block.of("statement")[0].line, place)
 
     def _statement(self, block: Block) -> dict[str, Any]:
         plain = self._module.plain
@@ -282,6 +286,7 @@ class _File:
         name = label if "${" in name else name
         facts = jwt_role(given, name, str(given.get("backend") or "jwt"))
         facts["mount"] = "jwt" if "${" in facts["mount"] else facts["mount"]
+        facts |= Declared(_head(block)).fact()
         return Record(ROLE, self._subjects.of(name, "/jwt_role"), facts, Location(self._path, block.line))
 
     def _vault_policy(self, block: Block, label: str) -> Iterator[Found]:
@@ -289,8 +294,10 @@ class _File:
         line = block.attributes["policy"].line if "policy" in block.attributes else block.line
         name = self._name(block, label)
         found = _DATA.fullmatch(str(value)) if isinstance(value, Raw) else None
+        place = Declared(_head(block))
         if found and found[2] in self._module.vault_documents:
-            text = self._rules(self._module.vault_documents[found[2]])
+            document = self._module.vault_documents[found[2]]
+            text, place = self._rules(document), Declared(_head(document), form="blocks")
         elif isinstance(value, str) and not isinstance(value, Raw):
             text = self._module.text(value)
         elif isinstance(value, Raw | Call) and self._elsewhere(value):
@@ -301,7 +308,7 @@ class _File:
         if text is None:
             yield self._unclear(VAULT_POLICY, line, "a rule of it is computed")
             return
-        facts = {"name": name, "text": text}
+        facts = {"name": name, "text": text, **place.fact()}
         yield Record(VAULT_POLICY, self._subjects.of(name, "/policy"), facts, Location(self._path, line))
 
     def _rules(self, document: Block) -> str | None:
@@ -316,6 +323,10 @@ class _File:
                 return None
             parts.append(f"path {json.dumps(path)} {{\n  capabilities = {json.dumps(capabilities)}\n}}\n")
         return "".join(parts)
+
+
+def _head(block: Block) -> list[str]:
+    return [block.type, *block.labels]
 
 
 def _variables(value: Any) -> Any:

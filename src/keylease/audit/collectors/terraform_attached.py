@@ -10,6 +10,7 @@ from typing import Any
 
 from keylease.audit.collectors.policies import ATTACHED, Found, Subjects, problem
 from keylease.audit.hcl import Block, Call
+from keylease.audit.in_file import Declared
 from keylease.audit.model import Location, Record
 
 TYPES: Mapping[str, tuple[str, str]] = {
@@ -54,7 +55,9 @@ class Roles:
         given = block.attributes.get(policies)
         if given is None or given.value is None:
             return
-        arns, whole = self._arns(block, plain(given.value), plain)
+        value = plain(given.value)
+        arns, meant, whole = self._arns(block, value, plain)
+        place = Declared([block.type, *block.labels], attribute=policies, value=value, meant=meant).fact()
         if not whole:
             yield problem(ATTACHED, path, given.line, f"{policies} is computed")
         roles = [f"${{aws_iam_role.{label}.name}}"] if not of else plain(block.value(of))
@@ -63,24 +66,26 @@ class Roles:
             shown = found[1] if found else str(role)
             known = self._roles if found else {each[0]: each for each in self._roles.values()}
             name, trust = known.get(shown, (shown, "" if found or "${" in shown else shown))
-            facts = {"name": name, "policies": arns, "trust": [trust] if trust else []}
+            facts = {"name": name, "policies": arns, "trust": [trust] if trust else [], **place}
             if arns:
                 yield Record(ATTACHED, subjects.of(f"{kind}.{label}", f"/{name}"), facts, Location(path, given.line))
 
-    def _arns(self, block: Block, value: Any, plain: Callable[[Any], Any]) -> tuple[list[str], bool]:
-        """What is written out, and whether that is all. A policy of the files' own is judged by itself."""
-        if isinstance(value, str) and _EACH.fullmatch(value.strip()):
-            given = block.value("for_each")
-            if isinstance(given, Call) and given.name == "toset" and len(given.arguments) == 1:
-                given = given.arguments[0]
-            value = plain(list(given.values()) if isinstance(given, dict) else given)
-        arns, whole = [], True
+    def _arns(self, block: Block, given: Any, plain: Callable[[Any], Any]) -> tuple[list[str], list[str], bool]:
+        """What is written out, what each means, and whether that is all. The files' own are judged by themselves."""
+        value = given
+        if isinstance(given, str) and _EACH.fullmatch(given.strip()):
+            each = block.value("for_each")
+            if isinstance(each, Call) and each.name == "toset" and len(each.arguments) == 1:
+                each = each.arguments[0]
+            value = plain(list(each.values()) if isinstance(each, dict) else each)
+        arns, texts, whole = [], [], True
         for each in value if isinstance(value, list) else [value]:
             text = str(each).strip()
             found = _MANAGED.fullmatch(text)
             text = self._managed.get(found[1], text) if found else text
+            texts.append(text)
             if re.match(r"arn:", text):
                 arns.append(text)
             elif not _OWN.fullmatch(text):
                 whole = False
-        return arns, whole
+        return arns, texts, whole

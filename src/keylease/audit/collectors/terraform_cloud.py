@@ -14,6 +14,7 @@ from typing import Any
 
 from keylease.audit.collectors.policies import Found, Subjects
 from keylease.audit.hcl import Block
+from keylease.audit.in_file import FACT, Declared
 from keylease.audit.model import Location, Problem, Record
 
 PROVIDER, BINDING = "gcp.provider", "gcp.binding"
@@ -64,7 +65,9 @@ def resource(
     """
     kind = TYPES[block.labels[0]]
     try:
+        place = Declared([block.type, *block.labels]).fact()
         for name, facts in _MAKERS[kind](_Reader(block, plain, policies)):
+            facts[FACT] = {**place[FACT], **facts.get(FACT, {})}
             yield Record(kind, subjects.of(name, f"/{kind.partition('.')[2]}"), facts, Location(path, block.line))
     except _ComputedError as error:
         change = "write it out, or let the audit ask the cloud (`collect:`)"
@@ -146,9 +149,11 @@ def _bindings(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
     if policy is None:
         raise _ComputedError("policy_data is computed")
     errors = [_ComputedError("it has dynamic blocks")] if policy.of("dynamic") else []
+    place = Declared([policy.type, *policy.labels], "binding").fact()
     for each in policy.of("binding"):
         try:
             for name, facts in _members(reader.of(each), resource_, project):
+                facts[FACT] = {**place[FACT], **facts[FACT]}
                 yield f"{name}/{facts['role']}", facts
         except _ComputedError as error:
             errors.append(error)
@@ -160,7 +165,8 @@ def _members(reader: _Reader, resource_: str, project: str) -> Iterator[tuple[st
     role = reader.text("role")
     if not _CUSTOM.match(role):
         role = reader.known("role")
-    given = reader.any("member" if reader.type.endswith("_member") else "members")
+    attribute = "member" if reader.type.endswith("_member") else "members"
+    given = reader.any(attribute)
     condition = reader.inner("condition")
     members = given if isinstance(given, list) else [given]
     for member in members:
@@ -171,6 +177,7 @@ def _members(reader: _Reader, resource_: str, project: str) -> Iterator[tuple[st
             "role": role,
             "member": text,
             "condition": condition.text("expression") if condition else None,
+            **Declared(attribute=attribute, value=given, own=member).fact(),
         }
         yield (reader.label if len(members) == 1 else f"{reader.label}/{text}"), facts
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keylease.audit.aws_trust import trusts
+from keylease.audit.in_file import attributes, declared, replaced
 from keylease.audit.model import Finding, Inventory, Record, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -155,20 +156,12 @@ def _name(arn: str) -> str:
 
 
 def _change(record: Record, arn: str) -> str:
-    name = shown(record.facts.get("name"))
-    path = record.location.path if record.location else ""
-    if path.endswith((".tf", ".tofu")):
-        return (
-            "take the policy off and give the role its own, with what the job calls\n\n"
-            'resource "aws_iam_role_policy" "job" {\n'
-            f'  role = "{name}"\n'
-            "  policy = jsonencode({\n"
-            '    Version   = "2012-10-17"\n'
-            '    Statement = [{ Effect = "Allow", Action = ["s3:GetObject"], Resource = "arn:aws:s3:::BUCKET/*" }]\n'
-            "  })\n"
-            "}"
-        )
+    """One that stands alone gives its place to the role's own."""
+    said = "give the role a policy with what the job calls, then take this one off"
+    instead = "" if isinstance(declared(record).value, list) else "arn:aws:iam::ACCOUNT:policy/POLICY"
+    if fields := replaced(record, instead, arn):
+        return f"{said}\n\n{attributes(record, fields)}"
     import shlex
 
-    command = f"aws iam detach-role-policy --role-name {shlex.quote(name)} --policy-arn {shlex.quote(shown(arn, 120))}"
-    return f"give the role a policy with what the job calls, then take this one off\n\n{command}"
+    of = shlex.quote(shown(record.facts.get("name")))
+    return f"{said}\n\naws iam detach-role-policy --role-name {of} --policy-arn {shlex.quote(shown(arn, 120))}"

@@ -1,14 +1,14 @@
 """A role of a cluster's pods that other pods can take too."""
 
-import json
 import re
 from collections.abc import Iterator
 
 from keylease.audit.aws_policy import STRINGS, Statement, Test, is_wild, plain, statements
 from keylease.audit.aws_trust import ACTION
-from keylease.audit.aws_trust_rule import in_terraform
+from keylease.audit.in_file import of_statement
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import policy_file
 from keylease.audit.workflows import shown
 
 _EKS = re.compile(r"oidc[.-]eks\.", re.IGNORECASE)
@@ -35,54 +35,46 @@ class AwsTrustEksWildcard(Rule):
     )
     sample = "iam/pod-trust.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"},
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringLike": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:*:trainer"},
-        "StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"}
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"},
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"}
-      }
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringLike": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:*:trainer"},
+                    "StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"},
+                },
+            }
+        ),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"}},
+            }
+        ),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"},
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:ml:trainer",
-          "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {
+                        "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:ml:trainer",
+                        "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com",
+                    }
+                },
+            }
+        ),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
@@ -156,6 +148,5 @@ def _change(record: Record, statement: Statement, host: str, wide: list[str]) ->
         ("SERVICE_ACCOUNT" if "*" in parts[3] else parts[3]),
     )
     condition = {"StringEquals": {f"{host}:aud": "sts.amazonaws.com", f"{host}:sub": f"{_SUBJECT}{place}:{account}"}}
-    block = "\n".join(line[2:] for line in json.dumps({"Condition": condition}, indent=2).splitlines()[1:-1])
-    said = f"write this as the condition of {statement.name}, with your own for the capitals{in_terraform(record)}"
-    return f"{said}:\n\n{block}"
+    said = f"write this as the condition of {statement.name}, with your own for the capitals"
+    return f"{said}:\n\n{of_statement(record, {'Condition': condition})}"

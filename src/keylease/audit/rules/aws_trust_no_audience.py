@@ -110,4 +110,4 @@ Resources:
         if all(holds(test, made_up) for test in tests) and trust.admitted:
             why = "its condition on it is met by any" if tests else "it has no condition on it"
             message = f"a token for any audience will do: {trust.issuer.key('aud')}, {why}"
-            yield self.about(record, trust, message, change=narrowed(trust))
+            yield self.about(record, trust, message, change=narrowed(record, trust))

@@ -166,7 +166,7 @@ Resources:
         caller = trust.first("own", "pull_request") or trust.first("neighbour", "pull_request")
         if named and caller and not trust.first("stranger"):
             message = "the jobs of pull requests, whose code nobody has reviewed, can take the role"
-            yield self.about(record, trust, message, caller, change=narrowed(trust, without=":pull_request"))
+            yield self.about(record, trust, message, caller, change=narrowed(record, trust, without=":pull_request"))
 
 
 def _write(record: Record, role: str) -> str:

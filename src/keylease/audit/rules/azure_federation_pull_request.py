@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import federated, these
-from keylease.audit.flexible import patterns
+from keylease.audit.cloud_samples import federated
+from keylease.audit.flexible import bound, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _REQUEST = re.compile(r"repo:[^:]+:pull_request\Z")
@@ -51,6 +52,6 @@ class FederationPullRequest(Rule):
                 f"every pull request's job can act as {whose}: `{shown(subject, 120)}`",
                 evidence=[("subject", shown(subject, 200))],
                 change="bind an environment with reviewers\n\n"
-                f"subject: {shown(repository, 200)}:environment:ENVIRONMENT",
+                + bound(record, f"{repository}:environment:ENVIRONMENT"),
                 key="pull_request",
             )

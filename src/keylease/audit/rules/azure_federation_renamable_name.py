@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import federated, these
-from keylease.audit.flexible import patterns
+from keylease.audit.cloud_samples import federated
+from keylease.audit.flexible import bound, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _NAMES = re.compile(r"repo:[^/:@]+/[^/:@]+:")
@@ -61,6 +62,6 @@ class AzureRenamableName(Rule):
                 f"`{shown(subject, 120)}`",
                 evidence=[("subject", shown(subject, 200))],
                 change="let the subject have ids, and bind it\n\n"
-                f"subject: repo:{shown(owner)}@OWNER_ID/{shown(repository)}@REPOSITORY_ID:{shown(tail, 150)}",
+                + bound(record, f"repo:{owner}@OWNER_ID/{repository}@REPOSITORY_ID:{tail}"),
                 key="names",
             )

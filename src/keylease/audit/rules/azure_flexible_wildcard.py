@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keylease.audit.cloud_samples import federated, these
-from keylease.audit.flexible import Pattern, breadth, patterns
+from keylease.audit.cloud_samples import federated
+from keylease.audit.flexible import Pattern, bound, breadth, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _MAIN = "claims['job_workflow_ref'] matches 'acme/deploy/.github/workflows/*@refs/heads/main'"
@@ -66,7 +67,7 @@ class AzureFlexibleWildcard(Rule):
                 f"the federated credential {name} of {whose} {what}: `{shown(expression, 120)}`",
                 evidence=[("expression", shown(expression, 200)), ("issuer", shown(record.facts.get("issuer")))],
                 change="say which repository, and which branch or environment\n\n"
-                "claims['sub'] eq 'repo:OWNER/REPOSITORY:environment:production'",
+                + bound(record, "repo:OWNER/REPOSITORY:environment:production"),
                 key="wildcard",
                 **more,
             )

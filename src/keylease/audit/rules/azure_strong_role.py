@@ -5,9 +5,11 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from keylease.audit.cloud_samples import assignment, federated, these
+from keylease.audit.cloud_samples import assignment, federated
+from keylease.audit.in_file import attributes
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _S = "/subscriptions/11111111-2222-4333-8444-555555555555"
@@ -96,7 +98,15 @@ class AzureStrongRole(Rule):
             f"{who} is {role} at {'/ (the root of the tenant)' if scope == '/' else scope}{jobs}",
             severity=severity,
             evidence=[("role", role), ("scope", scope)],
-            change=f"assign narrower roles on narrower scopes, then take this one away\n\n{remove}",
+            change=f"assign narrower roles on narrower scopes, then take this one away\n\n{_narrow(record) or remove}",
             key="strong",
             **more,
         )
+
+
+def _narrow(record: Record) -> str:
+    """In the file that it is from: the role stays where it is told by an id."""
+    scope = str(record.facts.get("scope") or "")
+    subscription = scope.rstrip("/") if _SUBSCRIPTION.fullmatch(scope) else "/subscriptions/SUBSCRIPTION_ID"
+    role = {} if record.facts.get("role_id") else {"role_definition_name": "ROLE"}
+    return attributes(record, {**role, "scope": f"{subscription}/resourceGroups/RESOURCE_GROUP"})

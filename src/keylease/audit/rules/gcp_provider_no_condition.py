@@ -4,10 +4,12 @@ import shlex
 from collections.abc import Iterator
 
 from keylease.audit.cel import ways
-from keylease.audit.cloud_samples import POOL, binding, provider, these
+from keylease.audit.cloud_samples import POOL, binding, provider
+from keylease.audit.in_file import attributes
 from keylease.audit.issuers import issuer_of, who
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _BOT = "bot@acme-ml.iam.gserviceaccount.com"
@@ -96,7 +98,8 @@ class GcpProviderNoCondition(Rule):
             f'  --attribute-condition="{ask}"'
         )
         evidence = [("issuer", shown(facts.get("issuer"))), ("condition", shown(facts.get("condition") or "none", 200))]
-        change = f"say whose tokens are meant, by ids\n\n{command}"
+        written = attributes(record, {"attribute_condition": ask}) or command
+        change = f"say whose tokens are meant, by ids\n\n{written}"
         return self.finding(record, message, change=change, evidence=evidence, key="condition", **more)
 
 

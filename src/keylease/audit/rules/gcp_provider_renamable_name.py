@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from keylease.audit.cel import ways
-from keylease.audit.cloud_samples import provider, these
+from keylease.audit.cloud_samples import provider
+from keylease.audit.in_file import attributes
 from keylease.audit.issuers import issuer_of, who
-from keylease.audit.model import Finding, Inventory
+from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -58,6 +60,10 @@ class ProviderRenamableName(Rule):
                 f"the provider {shown(record.facts.get('pool'))}/{shown(record.facts.get('name'))} goes by names that "
                 f"others can take after a rename: `{shown(condition, 120)}`",
                 evidence=[("condition", shown(condition, 200))],
-                change=f"add ids to the condition\n\n{issuer.ask}",
+                change=f"add ids to the condition\n\n{_written(record, condition, issuer.ask)}",
                 key="names",
             )
+
+
+def _written(record: Record, condition: str, ask: str) -> str:
+    return attributes(record, {"attribute_condition": f"({condition}) && {ask}"}) or ask

@@ -3,9 +3,11 @@
 import shlex
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import binding, these
+from keylease.audit.cloud_samples import binding
+from keylease.audit.in_file import attributes, replaced
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _EVERYBODY = {
@@ -52,11 +54,14 @@ class GcpPublicBinding(Rule):
                 if kind
                 else (f"projects remove-iam-policy-binding {shlex.quote(resource.removeprefix('projects/'))}")
             )
+            fields = {"role": record.facts.get("role"), **replaced(record, "group:GROUP@DOMAIN")}
+            written = attributes(record, fields)
             yield self.finding(
                 record,
                 f"{_EVERYBODY[member]} ({member}) has {role} on {resource}",
                 confidence="medium" if record.facts.get("condition") else "high",
                 evidence=[("role", role), ("member", member)],
-                change=f"take the member out\n\ngcloud {start} --role={shlex.quote(role)} --member={member} --all",
+                change="take the member out\n\n"
+                + (written or f"gcloud {start} --role={shlex.quote(role)} --member={member} --all"),
                 key="public",
             )

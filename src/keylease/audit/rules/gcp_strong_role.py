@@ -4,9 +4,11 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import POOL, binding, these
+from keylease.audit.cloud_samples import POOL, binding
+from keylease.audit.in_file import attributes, replaced
 from keylease.audit.model import Finding, Inventory, Severity
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _ROLES: dict[str, tuple[Severity, str]] = {
@@ -73,6 +75,8 @@ class GcpStrongRole(Rule):
             severity, may = _ROLES[role]
             project = shlex.quote(shown(resource.removeprefix("projects/")))
             flags = f"--role={shlex.quote(role)} --member={shlex.quote(shown(member, 300))}"
+            others = replaced(record, "")
+            written = attributes(record, {"role": role, **others} if any(others.values()) else {"role": "roles/ROLE"})
             yield self.finding(
                 record,
                 f"{shown(member, 120)} has {role} on {shown(resource)}: it {may}",
@@ -80,6 +84,6 @@ class GcpStrongRole(Rule):
                 persona="pedantic" if record.facts.get("condition") else "regular",
                 evidence=[("role", role), ("member", shown(member, 200))],
                 change="give narrower roles, then take this one away\n\n"
-                f"gcloud projects remove-iam-policy-binding {project} {flags} --all",
+                + (written or f"gcloud projects remove-iam-policy-binding {project} {flags} --all"),
                 key="strong",
             )

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from keylease.audit.cel import claim_of, ways
-from keylease.audit.cloud_samples import POOL, binding, provider, these
+from keylease.audit.cloud_samples import POOL, binding, provider
+from keylease.audit.in_file import attributes, declared, replaced
 from keylease.audit.issuers import ISSUERS, is_one_project, issuer_of
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _SET = re.compile(
@@ -96,10 +98,11 @@ class GcpWidePrincipalSet(Rule):
 
     def _finding(self, record: Record, message: str, more: dict[str, Any]) -> Finding:
         member = str(record.facts.get("member"))
-        base = member.partition("/*")[0].partition("/attribute.")[0]
-        change = (
-            "map the repository's id, and give the role to one repository in its place\n\n"
-            f"member: {shown(base, 200)}/attribute.repository_id/REPOSITORY_ID"
+        own = str(declared(record).own or member)
+        one = f"{own.removesuffix('/*').partition('/attribute.')[0]}/attribute.repository_id/REPOSITORY_ID"
+        fields = {"role": record.facts.get("role"), **replaced(record, one)}
+        change = "map the repository's id, and give the role to one repository in its place\n\n" + (
+            attributes(record, fields) or f"member: {shown(one, 240)}"
         )
         return self.finding(
             record, message, evidence=[("member", shown(member, 200))], change=change, key="wide", **more

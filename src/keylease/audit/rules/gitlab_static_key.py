@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 
 from keylease.audit.federated import Kind, goes_elsewhere, kind_of
-from keylease.audit.github import listed
 from keylease.audit.gitlab_files import GitlabRule, Job, Part, Pipeline
 from keylease.audit.gitlab_secrets import alias_of, first_uses, literal_of, set_in, stored
 from keylease.audit.model import Confidence, Finding, Location
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 
 _SETS_MORE = re.compile(
     r"\beval\b|(?:^|[\s;&|])(?:source|\.)[ \t]+(?!\S*activate\b)\S|\b(?:keylease|op|doppler|infisical|teller|chamber|"
@@ -124,7 +123,7 @@ own:
             location=places[0][2],
             confidence=confidence,
             persona=kind.persona,
-            change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete {names}; last, "
+            change=f"lease it by a keylease.yml ({kind.docs}), then delete {names}; last, "
             f"{kind.then}\n\n{kind.keylease({'service_id': 'gitlab'})}",
             key=f"{where} {kind.provider}",
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.vault_policies import is_everything, place, powers, stanzas
+from keylease.audit.vault_policies import is_everything, place, powers, stanzas, written
 from keylease.audit.workflows import shown
 
 
@@ -63,7 +63,7 @@ class VaultPolicyEscalation(Rule):
                     f"policy {shown(record.facts.get('name'))}: whoever has {shown(path)} {what[0]}{more}",
                     location=place(record, by_path[path]),
                     evidence=(("path", shown(path)), *(("can", each) for each in what)),
-                    change="leave writing to it out, or keep the policy for those who administer the server"
-                    '\n\npath "' + shown(path).replace('"', "") + '" {\n  capabilities = ["read"]\n}',
+                    change="leave writing to it out, or keep the policy for those who administer the server\n\n"
+                    + written(record, shown(path), ["read"]),
                     key=path,
                 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.vault_policies import is_everything, place, stanzas
+from keylease.audit.vault_policies import is_everything, place, stanzas, written
 from keylease.audit.workflows import shown
 
 
@@ -47,6 +47,6 @@ class VaultPolicyEverything(Rule):
                         severity="critical" if stanza.writes or "sudo" in stanza.capabilities else "high",
                         location=place(record, stanza),
                         evidence=(("path", stanza.path), ("capabilities", given)),
-                        change='name what is read\n\npath "MOUNT/data/PATH" {\n  capabilities = ["read"]\n}',
+                        change="name what is read\n\n" + written(record, "MOUNT/data/PATH", ["read"]),
                         key=stanza.path,
                     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.vault_policies import is_everything, place, powers, stanzas
+from keylease.audit.vault_policies import is_everything, place, powers, stanzas, written
 from keylease.audit.workflows import shown
 
 
@@ -46,7 +46,7 @@ class VaultPolicySudo(Rule):
                     f"policy {shown(record.facts.get('name'))} has sudo on {shown(stanza.path)}",
                     location=place(record, stanza),
                     evidence=(("path", shown(stanza.path)),),
-                    change="name the path that needs it"
-                    '\n\npath "auth/token/accessors" {\n  capabilities = ["list", "sudo"]\n}',
+                    change="name the path that needs it\n\n"
+                    + written(record, "auth/token/accessors", ["list", "sudo"]),
                     key=stanza.path,
                 )

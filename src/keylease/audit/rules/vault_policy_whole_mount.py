@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.vault_policies import is_everything, place, stanzas
+from keylease.audit.vault_policies import is_everything, place, stanzas, written
 from keylease.audit.workflows import shown
 
 _WHOLE = re.compile(
@@ -50,12 +50,12 @@ class VaultPolicyWholeMount(Rule):
                     or not stanza.capabilities & {"read", "update", "create"}
                 ):
                     continue
-                mount = shown(found["mount"]).replace('"', "")
+                mount = shown(found["mount"])
                 yield self.finding(
                     record,
                     f"policy {shown(record.facts.get('name'))} opens all of {shown(stanza.path)}",
                     location=place(record, stanza),
                     evidence=(("path", shown(stanza.path)),),
-                    change=f'name what is read\n\npath "{mount}/data/APPLICATION/*" {{\n  capabilities = ["read"]\n}}',
+                    change="name what is read\n\n" + written(record, f"{mount}/data/APPLICATION/*", ["read"]),
                     key=stanza.path,
                 )

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command
+from keylease.audit.samples import role_file
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 
 _SYSTEM = 768 * 3600
 """Seconds that a server gives where neither role nor mount says."""
@@ -34,124 +35,16 @@ class VaultRoleLongToken(RoleRule):
     links = (ROLE_API,)
     Settings = Lifetimes
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"]
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": 0
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "7d",
-  "token_max_ttl": "30d"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "token_period": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m"
-}
-""",
+        role_file(token_ttl=None, token_max_ttl=None),
+        role_file(token_ttl=0, token_max_ttl=None),
+        role_file(token_ttl="7d", token_max_ttl="30d"),  # noqa: S106 - times
+        role_file(token_period="1h"),  # noqa: S106 - a time
+        role_file(token_max_ttl=None),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": 600,
-  "token_max_ttl": 3600
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_max_ttl": "30m"
-}
-""",
+        role_file(),
+        role_file(token_ttl=600, token_max_ttl=3600),
+        role_file(token_max_ttl="30m", token_ttl=None),  # noqa: S106 - a time
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:
@@ -180,8 +73,8 @@ class VaultRoleLongToken(RoleRule):
             more = {"severity": "low", "persona": "pedantic"}
         else:
             return
-        fields = {"token_ttl": "15m", "token_max_ttl": "1h", **({"token_period": 0} if period else {})}
-        yield self.about(record, what, f"end them with the job\n\n{command(facts, **fields)}", **more)
+        fields = {"token_ttl": 900, "token_max_ttl": 3600, **({"token_period": 0} if period else {})}
+        yield self.about(record, what, f"end them with the job\n\n{mended(record, **fields)}", **more)
 
 
 def _seconds(value: object) -> int | None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command
+from keylease.audit.samples import role_file
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 
 
 class VaultRoleNoAudience(RoleRule):
@@ -21,57 +22,14 @@ class VaultRoleNoAudience(RoleRule):
     fix = "Set `bound_audiences` to the server's own address, and have jobs ask for that audience."
     links = (ROLE_API,)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": [],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(bound_audiences=None),
+        role_file(bound_audiences=[]),
     )
-    good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-    )
+    good = (role_file(),)
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:
         """See the base class."""
         del inventory
         if not record.facts.get("bound_audiences"):
-            change = f"bind the audience that the jobs ask for\n\n{command(record.facts, bound_audiences=['AUDIENCE'])}"
+            change = f"bind the audience that the jobs ask for\n\n{mended(record, bound_audiences=['AUDIENCE'])}"
             yield self.about(record, "it binds no audience", change)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
-from keylease.audit.vault_roles import ROLE_API, RoleRule, command, repository_bound
+from keylease.audit.samples import role_file
+from keylease.audit.vault_roles import ROLE_API, RoleRule, mended, repository_bound
 
 
 class VaultRoleUntraceable(RoleRule):
@@ -20,53 +21,10 @@ class VaultRoleUntraceable(RoleRule):
     fix = "Map the repository, the run and the person."
     links = (ROLE_API,)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(claim_mappings=None),
+        role_file(claim_mappings={}),
     )
-    good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-    )
+    good = (role_file(),)
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:
         """See the base class."""
@@ -74,5 +32,5 @@ class VaultRoleUntraceable(RoleRule):
         if not record.facts.get("claim_mappings"):
             gitlab = "project_path" in repository_bound(record.facts)["bound_claims"]
             names = ("project_path", "pipeline_id", "user_login") if gitlab else ("repository", "run_id", "actor")
-            change = command(record.facts, claim_mappings={name: name for name in names})
+            change = mended(record, claim_mappings={name: name for name in names})
             yield self.about(record, "it maps no claims", f"map what tells the run\n\n{change}")
