@@ -35,7 +35,7 @@ _SCRIPTS = (("before_script", "script"), ("after_script",))
 _MAX_EXTENDS, _MAX_REFERENCES = 11, 10
 """Levels: GitLab's own limits."""
 
-_MAX_WORK, _MAX_ALL_WORK = 300_000, 3_000_000
+_MAX_WORK, _MAX_ALL_WORK = 1_000_000, 4_000_000
 """Parts that are made for all jobs of a pipeline, of all pipelines: what inherits much and often stays cheap."""
 
 Path = tuple[str | int, ...]

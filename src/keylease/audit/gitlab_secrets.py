@@ -16,6 +16,7 @@ _SET = re.compile(
     r"(?:^|[\s;&|({])(?:read\s+(?:-\w+\s+)*|for\s+|printf\s+-v\s+)?([A-Za-z_]\w*)(?:\+?=(?![\"']?\$\{?\1\b)|(?=\s+in\s))",
     re.MULTILINE,
 )
+_HANDED = re.compile(r"""(?:^|[\s;&|])([A-Za-z_]\w*)=["']?\$\{?([A-Za-z_]\w*)\}?["']?(?=[\s;&|]|\Z)""")
 _READ = re.compile(r"\bread\s+((?:-\w+\s+)*[A-Za-z_][\w \t]*)")
 
 
@@ -41,6 +42,16 @@ def first_uses(job: Job) -> dict[str, tuple[Part, Location | None]]:
             if each[1] not in found:
                 found[each[1]] = script.at(line)
     return found
+
+
+def handed_on(job: Job) -> Iterator[tuple[str, str, Part, Location | None]]:
+    """``NAME=$SOURCE`` in the job's scripts: (name, source, command, where it is)."""
+    for script in job.scripts:
+        line = before = 0
+        for each in _HANDED.finditer(script.text):
+            line += script.text.count("\n", before, each.start(1))
+            before = each.start(1)
+            yield each[1], each[2], *script.at(line)
 
 
 def set_in(script: str) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.federated import Kind, goes_elsewhere, kind_of
 from keylease.audit.gitlab_files import GitlabRule, Job, Part, Pipeline
-from keylease.audit.gitlab_secrets import alias_of, first_uses, literal_of, set_in, stored
+from keylease.audit.gitlab_secrets import alias_of, first_uses, handed_on, literal_of, set_in, stored
 from keylease.audit.model import Confidence, Finding, Location
 from keylease.audit.workflows import listed, shown
 
@@ -94,29 +94,36 @@ own:
 
     def judge(self, pipeline: Pipeline) -> Iterator[Finding]:
         """One finding a job and vendor, where the credential is named."""
-        handed = any("dotenv" in _reports(job) for job in pipeline.jobs)
+        # What gives the jobs variables that are not in these files.
+        unsure = pipeline.unseen or any("dotenv" in _reports(job) for job in pipeline.jobs)
         for job in pipeline.judged:
             scripts = "\n".join(each.text for each in job.scripts)
             texts = {name: literal_of(job, name) or "" for name in job.variables}
             texts |= dict.fromkeys(set_in(scripts), "")
             found: dict[tuple[str, str, str], tuple[Kind, list[tuple[str, Part, Location | None, bool]]]] = {}
-            for name, source, part, location in [*_aliases(job, scripts), *_uses(job, scripts, handed=handed)]:
+            every = [*_aliases(job, scripts), *_uses(job, scripts)]
+            for name, source, part, location in every:
                 kind = kind_of(name, source)
+                # With an identity token, this is as often the configuration of workload identity, which is no secret.
+                if name.startswith("GOOGLE_") and job.items("id_tokens"):
+                    continue
                 if kind is not None and not goes_elsewhere(kind, texts, [scripts]):
                     key = part.record.subject, str(part.path[0]), kind.provider
-                    found.setdefault(key, (kind, []))[1].append((source, part, location, name == source))
+                    found.setdefault(key, (kind, []))[1].append(
+                        (source, part, location, part.path[-2:-1] != ("variables",))
+                    )
             for (_, where, _), (kind, places) in found.items():
-                yield self._found(pipeline, where, kind, places)
+                yield self._found(where, kind, places, unsure=unsure)
 
     def _found(
-        self, pipeline: Pipeline, where: str, kind: Kind, places: list[tuple[str, Part, Location | None, bool]]
+        self, where: str, kind: Kind, places: list[tuple[str, Part, Location | None, bool]], *, unsure: bool
     ) -> Finding:
         names = listed(sorted({shown(source) for source, *_ in places}))
         who = "every job" if where == "variables" else shown(where)
-        guessed = all(by_name for *_, by_name in places)
+        guessed = all(in_script for *_, in_script in places)
         confidence: Confidence = kind.confidence
         if guessed:
-            confidence = "low" if kind.confidence == "low" or pipeline.unseen else "medium"
+            confidence = "low" if kind.confidence == "low" or unsure else "medium"
         return self.finding(
             places[0][1].record,
             f"{who} gets a static {kind.label} ({names}): {kind.vendor} takes the job's identity token",
@@ -141,17 +148,18 @@ def _aliases(job: Job, scripts: str) -> Iterator[tuple[str, str, Part, Location 
         source = alias_of(literal_of(job, name) or "")
         if not source or source in own or (source != name and source in job.variables):
             continue
-        # With an identity token, this is as often the configuration of workload identity, which is no secret.
-        if name.startswith("GOOGLE_") and job.items("id_tokens"):
-            continue
         yield name, source, part, part.location
 
 
-def _uses(job: Job, scripts: str, *, handed: bool) -> Iterator[tuple[str, str, Part, Location | None]]:
-    """Variables of the settings that the scripts name. handed: whether a job hands variables to others."""
-    if handed or not job.whole or _SETS_MORE.search(scripts):
+def _uses(job: Job, scripts: str) -> Iterator[tuple[str, str, Part, Location | None]]:
+    """Variables of the settings that the scripts name."""
+    if not job.whole or _SETS_MORE.search(scripts):
         return
     places = first_uses(job)
     for name, source in stored(job).items():
         if name == source:
             yield name, source, *places[name]
+    own = set(job.items("secrets")) | set(job.items("id_tokens")) | set_in(scripts) | job.computed
+    for name, source, part, location in handed_on(job):
+        if source != name and source not in own and source not in job.variables:
+            yield name, source, part, location

@@ -166,6 +166,10 @@ def test_hostile_scripts_are_read_in_time(piece: str) -> None:
         ("variables: {ANTHROPIC_API_KEY: {value: $KEY}}", "Anthropic API key (KEY)", "high"),
         ("variables: {GOOGLE_APPLICATION_CREDENTIALS: $SA}", "Google service account key (SA)", "high"),
         ("script: ['. venv/bin/activate', 'use $VAULT_TOKEN']", "Vault token or SecretID (VAULT_TOKEN)", "medium"),
+        ("script: ['export AWS_SECRET_ACCESS_KEY=\"$AMI_KEY\"', x]", "AWS access key (AMI_KEY)", "medium"),
+        ("script: ['AMI_KEY=$(./ask)', 'export AWS_SECRET_ACCESS_KEY=$AMI_KEY']", "", ""),
+        ("script: ['export AWS_SECRET_ACCESS_KEY=$AMI_KEY']\n  variables: {AMI_KEY: minio}", "", ""),
+        ("script: ['use $GOOGLE_CREDENTIALS']\n  id_tokens: {T: {aud: x}}", "", ""),
         ("variables: {GOOGLE_APPLICATION_CREDENTIALS: $SA}\n  id_tokens: {T: {aud: x}}", "", ""),
         ("variables: {GOOGLE_APPLICATION_CREDENTIALS: $CI_PROJECT_DIR/key.json}", "", ""),
         ("variables: {ANTHROPIC_API_KEY: $KEY}\n  secrets: {KEY: {vault: x}}", "", ""),
@@ -176,7 +180,11 @@ def test_hostile_scripts_are_read_in_time(piece: str) -> None:
         ("script: ['export OPENAI_BASE_URL=http://x', 'use $OPENAI_API_KEY']", "", ""),
         ("script: ['aws --endpoint-url http://x s3 ls # $AWS_SECRET_ACCESS_KEY']", "", ""),
         ("script: ['use $OPENAI_API_KEY']\n  extends: .unseen", "", ""),
-        ("script: ['use $OPENAI_API_KEY']\nother:\n  artifacts: {reports: {dotenv: x.env}}", "", ""),
+        (
+            "script: ['use $OPENAI_API_KEY']\nother:\n  artifacts: {reports: {dotenv: x.env}}",
+            "OpenAI API key (OPENAI_API_KEY)",
+            "low",
+        ),
     ],
 )
 def test_static_keys(job: str, what: str, confidence: str, tmp_path: Path) -> None:
