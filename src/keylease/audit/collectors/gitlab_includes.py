@@ -87,7 +87,7 @@ class Includes:
         name = shown(text)
         wanted = posixpath.normpath(text) if text else ""
         if _VARIABLE.search(text):
-            change = "audit the file by its name, if it is one of GitLab's CI files"
+            change = "write the file's own name, or a pattern such as ci/*.yml: what a variable names is not checked"
             self._tell(path, f"which file {name} is can't be told here", change, entry.line)
         elif not wanted or wanted.split("/")[0] in ("..", ".git") or "\0" in wanted:
             self._tell(path, f"what it includes is no file of the repository: {name}", change, entry.line)
