@@ -19,7 +19,7 @@ from keylease.audit.needs import NEEDS
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Needs, Rule
 from keylease.config.values import nearest
-from keylease.errors import ExitCode, PartialError, UsageError, can_not
+from keylease.errors import DOCS, ExitCode, PartialError, UsageError, can_not
 from keylease.gathering import Gathered, Run, Wanted, collect, gather, hand_over, not_asked
 from keylease.model import Env
 from keylease.outputs import console
@@ -152,7 +152,8 @@ def exit_code(outcome: Outcome, run: Run) -> int:
     _tell_stale(outcome.found, policy, run.log)
     if not any(verdict.checked.values()):
         place = console.one_line(outcome.gathered.place or "the inventory")
-        run.log.warning("no audit was performed: %s holds nothing that a rule could judge", place)
+        which = f"; which files one can: {DOCS}/audit.md#files" if outcome.gathered.place else ""
+        run.log.warning("no audit was performed: %s holds nothing that a rule could judge%s", place, which)
     if outcome.found.failing:
         for failure in outcome.gathered.failures:
             run.log.error("%s", failure.summary)

@@ -130,6 +130,14 @@ def can_not(what: str, path: str, error: OSError, docs: str, *, part: str = "aud
     return UsageError(f"{part}: can't {what} {path!a}: {error.strerror}", change=change, docs=docs)
 
 
+def located(error: UsageError, origin: object) -> UsageError:
+    """The same error, told where in the configuration it comes from."""
+    docs = error.docs.rpartition("#")[2]
+    found = UsageError(f"{origin}: {error.summary}", cause=error.cause, change=error.change, docs=docs)
+    found.also = error.also
+    return found
+
+
 class IdentityError(KeyleaseError):
     """This is a CI job, but there is no identity token that can be used."""
 
@@ -150,6 +158,10 @@ class UnreachableError(KeyleaseError):
     """No answer, an unusable one, or none in time. Was retried where that could help."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NoListError(UnreachableError):
+    """What was answered is no whole list: this inventory lacks; others may be had."""
 
 
 class DeadlineError(UnreachableError):

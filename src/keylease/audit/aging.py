@@ -79,7 +79,9 @@ def in_days(days: int) -> str:
 
 
 def lifetime(record: Record) -> int | None:
-    """Days from its making to its end."""
+    """Days from its making to its end; None for what is renewed for another period, whose end says nothing."""
+    if record.facts.get("period"):
+        return None
     made, end = moment(record.facts.get("created_at")), moment(record.facts.get("expires_at"))
     return None if made is None or end is None else (end - made) // dt.timedelta(days=1)
 

@@ -10,6 +10,7 @@ from keylease.audit.vault_roles import (
     GITLAB_CLAIMS,
     RoleRule,
     issuer,
+    issuer_host,
     mended,
     reach,
     repository_bound,
@@ -19,7 +20,7 @@ from keylease.audit.workflows import shown
 
 
 class VaultRoleAnyRepository(RoleRule):
-    """Less bad where the issuer is a server of one's own, or where addresses are bound."""
+    """Critical if its policy makes an administrator; less bad on a server of one's own, or with bound addresses."""
 
     id = "vault-role-any-repository"
     title = "a JWT role of Vault that lets any repository in"
@@ -27,7 +28,10 @@ class VaultRoleAnyRepository(RoleRule):
     why = (
         "GitHub and GitLab.com sign tokens for everybody's jobs with the same keys and issuer, and a job chooses the "
         "audience itself. A role that binds the audience, a branch or an environment, but no repository or owner, "
-        "gives its policies to whoever makes a repository there."
+        "gives its policies to whoever makes a repository there: high, and critical if they make an administrator. "
+        "Where the issuer is a server of one's own (GitLab, GitHub Enterprise) only its users get in: one step less, "
+        "mostly medium, which fails a build with `fail_on: medium` alone. An issuer that is not known, as in most "
+        "files, is taken for one that serves everybody."
     )
     fix = "Bind the repository by `bound_claims`, or its id, which survives renaming; at the least its owner."
     links = (BOUNDS, GITHUB_CLAIMS, GITLAB_CLAIMS)
@@ -60,7 +64,12 @@ class VaultRoleAnyRepository(RoleRule):
             message = f"whoever may call {shown(found.value)} gets in: that claim does not say whose job it is"
             yield self.about(record, message, change, severity="medium", confidence="low", persona="pedantic")
             return
-        whose = {"github": "repository on GitHub", "gitlab": "project on GitLab.com", "own": "project of the issuer"}
-        message = f"any {whose.get(issuer(facts), 'repository or project of the issuer')} gets in{words}"
-        confidence = "high" if issuer(facts) in whose else "medium"
+        whose = {
+            "github": "repository on GitHub",
+            "gitlab": "project on GitLab.com",
+            "": "repository or project of the issuer",
+        }
+        who = whose.get(issuer(facts), f"repository or project of {shown(issuer_host(facts))}")
+        message = f"any {who} gets in{words}"
+        confidence = "high" if issuer(facts) else "medium"
         yield self.about(record, message, change, severity=rank, confidence=confidence)

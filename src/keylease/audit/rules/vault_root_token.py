@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.aging import BY_ACCESSOR
+from keylease.audit.aging import BY_ACCESSOR, named
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -29,6 +29,7 @@ class VaultRootToken(Rule):
     title = "a root token of Vault that is alive"
     severity = "high"
     needs = (_KIND,)
+    covers = ("credential-no-end", "credential-stale")
     why = (
         "A root token may do everything, no policy holds it, and mostly it never ends. The one that initialising the "
         "server gives is meant to set up the first way to log in; later ones are made by the holders of the unseal "
@@ -50,7 +51,7 @@ class VaultRootToken(Rule):
             if isinstance(policies, list) and "root" in policies and is_active(record):
                 yield self.finding(
                     record,
-                    f"root token {shown(record.facts.get('name')).removeprefix('token ')} is alive",
+                    f"{named(record)} is a root token that is alive",
                     evidence=(
                         ("created", shown(record.facts.get("created_at"))),
                         ("expires", shown(record.facts.get("expires_at") or "never")),

@@ -30,6 +30,7 @@ class VaultSecretIdUnlimited(Rule):
     title = "a SecretID of Vault without any limit"
     severity = "medium"
     needs = (_KIND,)
+    covers = ("credential-no-end",)
     why = (
         "A SecretID is a password. One without an end, a number of uses and addresses logs in from anywhere for ever, "
         "and the server does not tell when it was used last, so nobody dares to remove it."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.aging import BY_ACCESSOR
+from keylease.audit.aging import BY_ACCESSOR, named
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
@@ -30,6 +30,7 @@ class VaultTokenForever(Rule):
     severity = "medium"
     persona = "pedantic"
     needs = (_KIND,)
+    covers = ("credential-no-end",)
     why = (
         "A periodic token without `explicit_max_ttl` can be renewed without an end: whoever has copied it once keeps "
         "it alive beside its owner. An orphan also outlives the one who made it."
@@ -61,12 +62,13 @@ class VaultTokenForever(Rule):
             orphan = ", and outlives who made it" if facts.get("orphan") else ""
             yield self.finding(
                 record,
-                f"token {shown(facts.get('name'))} {how}{orphan}",
+                f"{named(record)} {how}{orphan}",
                 evidence=(
                     ("created", shown(facts.get("created_at"))),
                     ("period", f"{shown(facts.get('period') or 0)} s"),
                     ("policies", shown(", ".join(map(str, policies)), 200)),
                 ),
                 change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{BY_ACCESSOR}",
+                persona="regular" if never else "pedantic",
                 key="forever",
             )
