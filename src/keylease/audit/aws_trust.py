@@ -156,9 +156,10 @@ class Trust:
         denies = [each.tests for each in self._document if each.effect == "deny" and self._is_about(each)]
         ways = itertools.islice(itertools.product(*([None, *tests] for tests in denies)), 32)
         for (shape, tail), way in itertools.product(shapes, list(ways)):
+            begins = key if shape[0] == key else ""  # a template may leave the repository out
             wishes: list[Wish] = [(own, False)]
-            wishes += filter(None, (self._wish(each, key, tail, False) for each in self.statement.tests))
-            wishes += filter(None, (self._wish(each, key, tail, True) for each in way if each))
+            wishes += filter(None, (self._wish(each, begins, tail, False) for each in self.statement.tests))
+            wishes += filter(None, (self._wish(each, begins, tail, True) for each in way if each))
             if found := agreed(shape, wishes):
                 yield found
 
