@@ -3,6 +3,7 @@
 Values come from files that anybody wrote: none can end its quotes, run a function or a directive.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -73,13 +74,19 @@ def value(given: Any, indent: str = "") -> str:
 
 def body(given: Mapping[str, Any], indent: str = "") -> str:
     """Attributes, a line each, and blocks: ``Inner``, or a list of those."""
-    parts: list[str] = []
+    rows: list[tuple[str, str]] = []
     for key, each in given.items():
-        if isinstance(each, Inner) or (isinstance(each, list) and each and isinstance(each[0], Inner)):
-            inner = each if isinstance(each, list) else [each]
-            parts += [f"{indent}{key} {{\n{body(one.body, indent + '  ')}\n{indent}}}" for one in inner]
+        inner = each if isinstance(each, list) else [each]
+        if inner and all(isinstance(one, Inner) for one in inner):
+            rows += [("", f"{indent}{key} {{\n{body(one.body, indent + '  ')}\n{indent}}}") for one in inner]
         else:
-            parts.append(f"{indent}{name(key)} = {value(each, indent)}")
+            rows.append((name(key), value(each, indent)))
+    parts: list[str] = []
+    # As `terraform fmt` has it: what is on lines in a row stands in columns.
+    for whole, group in itertools.groupby(rows, lambda row: not row[0] or "\n" in row[1]):
+        listed = list(group)
+        width = 0 if whole else min(max(len(key) for key, _ in listed), _WIDTH)
+        parts += [f"{indent}{key:{width}} = {text}" if key else text for key, text in listed]
     return "\n".join(parts)
 
 

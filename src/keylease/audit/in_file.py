@@ -9,6 +9,7 @@ import msgspec
 from keylease.audit import hcl_text
 from keylease.audit.hcl_text import Inner
 from keylease.audit.model import Record
+from keylease.audit.workflows import shown
 
 FACT = "declared"
 
@@ -46,6 +47,12 @@ def declared(record: Record) -> Declared:
 def in_terraform(record: Record) -> bool:
     """Whether it is a block of Terraform."""
     return record.location is not None and len(declared(record).block) == 3
+
+
+def within(record: Record) -> str:
+    """Words for the block of Terraform that the record is from."""
+    where = declared(record).block if in_terraform(record) else []
+    return f" in {shown('.'.join(where).removeprefix('resource.'), 120)}" if where else ""
 
 
 def attributes(record: Record, fields: Mapping[str, Any]) -> str:

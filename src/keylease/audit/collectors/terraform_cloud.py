@@ -209,8 +209,8 @@ def _federated(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _role(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
-    scope, principal = reader.text("scope"), reader.text("principal_id")
-    scope = _GROUP.sub(r"/providers/Microsoft.Management/managementGroups/\1", scope)
+    own, principal = reader.text("scope"), reader.text("principal_id")
+    scope = _GROUP.sub(r"/providers/Microsoft.Management/managementGroups/\1", own)
     scope = _SUBSCRIPTION.sub(r"/subscriptions/\1", scope)
     if _VARIABLE.match(scope):
         raise _ComputedError("scope is computed")
@@ -230,6 +230,7 @@ def _role(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
         "everything": False,
         "scope": scope,
         "condition": reader.text("condition") or None,
+        **Declared(own=own).fact(),
     }
     yield reader.label, facts
 
