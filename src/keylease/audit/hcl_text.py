@@ -66,7 +66,7 @@ def value(given: Any, indent: str = "") -> str:
         rows = "".join(f"{indent}  {value(each, indent + '  ')},\n" for each in given)
         return f"[\n{rows}{indent}]"
     if isinstance(given, str):
-        return quoted(given)
+        return given[2:-1].strip() if _REFERENCE.fullmatch(given) else quoted(given)
     if given is None or isinstance(given, bool):
         return {None: "null", True: "true", False: "false"}[given]
     return str(given) if isinstance(given, int | float) else quoted(str(given))

@@ -1,7 +1,7 @@
 """What to write into the file that a record was read from: `terraform apply` would undo what a command does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -62,11 +62,17 @@ def attributes(record: Record, fields: Mapping[str, Any]) -> str:
     if not in_terraform(record):
         return bare(fields)
     place = declared(record)
-    kind, name, label = place.block
-    if _is_json(record):
-        made = {place.inner: [fields]} if place.inner else fields
-        return json.dumps(_templates(_as_json({kind: {name: {label: made}}})), indent=2)
-    return hcl_text.block(place.block, {place.inner: Inner(fields)} if place.inner else fields)
+    return blocks(record, [(place.block, {place.inner: [Inner(fields)]} if place.inner else fields)])
+
+
+def blocks(record: Record, given: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> str:
+    """Blocks of Terraform, their types and labels and what is in them, in the language of the record's file."""
+    if not _is_json(record):
+        return "\n\n".join(hcl_text.block(head, fields) for head, fields in given)
+    made: dict[str, Any] = {}
+    for (kind, name, label), fields in given:
+        made.setdefault(kind, {}).setdefault(name, {})[label] = fields
+    return json.dumps(_templates(_as_json(made)), indent=2)
 
 
 def replaced(record: Record, new: str, old: str = "") -> dict[str, Any]:

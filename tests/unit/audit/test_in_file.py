@@ -287,7 +287,7 @@ resource "google_project_iam_policy" "p" {
 
 def test_of_a_list_the_others_stay(tmp_path: Path) -> None:
     first, _ = judged(tmp_path, "gcp-public-binding", MEMBERS)
-    members = '"user:a@b", "group:GROUP@DOMAIN", "${google_service_account.x.member}", "allAuthenticatedUsers"'
+    members = '"user:a@b", "group:GROUP@DOMAIN", google_service_account.x.member, "allAuthenticatedUsers"'
     assert block_of(first) == (
         f'resource "google_project_iam_binding" "e" {{\n  role    = "roles/viewer"\n  members = [{members}]\n}}'
     )
@@ -303,7 +303,7 @@ def test_a_block_in_a_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("attribute", "value", "expected"),
     [
-        ("managed_policy_arns", f'["{ADMIN}", aws_iam_policy.own.arn]', '["${aws_iam_policy.own.arn}"]'),
+        ("managed_policy_arns", f'["{ADMIN}", aws_iam_policy.own.arn]', "[aws_iam_policy.own.arn]"),
         ("managed_policy_arns", f'["{ADMIN}"]', "[]"),
         (
             "managed_policy_arns",
