@@ -119,6 +119,10 @@ def scene(
     (own.workspace / "keylease.yml").write_text(FILE.format(url=bao.url, mount=mount, audience=audience))
     screen.say("What it says of that role:")
     code, findings = found(own, screen, shown=True)
+    screen.say(
+        "It is medium, for only users of the demo's own issuer get in: hence `audit-fail-on: medium`.\n"
+        "With tokens of github.com or gitlab.com anybody would: that is high, which fails a job by default."
+    )
     screen.check(code == ExitCode.FINDINGS, f"the audit fails the job, with exit code {ExitCode.FINDINGS.value}")
     named = [each["subject"].rpartition("/")[2] for each in findings]
     screen.check(named == ["preview"], "of all roles it blames that one", otherwise=f"blamed: {named}")

@@ -19,7 +19,7 @@ from keylease.audit.needs import NEEDS
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Needs, Rule
 from keylease.config.values import nearest
-from keylease.errors import ExitCode, PartialError, UsageError
+from keylease.errors import DOCS, ExitCode, PartialError, UsageError, can_not
 from keylease.gathering import Gathered, Run, Wanted, collect, gather, hand_over, not_asked
 from keylease.model import Env
 from keylease.outputs import console
@@ -152,7 +152,8 @@ def exit_code(outcome: Outcome, run: Run) -> int:
     _tell_stale(outcome.found, policy, run.log)
     if not any(verdict.checked.values()):
         place = console.one_line(outcome.gathered.place or "the inventory")
-        run.log.warning("no audit was performed: %s holds nothing that a rule could judge", place)
+        which = f"; which files one can: {DOCS}/audit.md#files" if outcome.gathered.place else ""
+        run.log.warning("no audit was performed: %s holds nothing that a rule could judge%s", place, which)
     if outcome.found.failing:
         for failure in outcome.gathered.failures:
             run.log.error("%s", failure.summary)
@@ -228,7 +229,7 @@ def _write_baseline(path: str, found: Sorted, log: logging.Logger) -> int:
     try:
         Path(path).write_text(baseline_text(kept), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"audit: can't write the baseline {path!a}: {error.strerror}", docs="audit-baseline") from None
+        raise can_not("write the baseline", path, error, "audit-baseline") from None
     log.info("%s: %s finding%s noted", console.one_line(path), len(kept), "" if len(kept) == 1 else "s")
     return ExitCode.OK
 
@@ -270,7 +271,9 @@ def explained(name: str) -> str:
     if name not in RULES:
         near = nearest(name, RULES)
         cause = f"did you mean {near!r}?" if near else ""
-        raise UsageError(f"audit: there is no rule {name!r}", cause=cause, change="keylease rules", docs="audit")
+        raise UsageError(
+            f"audit: there is no rule {name!r}", cause=cause, change="`keylease rules` lists them", docs="audit"
+        )
     rule = RULES.load(name)
     lines = [f"{rule.id}: {rule.title}", f"severity {rule.severity}, confidence {rule.confidence}, for {rule.persona}"]
     for text in (rule.why, rule.fix):

@@ -325,14 +325,21 @@ def _source(*, secrets: bool = True) -> argparse.ArgumentParser:
     return source
 
 
+_IN_FILE = ("preset", "fail_unchecked", "rules", "waivers", "collect", "skip")
+"""Of an audit."""
+
+
 def _refuse(root: argparse.ArgumentParser, options: argparse.Namespace, word: str) -> NoReturn:
     """Say what is not known in the command's own words: its usage, and what it may have meant."""
     commands, chosen = [options.command, getattr(options, "sync_command", "")], root
     for command in filter(None, commands):
         groups = [action for action in chosen._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
         chosen = groups[0].choices[command]
-    near = difflib.get_close_matches(word.partition("=")[0], chosen._option_string_actions, 1)  # noqa: SLF001
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    known = {name.lstrip("-"): name for name in chosen._option_string_actions}  # noqa: SLF001
+    near = difflib.get_close_matches(word.partition("=")[0].lstrip("-"), known, 1)
+    hint = f" (did you mean {known[near[0]]}?)" if near else ""
+    if options.command == "audit" and word.lstrip("-").replace("-", "_").partition("=")[0] in _IN_FILE:
+        hint = " (it is set in `audit:` of keylease.yml)"
     chosen.error(f"unknown argument: {word}{hint}; see {chosen.prog} --help")
 
 

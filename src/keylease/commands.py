@@ -334,14 +334,10 @@ class _Command:
         return plan
 
     def _with_deadline(self, plan: Plan, deadline: str | None) -> Plan:
-        if not deadline:
-            return plan
-        from keylease.config.values import seconds
+        from keylease.config.values import deadline_of
 
-        try:
-            return replace(plan, deadline=seconds(deadline))
-        except ValueError as error:
-            raise UsageError(f"--deadline: must be {error}", docs="configuration") from None
+        given = deadline_of(deadline or "", "--")
+        return plan if given is None else replace(plan, deadline=given)
 
     def _context(self, plan: Plan) -> "Context":
         from keylease.context import Context  # an audit of files needs no HTTP

@@ -15,7 +15,8 @@ Every message starts with the name of the part that failed (``Vault:``, ``GitHub
 import enum
 from collections.abc import Mapping
 
-DOCS = "https://github.com/keylease/keylease/blob/main/docs/errors.md"
+DOCS = "https://github.com/keylease/keylease/blob/main/docs"
+"""Where the documentation is read. Messages are read without a checkout of Keylease."""
 
 
 class ExitCode(enum.IntEnum):
@@ -61,7 +62,7 @@ class KeyleaseError(Exception):
         self.cause = cause
         self.change = change
         self.claims = dict(claims or {})
-        self.docs = f"{DOCS}#{docs}" if docs else ""
+        self.docs = f"{DOCS}/errors.md#{docs}" if docs else ""
         self.detail = dict(detail or {})
         self.also: list[KeyleaseError] = []
         """Further failures of the same run: all are shown, the first one decides the exit code."""
@@ -116,6 +117,27 @@ class UsageError(KeyleaseError):
     exit_code = ExitCode.USAGE
 
 
+def can_not(what: str, path: str, error: OSError, docs: str, *, part: str = "audit") -> UsageError:
+    """The error for a file of the user's that can't be opened. what: `read`, `write the baseline`."""
+    if what.startswith("write"):
+        change = "name a file in a directory that is there and may be written to"
+    elif isinstance(error, FileNotFoundError):
+        change = "name a file that is there; the path is relative to the working directory"
+    elif isinstance(error, IsADirectoryError):
+        change = "name a file, not a directory"
+    else:
+        change = "let this user read it" if isinstance(error, PermissionError) else "name a file that can be read"
+    return UsageError(f"{part}: can't {what} {path!a}: {error.strerror}", change=change, docs=docs)
+
+
+def located(error: UsageError, origin: object) -> UsageError:
+    """The same error, told where in the configuration it comes from."""
+    docs = error.docs.rpartition("#")[2]
+    found = UsageError(f"{origin}: {error.summary}", cause=error.cause, change=error.change, docs=docs)
+    found.also = error.also
+    return found
+
+
 class IdentityError(KeyleaseError):
     """This is a CI job, but there is no identity token that can be used."""
 
@@ -136,6 +158,10 @@ class UnreachableError(KeyleaseError):
     """No answer, an unusable one, or none in time. Was retried where that could help."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NoListError(UnreachableError):
+    """What was answered is no whole list: this inventory lacks; others may be had."""
 
 
 class DeadlineError(UnreachableError):

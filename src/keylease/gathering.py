@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +11,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from keylease.audit.model import Inventory, Location
-from keylease.errors import ExitCode, KeyleaseError, PartialError, UsageError
-from keylease.model import Env, Plan, Revocation
+from keylease.config.values import deadline_of, shard_of
+from keylease.errors import ExitCode, KeyleaseError, PartialError, UsageError, can_not
+from keylease.model import Env, Revocation
 from keylease.outputs import console
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Gathered(Struct):
 
 def gather(wanted: Wanted, run: Run) -> Gathered:
     """All of it. Raises :class:`KeyleaseError`; what one vendor refuses is a problem in the inventory."""
-    found = Gathered(shard=shard_of(wanted.shard, wanted.prefix))
+    deadline = deadline_of(wanted.deadline, wanted.prefix)
+    found = Gathered(shard=shard_of(wanted.shard, wanted.prefix, "audit-collect"))
     if wanted.snapshots:
         found.inventory = _snapshots(wanted.snapshots, run.log, wanted.prefix)
         found.failures += [KeyleaseError(text, docs="audit-collect") for text in found.inventory.failed]
@@ -72,11 +73,11 @@ def gather(wanted: Wanted, run: Run) -> Gathered:
         files, found.place = files_of(wanted.path, wanted.skip)
         found.inventory.add(files)
     if wanted.online and wanted.config:
-        _online(wanted, run, found)
+        _online(wanted, run, found, deadline)
     return found
 
 
-def _online(wanted: Wanted, run: Run, found: Gathered) -> None:
+def _online(wanted: Wanted, run: Run, found: Gathered, deadline: float | None) -> None:
     from keylease.config.keyleasefile import load_inventory
 
     plan = load_inventory(Path(wanted.config), run.env)
@@ -88,7 +89,8 @@ def _online(wanted: Wanted, run: Run, found: Gathered) -> None:
     from keylease.outputs.progress import ProgressLine
     from keylease.pipelines.inventory import InventoryRun
 
-    plan = replace(plan, plan=_with_deadline(plan.plan, wanted))
+    if deadline is not None:
+        plan = replace(plan, plan=replace(plan.plan, deadline=deadline))
     context = Context(run.env, run.masker, Deadline.with_reserve(plan.plan.deadline), run.log)
     bar = ProgressLine(run.env, run.log, quiet=run.quiet)
     try:
@@ -106,27 +108,6 @@ def _online(wanted: Wanted, run: Run, found: Gathered) -> None:
         context.http.close()
     found.inventory.add(collected.inventory)
     found.failures += collected.failures
-
-
-def _with_deadline(plan: Plan, wanted: Wanted) -> Plan:
-    if not wanted.deadline:
-        return plan
-    from keylease.config.values import seconds
-
-    try:
-        return replace(plan, deadline=seconds(wanted.deadline))
-    except ValueError as error:
-        raise UsageError(f"{wanted.prefix}deadline: must be {error}", docs="configuration") from None
-
-
-def shard_of(text: str, prefix: str = "--") -> tuple[int, int]:
-    """``2/4`` as numbers. Raises :class:`UsageError`."""
-    if not text:
-        return 1, 1
-    match = re.fullmatch(r"([0-9]{1,5})/([0-9]{1,5})", text)
-    if match and 1 <= int(match[1]) <= int(match[2]):
-        return int(match[1]), int(match[2])
-    raise UsageError(f"{prefix}shard: must be like 1/4: which, of how many", docs="audit-collect")
 
 
 def files_of(given: str, skip: Sequence[str]) -> tuple[Inventory, str]:
@@ -186,8 +167,7 @@ def _snapshots(paths: Sequence[str], log: logging.Logger, prefix: str) -> Invent
                 raise SnapshotError(f"it is larger than {_MAX_SNAPSHOT // 1024 // 1024} MiB")
             found.append((path, loads(text)))
         except OSError as error:
-            what = f"can't read {path!a}: {error.strerror}"
-            raise UsageError(f"{prefix}inventory: {what}", docs="audit-collect") from None
+            raise can_not("read", path, error, "audit-collect", part=f"{prefix}inventory") from None
         except SnapshotError as error:
             raise UsageError(
                 f"{prefix}inventory: {path!a}: {error}",
@@ -221,11 +201,7 @@ def hand_over(text: str, output: str | None, run: Run) -> None:
     try:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(
-            f"--output: can't write {output!a}: {error.strerror}",
-            change="name a file in a directory that is there and may be written to",
-            docs="audit",
-        ) from None
+        raise can_not("write", output, error, "audit", part="--output") from None
 
 
 def _plan_of(wanted: Wanted) -> str:

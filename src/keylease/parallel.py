@@ -43,3 +43,10 @@ def parallel(
     if len(results) < len(items):
         raise deadline_error(doing, deadline.seconds)
     return [results[index] for index in range(len(items))]
+
+
+def given(result: R | Exception) -> R:
+    """The result of one call of :func:`parallel`; raises what it raised."""
+    if isinstance(result, Exception):
+        raise result
+    return result

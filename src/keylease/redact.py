@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from keylease.defects import defect
-from keylease.errors import ExitCode, KeyleaseError, PartialError, UsageError
+from keylease.errors import DOCS, ExitCode, KeyleaseError, PartialError, UsageError
 from keylease.masking import Masker, Redactor
 from keylease.masking.scanner import Scanner
 from keylease.model import Env
@@ -97,7 +97,7 @@ def _scanner(masker: Masker) -> Scanner:
         raise UsageError(
             "redact: none of the values can be hidden",
             cause="they are too short or too common: hiding them would make the log unreadable",
-            change="use longer secrets; see the forms and limits in docs/masking.md",
+            change=f"use longer secrets; see the forms and limits in {DOCS}/masking.md",
             docs="redact",
         )
     return scanner_for(patterns)

@@ -12,8 +12,9 @@ from msgspec import Struct
 from msgspec.json import format as format_json
 from msgspec.structs import replace
 
+from keylease.config.values import shard_of
 from keylease.context import Context
-from keylease.errors import DeadlineError, ExitCode, KeyleaseError, OutdatedError, PartialError, UsageError
+from keylease.errors import DeadlineError, ExitCode, KeyleaseError, OutdatedError, PartialError, UsageError, can_not
 from keylease.identity.source import IdentitySource
 from keylease.model import Env, Revocation
 from keylease.outputs import console
@@ -88,8 +89,8 @@ def carried_out(
     remember: told of all leases as soon as there is one, and in the end of those that could not be given back.
     """
     old = _read_plan(request.plan, request.prefix) if request.plan else None
-    shard = (old["shard"][0], old["shard"][1]) if old else _shard(request.shard, request.prefix)
-    if old and request.shard and _shard(request.shard, request.prefix) != shard:
+    shard = (old["shard"][0], old["shard"][1]) if old else shard_of(request.shard, request.prefix, "sync-shard")
+    if old and request.shard and shard_of(request.shard, request.prefix, "sync-shard") != shard:
         raise UsageError(
             f"{request.prefix}shard: the plan is of part {shard[0]}/{shard[1]}",
             change="leave it out: the plan says which part it is of",
@@ -145,15 +146,6 @@ def _taken_over(plan: SyncPlan) -> Any:
     return lambda place: place.sync in all_of
 
 
-def _shard(text: str, prefix: str = "--") -> tuple[int, int]:
-    if not text:
-        return 1, 1
-    which, _, of = text.partition("/")
-    if text.isascii() and which.isdigit() and of.isdigit() and len(text) < 12 and 1 <= int(which) <= int(of):
-        return int(which), int(of)
-    raise UsageError(f"{prefix}shard: must be like 1/4: which, of how many", docs="sync-shard")
-
-
 # Reports.
 
 
@@ -186,7 +178,7 @@ def _show(report: Report, options: argparse.Namespace, env: Env) -> None:
         try:
             Path(options.output).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"--output: can't write {options.output!r}: {error.strerror}", docs="sync-plan") from None
+            raise can_not("write", options.output, error, "sync-plan", part="--output") from None
     else:
         console.emit(sys.stdout, text)
 
@@ -294,7 +286,7 @@ def _read_plan(path: str, prefix: str = "--") -> Mapping[str, Any]:
         if not ok:
             raise ValueError
     except OSError as error:
-        raise UsageError(f"{prefix}plan: can't read {path!r}: {error.strerror}", docs="sync-plan") from None
+        raise can_not("read", path, error, "sync-plan", part=f"{prefix}plan") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"{prefix}plan: {path!r} is no plan of this version of Keylease",

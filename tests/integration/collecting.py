@@ -21,6 +21,8 @@ def collector(
     made = found.complete(
         msgspec.convert({**({"retries": 0} if "retries" in fields else {}), **settings}, found.Settings), env
     )
+    if found.via and access is None:
+        found.alone(made, env)
     return found(made, Context(env, Masker(), Deadline(seconds)), access or Access())
 
 

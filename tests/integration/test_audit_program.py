@@ -161,14 +161,19 @@ def test_offline_asks_nobody(job: Job) -> None:
     [
         (("--shard", "5/4"), "--shard: must be like 1/4"),
         (("--inventory", "none.json"), "can't read 'none.json'"),
+        (("--inventory", "."), "can't read '.'"),
         (("--inventory", "keylease.yml"), "it is no inventory of Keylease"),
+        (("--import", "none.json"), "can't read 'none.json'"),
+        (("--baseline", "."), "can't read the baseline '.'"),
         (("--deadline", "soon"), "--deadline: must be"),
+        (("--deadline", "soon", "--offline"), "--deadline: must be"),
     ],
 )
 def test_mistakes_on_the_command_line(job: Job, arguments: tuple[str, ...], told: str) -> None:
     done = job.run("audit", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
+    assert "\n  change  " in done.stderr
 
 
 def test_a_value_of_the_job_is_told_by_its_hint_alone(job: Job, seeded: Seeded) -> None:

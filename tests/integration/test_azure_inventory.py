@@ -368,6 +368,4 @@ def test_settings() -> None:
             AzureCollector.complete(AzureInventorySettings(**wrong), ENV)
         assert caught.value.change
     with pytest.raises(UsageError, match="no credential"):
-        AzureCollector(
-            AzureCollector.complete(AzureInventorySettings(), ENV), Context(ENV, Masker(), Deadline(1)), Access()
-        )
+        AzureCollector.alone(AzureCollector.complete(AzureInventorySettings(), ENV), ENV)

@@ -42,6 +42,8 @@ def test_stores_domains_uses_and_a_folder_that_may_not_be_viewed() -> None:
 def test_no_store_at_all_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="no store"):
         JenkinsCollector.complete(JenkinsCollectSettings(system=False), {})
+    with pytest.raises(UsageError, match="no folder's full name"):
+        JenkinsCollector.complete(JenkinsCollectSettings(folders=["team/../app"]), {})
 
 
 @pytest.mark.parametrize("system", [True, False])

@@ -55,7 +55,7 @@ def test_everything(trust: Trust, unique: Unique) -> None:
     assert secret_id.facts["uses_left"] == 4
     assert secret_id.facts["expires_at"] > secret_id.facts["created_at"]
     assert trust.kv.mount in one(found, "vault.policy", trust.policy).facts["text"]
-    token = one(found, "vault.token", f"token-{display}").facts
+    token = one(found, "vault.token", display).facts
     assert (token["period"], token["orphan"]) == (3600, True)
     secrets = {each.facts["path"]: each.facts for each in found.of("vault.secret")}
     assert set(secrets) == {"ci", "deep/er/two", "old/one"}

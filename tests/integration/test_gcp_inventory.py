@@ -300,8 +300,8 @@ def test_settings() -> None:
             GcpCollector.complete(GcpInventorySettings(**wrong), env)
         assert caught.value.change
     complete = GcpCollector.complete(GcpInventorySettings(), {})
-    with pytest.raises(UsageError):
-        GcpCollector(complete, Context({}, Masker(), Deadline(1)), Access())
+    with pytest.raises(UsageError, match="no credential"):
+        GcpCollector.alone(complete, {})
     complete = GcpCollector.complete(GcpInventorySettings(token_env="T"), {"T": TOKEN})
     with pytest.raises(UsageError, match="no project"):
-        GcpCollector(complete, Context({"T": TOKEN}, Masker(), Deadline(1)), Access()).collect()
+        GcpCollector.alone(complete, {"T": TOKEN})

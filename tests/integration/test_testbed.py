@@ -101,10 +101,11 @@ class TestOpenBao:
         assert openbao.wait_gone(accessor) < 5
 
     def test_audit_lines(self, openbao: OpenBao, trust: Trust) -> None:
+        before = openbao.audit_size()
         trust.kv.put("ci", {"key": "value"})
         written = [
             line
-            for line in openbao.audit_lines()
+            for line in openbao.audit_lines(before)
             if line["request"]["path"] == trust.kv.api("ci") and line["request"]["operation"] == "create"
         ]
         assert [line["type"] for line in written] == ["request", "response"]

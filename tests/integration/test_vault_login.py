@@ -266,11 +266,11 @@ def test_a_renewal_that_is_not_allowed_says_so(openbao: OpenBao, issuer: OIDCIss
 
 def test_every_audit_line_carries_the_run(trust: Trust) -> None:
     trust.kv.put("ci", {"k": "value-1"})
-    job = Job(trust)
+    job, before = Job(trust), trust.bao.audit_size()  # type: ignore[attr-defined]
     job.exchange(run_id="990017")
     job.value(f"{trust.kv.mount}/ci", "k")
     paths = {f"{trust.kv.mount}/data/ci", f"auth/{trust.mount}/login"}
-    lines = [line for line in trust.bao.audit_lines() if line["request"]["path"] in paths]  # type: ignore[attr-defined]
+    lines = [line for line in trust.bao.audit_lines(before) if line["request"]["path"] in paths]  # type: ignore[attr-defined]
     mine = [line for line in lines if line["type"] == "response" and line.get("auth", {}).get("metadata")]
     assert len(mine) == 2
     assert all(line["auth"]["metadata"]["run_id"] == "990017" for line in mine)

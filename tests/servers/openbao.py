@@ -131,11 +131,17 @@ class OpenBao(BaoClient, Server):
         """Seal; every other request answers 503 from now on."""
         self.call("PUT", "sys/seal")
 
-    def audit_lines(self) -> Entries:
-        """The audit device's entries so far, requests and responses in order."""
+    def audit_lines(self, since: int = 0) -> Entries:
+        """The audit device's entries so far, requests and responses in order; since: an `audit_size` of before."""
         if not self.audit_path.exists():
             return []
-        return [json.loads(line) for line in self.audit_path.read_text().splitlines() if line]
+        with self.audit_path.open("rb") as file:
+            file.seek(since)
+            return [json.loads(line) for line in file if line.strip()]
+
+    def audit_size(self) -> int:
+        """How long the audit device's file is, in bytes; `audit_lines(since=…)` reads what came after."""
+        return self.audit_path.stat().st_size if self.audit_path.exists() else 0
 
     def wait_gone(self, accessor_or_token: str, seconds: float = 5.0) -> float:
         """Wait until a token is gone; returns the seconds it took. Raises ServerError."""

@@ -1,6 +1,7 @@
 """The documents keep up with the code: error sections, action inputs, versions, links, examples."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from keylease import __version__
+from keylease.audit.federated import KINDS
 from keylease.registry import EXCHANGERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +61,7 @@ def docs_arguments(tree: ast.Module, name: str) -> Iterator[ast.expr]:
                 yield node.args[position[called]]
 
 
+@functools.cache
 def used_anchors() -> dict[str, set[str]]:
     """Anchor → files that use it. What is no constant is kept as ``= source``."""
     found: dict[str, set[str]] = {}
@@ -235,8 +238,35 @@ def test_the_changelog_is_keep_a_changelog() -> None:
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def test_public_docs_speak_of_one_index_url() -> None:
-    """The link printed with each error leads to the page these tests look at."""
+def _texts(path: Path) -> Iterator[str]:
+    """Text constants that are no docstring, with those of an f-string as one: what is filled in stands as ``{}``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    passed = {each.value for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+    for each in ast.walk(tree):
+        if isinstance(each, ast.JoinedStr):
+            passed.update(each.values)
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else f"{{{ast.unparse(part.value)}}}"
+                for part in each.values
+                if isinstance(part, ast.Constant | ast.FormattedValue)
+            )
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and each not in passed:
+            yield each.value
+
+
+def test_messages_name_pages_by_their_address_and_there_is_such_a_page() -> None:
+    """They are read where Keylease is not checked out."""
     from keylease.errors import DOCS
 
-    assert DOCS.endswith("/docs/errors.md")
+    assert DOCS.endswith("/docs")
+    named: set[str] = set()
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for text in _texts(path):
+            named.update(re.findall(r"\{DOCS\}/([\w{}./-]+\.md)", text))
+            relative = re.search(r"(?<![\w/}])(?:docs|examples)/\w", re.sub(r"https?://\S+", "", text))
+            assert relative is None, f"{path}: {text}"
+    pages = {each for each in named if "{" not in each}
+    assert len(pages) > 10
+    assert [each for each in sorted(pages) if not (ROOT / "docs" / each).is_file()] == []
+    assert all((ROOT / "docs" / f"providers/{kind.provider}.md").is_file() for kind in KINDS)

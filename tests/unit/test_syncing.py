@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keylease import syncing
+from keylease.config.values import shard_of
 from keylease.errors import ExitCode, OutdatedError, PartialError, RefusedError, UsageError
 from keylease.outputs.progress import ProgressLine
 from keylease.outputs.sync_report import Report, Section, as_json
@@ -209,7 +210,7 @@ def test_without_a_terminal_progress_is_a_line_a_minute(
 
 @pytest.mark.parametrize("text", ["1/1", "3/4", "99999/99999"])
 def test_shards(text: str) -> None:
-    assert "/".join(map(str, syncing._shard(text, "--"))) == text
+    assert "/".join(map(str, shard_of(text, "--", "sync-shard"))) == text
 
 
 @pytest.mark.parametrize(
@@ -217,4 +218,4 @@ def test_shards(text: str) -> None:
 )
 def test_no_shards(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
-        syncing._shard(text, "--")
+        shard_of(text, "--", "sync-shard")

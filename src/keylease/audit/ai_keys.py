@@ -1,13 +1,7 @@
 """What the rules about keys of AI services share."""
 
-import json
-from typing import Any
-
 from keylease.audit.model import Record
 from keylease.audit.workflows import shown
-
-COPIES = ("job.variable", "gitlab.variable", "github.variable")
-"""Where a value in CI is seen, so that its form tells what it is."""
 
 OPENAI_KEYS = "https://developers.openai.com/api/reference/resources/admin/subresources/organization"
 OPENAI_SAFETY = "https://help.openai.com/en/articles/5112595-best-practices-for-api-key-safety"
@@ -17,20 +11,6 @@ ANTHROPIC_WIF = "https://platform.claude.com/docs/en/manage-claude/wif-reference
 HUGGINGFACE_TOKENS = "https://huggingface.co/docs/hub/security-tokens"
 PINECONE_ROLES = "https://docs.pinecone.io/admin/projects/projects-overview"
 DATABRICKS_TOKENS = "https://docs.databricks.com/api/workspace/tokenmanagement/list"
-
-NOW = "2026-11-01T00:00:00Z"
-
-
-def inventory_text(*records: tuple[str, str, dict[str, Any]]) -> str:
-    """A rule's sample: (kind, subject, facts) as the text of an inventory."""
-    rows = [{"kind": kind, "subject": subject, "facts": facts} for kind, subject, facts in records]
-    return json.dumps({"records": rows, "now": NOW}, indent=1)
-
-
-def hint_of(record: Record) -> str:
-    """What is shown of the value; empty if nothing is."""
-    found = record.facts.get("hint")
-    return found if isinstance(found, str) else ""
 
 
 def place(record: Record) -> str:

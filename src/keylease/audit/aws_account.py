@@ -1,6 +1,5 @@
 """What the rules about an AWS account's users and keys have in common, and their samples."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -8,31 +7,19 @@ from typing import Any
 
 from keylease.audit.aws_iam import plainly
 from keylease.audit.credentials import is_active
+from keylease.audit.facts import text, texts
 from keylease.audit.model import Inventory, Record
+from keylease.audit.samples import Row, github
 
 ADMINISTRATOR = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AdministratorAccess", re.ASCII)
 KEYS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html"
 PRACTICES = "https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html"
-
-Row = tuple[str, str, dict[str, Any]]
 
 
 def account(record: Record) -> str:
     """Of a record of the collector: the first part of its subject; empty for one from a file."""
     found = re.match(r"aws://([^/]+)", record.subject)
     return found[1] if found else ""
-
-
-def text(record: Record, fact: str) -> str:
-    """A fact that is text; else empty."""
-    found = record.facts.get(fact)
-    return found if isinstance(found, str) else ""
-
-
-def texts(record: Record, fact: str) -> list[str]:
-    """A fact that is a list, its texts; else none."""
-    found = record.facts.get(fact)
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def keys_of_users(inventory: Inventory) -> Mapping[tuple[str, str], list[Record]]:
@@ -90,20 +77,11 @@ def user(name: str = "ci", *policies: str, groups: tuple[str, ...] = ()) -> Row:
 
 def role(name: str = "deploy", where: str = "123456789012", **more: Any) -> Row:
     """A role that jobs of GitHub may take."""
-    host = "token.actions.githubusercontent.com"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Federated": f"arn:aws:iam::{where}:oidc-provider/{host}"},
-        "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": {
-            "StringEquals": {
-                f"{host}:aud": "sts.amazonaws.com",
-                f"{host}:sub": "repo:acme/trainer:ref:refs/heads/main",
-            }
-        },
+    trusted = {
+        "Version": "2012-10-17",
+        "Statement": [github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}})],
     }
-    facts = {"document": {"Version": "2012-10-17", "Statement": [statement]}, "name": name, "role": name}
-    return "aws.trust_policy", f"aws://{where}/role/{name}", {**json.loads(json.dumps(facts)), **more}
+    return "aws.trust_policy", f"aws://{where}/role/{name}", {"document": trusted, "name": name, "role": name, **more}
 
 
 def everything(*attached_to: str) -> Row:

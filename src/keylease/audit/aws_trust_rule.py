@@ -41,6 +41,9 @@ _AUDIENCES = {
     "oidc.vercel.com": "https://vercel.com/OWNER",
 }
 
+_ALWAYS = ("aud", "iss")
+"""Claims that STS asks of every token, and compares with the identity provider's own."""
+
 
 class TrustRule(Rule):
     """Judges each ``Allow`` statement, and each issuer it trusts, by itself: a narrow one excuses no other."""
@@ -71,6 +74,36 @@ class TrustRule(Rule):
         if trust.elsewhere:  # an address or the like may keep out whom the token doesn't
             given["confidence"] = "medium"
         return self.finding(record, f"{message} ({trust.statement.name})", **{**given, **more})
+
+
+class HoleRule(TrustRule):
+    """Conditions that a token without the claim meets; critical if a stranger gets in by one."""
+
+    severity = "medium"
+    fix = "Use StringEquals or StringLike: they are false for an absent claim."
+    links = (OPERATORS, MULTIVALUED)
+    sample = "iam/deploy-trust.json"
+
+    @abstractmethod
+    def has_hole(self, test: Test) -> bool:
+        """Whether it is such a condition, by its operator."""
+
+    def judge(self, record: Record, trust: Trust) -> Iterator[Finding]:
+        """One finding a statement."""
+        holes = [test for test in trust.tests() if self.has_hole(test)]
+        if not holes:
+            return
+        names = ", ".join(dict.fromkeys(f"{test.operator} {test.key}" for test in holes))
+        message, change = f"{names} is met by a token without that claim", narrowed(record, trust)
+        caller = trust.first("stranger")
+        if caller and all(is_hole(test) or test.negated for test in identifying(trust)):
+            severity = "critical" if trust.issuer.shared else "high"
+            message = f"{place(trust)} can take the role: {message}"
+            yield self.about(record, trust, message, caller, severity=severity, change=change)
+        elif all(test.key.lower().rpartition(":")[2] in _ALWAYS for test in holes):
+            yield self.about(record, trust, message, severity="low", persona="pedantic", change=change)
+        else:
+            yield self.about(record, trust, message, change=change)
 
 
 def identifying(trust: Trust) -> list[Test]:

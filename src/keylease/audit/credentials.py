@@ -70,11 +70,22 @@ def moment(text: object) -> dt.datetime | None:
         return None
 
 
+def written(when: dt.datetime) -> str:
+    """A time as facts have it; `when` is in UTC."""
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def utc(text: object) -> str | None:
+    """An RFC 3339 text as facts have it; None for what is none, as for the zero time of Go (year 1) and of Unix."""
+    found = moment(text)
+    return written(found) if found and found.year > 1970 else None
+
+
 def stamp(seconds: object) -> str | None:
     """Unix seconds as an RFC 3339 text; None for what is no such number, as 0 and -1, which vendors write for none."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < 32_503_680_000:
         return None
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return written(dt.datetime.fromtimestamp(seconds, dt.UTC))
 
 
 def is_active(record: Record) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from keylease.audit.model import Confidence, Persona
+from keylease.errors import DOCS
 
 
 class Kind(Struct, frozen=True):
@@ -32,6 +33,11 @@ class Kind(Struct, frozen=True):
     then: str = ""
     confidence: Confidence = "high"
     persona: Persona = "regular"
+
+    @property
+    def docs(self) -> str:
+        """How its provider is set up."""
+        return f"{DOCS}/providers/{self.provider}.md"
 
     def keylease(self, overrides: Mapping[str, str] | None = None) -> str:
         """A whole keylease.yml. overrides: setting → what to write instead of the placeholder."""

@@ -1,38 +1,19 @@
 """What rules about GitHub's inventory have in common: who sees an organisation's secret, names and commands to show."""
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
+from keylease.audit.facts import number, text, texts
 from keylease.audit.model import Inventory, Record
+from keylease.audit.samples import Row, these
 from keylease.audit.workflows import shown
 
 STORES = {"actions": "Actions", "dependabot": "Dependabot", "codespaces": "Codespaces"}
 
 
-def written(*records: tuple[str, str, Mapping[str, Any]], now: str = "2026-11-01T00:00:00Z") -> str:
-    """A rule's sample: kind, what follows ``github://``, facts."""
-    made = [{"kind": f"github.{kind}", "subject": f"github://{path}", "facts": facts} for kind, path, facts in records]
-    return json.dumps({"records": made, "now": now}, indent=1)
-
-
-def text(record: Record, name: str) -> str:
-    """A fact that is a text; else nothing."""
-    found = record.facts.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def number(record: Record, name: str) -> int | None:
-    """A fact that is a whole number; else None."""
-    found = record.facts.get(name)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def texts(record: Record, name: str) -> list[str]:
-    """A fact that is a list of texts; else none."""
-    found = record.facts.get(name)
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list | tuple) else []
+def written(*rows: Row) -> str:
+    """A rule's sample of rows that are all GitHub's: kind and subject are what follows ``github.`` and ``github://``."""
+    return these(*((f"github.{kind}", f"github://{path}", facts) for kind, path, facts in rows))
 
 
 def levels(given: object) -> dict[str, str]:
@@ -128,9 +109,3 @@ def place(record: Record) -> str:
     if text(record, "level") == "organization":
         return f"organisation {holder}"
     return f"environment {shown(environment, 60)} of {holder}" if environment else holder
-
-
-def listed(names: Sequence[str], limit: int = 6) -> str:
-    """Names for a message."""
-    some = ", ".join(shown(name) for name in names[:limit])
-    return some + (f" and {len(names) - limit} more" if len(names) > limit else "")

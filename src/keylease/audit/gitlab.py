@@ -17,9 +17,3 @@ def holds_secret(record: Record) -> bool:
     """Whether a variable holds one, by its value's form, by its masking or by its name."""
     facts = record.facts
     return bool(facts.get("looks_like")) or facts.get("masked") is True or named_secret(str(facts.get("name", "")))
-
-
-def texts(record: Record, name: str) -> list[str]:
-    """A fact that is a list of texts; what else stands in it is left out."""
-    found = record.facts.get(name)
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []

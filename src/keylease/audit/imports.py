@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from keylease.audit.model import Inventory, Location, Problem, Record
-from keylease.errors import UsageError
+from keylease.errors import UsageError, can_not
 
 KIND = "scan.finding"
 
@@ -82,15 +82,18 @@ def imported(paths: Sequence[str], prefix: str = "--") -> Inventory:
 
 
 def _read(path: str, prefix: str) -> bytes:
-    why = f"it is larger than {MAX_REPORT // 1024 // 1024} MiB"
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_REPORT + 1)
-        if len(data) <= MAX_REPORT:
-            return data
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "its name can't be used"
-    raise UsageError(f"{prefix}import: can't read {path!a}: {why}", docs="audit-import") from None
+    except ValueError:
+        raise UsageError(f"{prefix}import: no file can be called {path!a}", docs="audit-import") from None
+    except OSError as error:
+        raise can_not("read", path, error, "audit-import", part=f"{prefix}import") from None
+    if len(data) > MAX_REPORT:
+        what = f"{path!a} is larger than {MAX_REPORT // 1024 // 1024} MiB"
+        change = f"give it in parts: {prefix}import may be given again"
+        raise UsageError(f"{prefix}import: {what}", change=change, docs="audit-import")
+    return data
 
 
 def _findings(data: bytes) -> Iterator[_Found]:

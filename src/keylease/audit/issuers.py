@@ -75,6 +75,8 @@ _WITH_IDS = re.compile(
 )
 
 
+_LITERAL = re.compile(r"^\^((?:[\w:/@-]|\\[./-])*)")
+
 _PEOPLE = ("actor", "user_", "runner_id")
 """Claims of who or what ran the job: how much they keep out is not for a rule to say."""
 
@@ -118,7 +120,7 @@ def _matched(values: Sequence[str], claim: str) -> str:
     for each in values:
         if not each.startswith("^") or re.search(r"\|(?![^(]*\))", each):
             return "anybody"
-        literal, rest = re.match(r"\^((?:[\w:/@-]|\\[./-])*)(.*)", each, re.DOTALL).groups()  # type: ignore[union-attr]
+        _, literal, rest = _LITERAL.split(each, maxsplit=1)
         if rest[:1] in ("?", "*", "{"):  # the last sign may not be there
             literal = literal[:-1]
         who = _prefix([literal.replace("\\", "")], claim)

@@ -1,10 +1,9 @@
 """What the rules about Kubernetes manifests have in common."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from keylease.audit.model import Inventory, Location, Record
+from keylease.audit.model import Inventory, Record
 from keylease.audit.workflows import shown
 
 KIND = "file.kubernetes"
@@ -28,19 +27,6 @@ def name_of(record: Record) -> str:
     """For a message: ``Secret prod/db``."""
     kind, place, name = (shown(record.facts.get(each) or "") for each in ("kind", "namespace", "name"))
     return f"{kind} {place}/{name}" if place else f"{kind} {name}".strip()
-
-
-def items(given: Any) -> list[Mapping[str, Any]]:
-    """A list of mappings, whatever it is."""
-    return [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
-
-
-def at(record: Record, given: Mapping[str, Any]) -> Location | None:
-    """Where a part of a manifest is."""
-    line = given.get("line")
-    if record.location is None or not isinstance(line, int) or line < 1:
-        return record.location
-    return Location(record.location.path, line)
 
 
 def is_tryout(record: Record) -> bool:

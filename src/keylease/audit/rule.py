@@ -31,6 +31,7 @@ class Rule(ABC):
     alternatives: it judges each kind by itself: those of `needs` that were collected will do.
     also: kinds that it looks at besides, if they are there. With no record of `needs` a rule finds nothing: it is then
         not even imported (needs.py, made by `make docs`).
+    covers: rules that tell no more of a record than this one does: see :func:`keylease.pipelines.audit.judge`.
     severity, confidence, persona: by default; a finding may say otherwise.
     good, bad: samples for the docs and the tests: texts of `sample` (a path that tells which file it would be).
     """
@@ -43,6 +44,7 @@ class Rule(ABC):
     needs: ClassVar[tuple[str, ...]]
     alternatives: ClassVar[bool] = False
     also: ClassVar[tuple[str, ...]] = ()
+    covers: ClassVar[tuple[str, ...]] = ()
     why: ClassVar[str]
     fix: ClassVar[str]
     links: ClassVar[tuple[str, ...]] = ()

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from keylease import __version__
-from keylease.audit.credentials import moment
+from keylease.audit.credentials import moment, written
 from keylease.audit.literals import hidden
 from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.audit.trees import Tree
@@ -41,7 +41,7 @@ def dumps(inventory: Inventory, shard: tuple[int, int] = (1, 1), plan: str = "")
         "format": FORMAT,
         "version": VERSION,
         "keylease": __version__,
-        "collected_at": inventory.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "collected_at": written(inventory.now),
         "shard": list(shard),
         "plan": plan,
         "kinds": sorted(inventory.kinds),

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from keylease.audit.in_file import attributes, in_terraform
+from keylease.audit.issuers import ISSUERS
 from keylease.audit.model import SEVERITIES, Finding, Inventory, Record, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.vault_policies import opened
@@ -72,7 +73,7 @@ _FORGEABLE = re.compile(r"(?:ref|ref_type|environment|workflow|context|event_nam
 """How subjects begin that any repository on GitHub can have: the template of a subject is its own to choose."""
 
 Level = Literal["anyone", "callers", "crossing", "unknown", "narrow"]
-Issuer = Literal["github", "gitlab", "own", ""]
+Issuer = Literal["github", "gitlab", "shared", "own", ""]
 
 
 class Reach(Struct, frozen=True):
@@ -86,16 +87,20 @@ class Reach(Struct, frozen=True):
 
 
 def issuer(facts: Mapping[str, Any]) -> Issuer:
-    """Whose tokens it takes; own: a server with one tenant; empty: not known."""
-    for key in ("issuer", "keys_url"):
-        host = _host(facts.get(key))
-        if host == "token.actions.githubusercontent.com":
-            return "github"
-        if host == "gitlab.com":
-            return "gitlab"
-        if host:
-            return "own"
-    return ""
+    """Whose tokens it takes; shared: another service for everybody; own: a server with one tenant; empty: not known."""
+    host = issuer_host(facts)
+    if host == "token.actions.githubusercontent.com":
+        return "github"
+    if host == "gitlab.com":
+        return "gitlab"
+    if host in ISSUERS:
+        return "shared"
+    return "own" if host else ""
+
+
+def issuer_host(facts: Mapping[str, Any]) -> str:
+    """Its server; empty where it is not known."""
+    return _host(facts.get("issuer")) or _host(facts.get("keys_url"))
 
 
 def _host(url: object) -> str:
@@ -174,12 +179,17 @@ def severity(inventory: Inventory, facts: Mapping[str, Any], default: Severity =
     """By what the policies open, and who the issuer's other tenants are; and the words for it."""
     opens, which = opened(inventory, facts.get("token_policies"))
     rank = SEVERITIES.index(default) + {"admin": 1, "nothing": -1}.get(opens, 0)
-    if issuer(facts) == "own":
+    if issuer(facts) == "own":  # one that is not known may be everybody's
         rank -= 1
-    if facts.get("token_bound_cidrs"):
+    if _binds_addresses(facts.get("token_bound_cidrs")):
         rank -= 1
     words = f"; its policy {shown(which)} makes an administrator" if opens == "admin" else ""
     return SEVERITIES[max(1, min(rank, len(SEVERITIES) - 1))], words
+
+
+def _binds_addresses(given: object) -> bool:
+    ranges = given if isinstance(given, list) else str(given or "").split(",")
+    return any(ranges) and not any(str(each).strip().endswith("/0") for each in ranges)
 
 
 def repository_bound(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,8 +248,7 @@ class RoleRule(Rule):
         """A finding; what the role binds is its evidence."""
         facts = record.facts
         evidence = [("role", f"auth/{shown(facts.get('mount'))}/role/{shown(facts.get('name'))}")]
-        if host := _host(facts.get("issuer")):
-            evidence.append(("issuer", shown(host)))
+        evidence.append(("issuer", shown(issuer_host(facts)) or "not known; taken for one that serves everybody"))
         evidence += [
             (key, shown(json.dumps(facts[key]), 200))
             for key in ("bound_audiences", "bound_claims_type", "bound_claims", "bound_subject", "token_policies")

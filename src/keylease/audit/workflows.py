@@ -47,6 +47,12 @@ def shown(text: Any, limit: int = 80) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def listed(names: Sequence[str], limit: int = 6) -> str:
+    """Names for a message."""
+    some = ", ".join(shown(name) for name in names[:limit])
+    return some + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
 def expressions(text: str) -> Iterator[tuple[int, str]]:
     """Where each ``${{ … }}`` starts, and what stands in it. One that is never closed goes on to the end."""
     for found in _EXPRESSION.finditer(text):

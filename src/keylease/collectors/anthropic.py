@@ -9,19 +9,13 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged, whole
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import compared, ended, hint, text, texts, times, uncut, unjudged
 from keylease.errors import KeyleaseError, UsageError
 from keylease.model import Env
 from keylease.secret import Secret
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import (
-    ApiRefusedError,
-    Sealed,
-    ServiceApi,
-    common,
-    secret_of,
-    variable_checked,
-)
+from keylease.vendors.service_lists import ApiRefusedError, ServiceApi
 
 VENDOR = "Anthropic"
 DOCS = "audit-services"
@@ -73,19 +67,25 @@ class AnthropicCollector(Collector):
         url = checked(settings.url or URL, "url", VENDOR, ["api.anthropic.com"], env)
         return msgspec.structs.replace(settings, url=url, **common(VENDOR, settings))
 
-    def collect(self) -> Inventory:
+    @classmethod
+    def alone(cls, settings: AnthropicSettings, env: Env) -> None:
         """See the base class."""
-        lease = self.access.lease
-        key = secret_of(self.settings, "admin_key", self.context)
-        token = secret_of(self.settings, "token", self.context)
-        if token is None and lease is not None:
-            token = lease.fields["ANTHROPIC_AUTH_TOKEN"]
-        if key is None and token is None:
+        del env
+        s = settings
+        if all(each is None for each in (s.admin_key, s.admin_key_env, s.token, s.token_env)):
             raise UsageError(
                 f"{VENDOR}: there is no credential to ask with",
                 change="admin_key_env: VARIABLE for keys; token_env: VARIABLE or provider: NAME for federation rules",
                 docs=DOCS,
             )
+
+    def collect(self) -> Inventory:
+        """See the base class."""
+        lease = self.access.lease
+        key = secret_of(VENDOR, self.settings, "admin_key", self.context)
+        token = secret_of(VENDOR, self.settings, "token", self.context)
+        if token is None and lease is not None:
+            token = lease.fields["ANTHROPIC_AUTH_TOKEN"]
         if key is not None:
             self._keys(self._api(key, "an Admin key (Console, Settings, Admin keys)", header="x-api-key", scheme=""))
             self.whole("anthropic.key")
@@ -185,8 +185,8 @@ class AnthropicCollector(Collector):
                 active=item.get("archived_at") is None,
                 audience=text(match, "audience"),
                 # Whole, for a part of them would be judged as something else.
-                subject_prefix=whole(match.get("subject_prefix")),
-                condition=whole(match.get("condition")),
+                subject_prefix=uncut(match.get("subject_prefix")),
+                condition=uncut(match.get("condition")),
                 claims=compared(claims),
                 scopes=text(item, "oauth_scope").split(),
                 all_workspaces=everywhere,

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from keylease.audit.collectors.policies import UnclearError, policy
-from keylease.audit.credentials import moment, stamp
+from keylease.audit.credentials import stamp, utc
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Access, Collector
+from keylease.collectors.facts import last_four, mapped, objects, texts
 from keylease.context import Context
 from keylease.errors import KeyleaseError, RefusedError, UsageError
 from keylease.model import Env, Lease
@@ -177,13 +178,13 @@ class AwsCollector(Collector):
             for page in pages:
                 for each in _items(page, list_name):
                     owner = f"{kind}/{_name(each, kind)}"
-                    for given in _listed(each.get("AttachedManagedPolicies")):
+                    for given in objects(each.get("AttachedManagedPolicies")):
                         attached.setdefault(str(given.get("PolicyArn")), []).append(owner)
         for page in pages:
             for each in _items(page, "Policies"):
                 arn = str(each.get("Arn", ""))
                 name = str(each.get("PolicyName") or arn.rpartition("/")[2])
-                versions = [v for v in _listed(each.get("PolicyVersionList")) if v.get("IsDefaultVersion") == "true"]
+                versions = [v for v in objects(each.get("PolicyVersionList")) if v.get("IsDefaultVersion") == "true"]
                 text = versions[0].get("Document") if versions else None
                 self._policy(f"policy/{name}", name, text, attached_to=sorted(attached.get(arn, [])))
 
@@ -204,16 +205,14 @@ class AwsCollector(Collector):
                 name = _name(each, "role")
                 if not any(fnmatch.fnmatchcase(name, glob) for glob in self.settings.roles):
                     continue
-                used = each.get("RoleLastUsed")
-                last = _when(used.get("LastUsedDate")) if isinstance(used, dict) else None
                 facts = {
                     "role": name,
-                    "created_at": _when(each.get("CreateDate")),
-                    "last_used_at": last,
+                    "created_at": utc(each.get("CreateDate")),
+                    "last_used_at": utc(mapped(each.get("RoleLastUsed")).get("LastUsedDate")),
                     "policies": _attached(each),
                 }
                 self._document(TRUST, f"role/{name}", name, each.get("AssumeRolePolicyDocument"), **facts)
-                self._inline("role", name, _listed(each.get("RolePolicyList")))
+                self._inline("role", name, objects(each.get("RolePolicyList")))
 
     def _inline(self, kind: str, owner: str, policies: Sequence[Mapping[str, Any]]) -> None:
         for each in policies:
@@ -229,17 +228,17 @@ class AwsCollector(Collector):
             for each in _items(page, "GroupDetailList"):
                 name = _name(each, "group")
                 groups[name] = _attached(each)
-                self._inline("group", name, _listed(each.get("GroupPolicyList")))
+                self._inline("group", name, objects(each.get("GroupPolicyList")))
         for user in users:
             name = _name(user, "user")
-            self._inline("user", name, _listed(user.get("UserPolicyList")))
-            memberships = [str(group) for group in _texts(user.get("GroupList"))]
+            self._inline("user", name, objects(user.get("UserPolicyList")))
+            memberships = texts(user.get("GroupList"))
             arns = [*_attached(user), *(arn for group in memberships for arn in groups.get(group, []))]
             self.record(
                 USER,
                 self._subject(f"user/{name}"),
                 name=name,
-                created_at=_when(user.get("CreateDate")),
+                created_at=utc(user.get("CreateDate")),
                 groups=memberships,
                 policies=sorted(set(arns)),
             )
@@ -275,10 +274,10 @@ class AwsCollector(Collector):
                 service = str(last.get("ServiceName", "N/A"))
                 found.append(
                     {
-                        "name": f"{number[:4]}…{number[-4:]}",
-                        "hint": f"{number[:4]}…{number[-4:]}",
-                        "created_at": _when(each.get("CreateDate")),
-                        "last_used_at": _when(last.get("LastUsedDate")),
+                        "name": last_four(number, number[:4]),
+                        "hint": last_four(number, number[:4]),
+                        "created_at": utc(each.get("CreateDate")),
+                        "last_used_at": utc(last.get("LastUsedDate")),
                         "active": each.get("Status") != "Inactive",
                         **({"last_service": service} if service != "N/A" else {}),
                     }
@@ -323,9 +322,8 @@ class AwsCollector(Collector):
         arn, name = (item.get("ARN"), item.get("Name")) if isinstance(item, dict) else (None, None)
         if not isinstance(arn, str) or not isinstance(name, str):
             raise self._iam.garbage(doing)
-        rules = item.get("RotationRules")
         changed = stamp(item.get("LastRotatedDate")), stamp(item.get("LastChangedDate"))
-        days = rules.get("AutomaticallyAfterDays") if isinstance(rules, dict) else None
+        days = mapped(item.get("RotationRules")).get("AutomaticallyAfterDays")
         account = arn.split(":")[4] if arn.count(":") >= 6 else self._account
         self.record(
             SECRET,
@@ -348,17 +346,8 @@ def _region(env: Env) -> str:
     return env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
 
 
-def _listed(value: object) -> list[dict[str, Any]]:
-    """A list of structures: an empty one can't be told from an empty text."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
 def _items(page: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    return _listed(page.get(name))
-
-
-def _texts(value: object) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return objects(page.get(name))
 
 
 def _name(item: Mapping[str, Any], kind: str) -> str:
@@ -366,19 +355,14 @@ def _name(item: Mapping[str, Any], kind: str) -> str:
 
 
 def _attached(item: Mapping[str, Any]) -> list[str]:
-    return sorted(str(each.get("PolicyArn", "")) for each in _listed(item.get("AttachedManagedPolicies")))
+    return sorted(str(each.get("PolicyArn", "")) for each in objects(item.get("AttachedManagedPolicies")))
 
 
 def _map(value: object) -> dict[str, int]:
     """A map of the Query protocol: ``entry`` elements; the reader keeps the last of one name, so they are a list."""
     found: dict[str, int] = {}
-    for each in _listed(value.get("entry") if isinstance(value, dict) else None):
+    for each in objects(mapped(value).get("entry")):
         key, number = each.get("key"), each.get("value")
         if isinstance(key, str) and isinstance(number, str) and number.isdigit():
             found[key] = int(number)
     return found
-
-
-def _when(text: object) -> str | None:
-    found = moment(text)
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ") if found else None

@@ -7,24 +7,25 @@ Roles: https://learn.microsoft.com/rest/api/authorization/role-assignments/list-
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory, Record
 from keylease.collectors.base import Access, Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import elements, ended, mapped, objects, uncut
 from keylease.context import Context
-from keylease.errors import RefusedError, UsageError
+from keylease.errors import UsageError
 from keylease.model import Env
-from keylease.secret import Secret
-from keylease.vendors.azure_inventory import AzureLists, NoListError, Wanted, moment, no_list
+from keylease.vendors.azure_inventory import AzureLists, Wanted, no_list
 from keylease.vendors.azure_session import AzureSession
 from keylease.vendors.azure_settings import CLOUDS, VENDOR
 from keylease.vendors.endpoints import checked
-from keylease.vendors.token_exchange import attempts
 
 CREDENTIAL, FEDERATED, ROLE = "azure.credential", "azure.federated_credential", "azure.role_assignment"
 
@@ -43,10 +44,6 @@ _PAGE = "999"
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DEFINITION = re.compile(r".*/roleDefinitions/([0-9a-fA-F-]{36})", re.IGNORECASE)
 
-_Sealed = Annotated[Secret, msgspec.Meta(extra_json_schema={"not": {}, "description": "never written in a file"})]
-
-T = TypeVar("T")
-
 
 class AzureInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What of a tenant and its subscriptions is listed, and as whom.
@@ -60,9 +57,9 @@ class AzureInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     """
 
     subscriptions: tuple[str, ...] | None = None
-    graph_token: _Sealed | None = None
+    graph_token: Sealed | None = None
     graph_token_env: str | None = None
-    management_token: _Sealed | None = None
+    management_token: Sealed | None = None
     management_token_env: str | None = None
     last_use: bool = True
     cloud: Literal["auto", "public", "usgovernment", "china"] = "auto"
@@ -98,25 +95,18 @@ class AzureCollector(Collector):
             self._cloud = self._session.settings.cloud if self._session else "public"
         s = settings
         graph, arm = GRAPHS[self._cloud], CLOUDS[self._cloud].scopes["arm"].removesuffix("/.default")
-        self._graph = self._lists(s.graph_url or graph, s.graph_token, s.graph_token_env, f"{graph}/.default")
-        self._arm = self._lists(s.management_url or arm, s.management_token, s.management_token_env, f"{arm}/.default")
-        if self._graph is None and self._arm is None:
-            raise _wrong("there is no credential", "`provider: azure` (a provider's name), or `graph_token_env: NAME`")
+        self._graph = self._lists(s.graph_url or graph, "graph_token", f"{graph}/.default")
+        self._arm = self._lists(s.management_url or arm, "management_token", f"{arm}/.default")
 
     @classmethod
     def complete(cls, settings: AzureInventorySettings, env: Env) -> AzureInventorySettings:
         """See the base class."""
         s = settings
-        timeout, retries = attempts(VENDOR, s.timeout, s.retries, docs=DOCS)
         for each in s.subscriptions or ():
             if not _GUID.fullmatch(each):
                 raise _wrong("`subscriptions`: there is what is no UUID", "az account list --query '[].id'")
         for name in ("graph_token", "management_token"):
-            variable = getattr(s, f"{name}_env")
-            if variable is not None and getattr(s, name) is not None:
-                raise _wrong(f"`{name}` and `{name}_env` are two credentials", "give one")
-            if variable is not None and not env.get(variable, "").strip():
-                raise _wrong(f"`{name}_env`: the variable {variable} is not set, or empty", "hand it to the step")
+            variable_checked(VENDOR, s, name, env, required=False, docs=DOCS)
         graphs = [urlsplit(each).hostname or "" for each in GRAPHS.values()]
         arms = [urlsplit(each.scopes["arm"]).hostname or "" for each in CLOUDS.values()]
         return msgspec.structs.replace(
@@ -124,20 +114,24 @@ class AzureCollector(Collector):
             subscriptions=None if s.subscriptions is None else tuple(dict.fromkeys(map(str.lower, s.subscriptions))),
             graph_url=checked(s.graph_url, "graph_url", VENDOR, graphs, env) if s.graph_url else "",
             management_url=checked(s.management_url, "management_url", VENDOR, arms, env) if s.management_url else "",
-            timeout=timeout,
-            retries=retries,
+            **common(VENDOR, s, DOCS),
         )
 
-    def _lists(self, url: str, token: Secret | None, variable: str | None, scope: str) -> AzureLists | None:
-        if variable is not None:
-            token = self.context.seal(self.context.env.get(variable, "").strip(), f"azure: {variable}")
+    @classmethod
+    def alone(cls, settings: AzureInventorySettings, env: Env) -> None:
+        """See the base class."""
+        del env
+        s = settings
+        given = (s.graph_token, s.graph_token_env, s.management_token, s.management_token_env)
+        if all(each is None for each in given):
+            raise _wrong("there is no credential", "`provider: azure` (a provider's name), or `graph_token_env: NAME`")
+
+    def _lists(self, url: str, name: str, scope: str) -> AzureLists | None:
+        token = secret_of(VENDOR, self.settings, name, self.context, DOCS)
         if token is None and self._session is not None:
             token = self._session.granted(scope).token
         if token is None:
             return None
-        value = token.reveal()
-        if not value.isascii() or not value.isprintable() or " " in value:
-            raise _wrong("an access token is none: it is one word", "az account get-access-token --query accessToken")
         assert isinstance(self.settings.timeout, float)
         return AzureLists(self.context, url, token, self.settings.timeout, self.settings.retries)
 
@@ -152,22 +146,12 @@ class AzureCollector(Collector):
             self.whole(ROLE)
         return self.inventory
 
-    def _attempt(self, kind: str, ask: Callable[[], T]) -> T | None:
-        """What `ask` returns; None, and a problem of `kind`, for what could not be had."""
-        try:
-            return ask()
-        except (RefusedError, NoListError) as error:
-            if error.detail.get("status") == 401:
-                raise
-            self.problem(kind, error)
-            return None
-
     # Applications.
 
     def _credentials(self, graph: AzureLists) -> None:
         wanted = Wanted("applications", _GRANT.format("Application.Read.All"))
         fields = "id,appId,displayName,passwordCredentials,keyCredentials"
-        apps = self._attempt(CREDENTIAL, lambda: graph.all("/v1.0/applications", wanted, _select=fields, _top=_PAGE))
+        apps = self.attempt((CREDENTIAL,), lambda: graph.all("/v1.0/applications", wanted, _select=fields, _top=_PAGE))
         found: list[tuple[dict[str, Any], str, dict[str, Any]]] = []
         for app in apps or []:
             for sort, key in (("password", "passwordCredentials"), ("certificate", "keyCredentials")):
@@ -190,23 +174,22 @@ class AzureCollector(Collector):
             return
         facts: dict[str, Any] = {}
         for name, field in (("created_at", "startDateTime"), ("expires_at", "endDateTime")):
-            told = moment(each.get(field))
+            told = utc(each.get(field))
             if told:
                 facts[name] = told
         if key.lower() in used:
             facts["last_used_at"] = used[key.lower()]
-        ended = facts.get("expires_at", "9") < self.inventory.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.record(
             CREDENTIAL,
             f"azure://{app['appId'].lower()}/credential/{key.lower()}",
-            name=_text(each.get("displayName")) or key,
+            name=uncut(each.get("displayName")) or key,
             key_id=key,
-            holder=_text(app.get("displayName")) or app["appId"],
+            holder=uncut(app.get("displayName")) or app["appId"],
             application=app["appId"].lower(),
-            application_name=_text(app.get("displayName")),
+            application_name=uncut(app.get("displayName")),
             sort=sort,
-            hint=_text(each.get("hint")),
-            active=not ended,
+            hint=uncut(each.get("hint")),
+            active=not ended(facts.get("expires_at"), self.inventory.now),
             **facts,
         )
 
@@ -217,9 +200,8 @@ class AzureCollector(Collector):
         )
         path = "/beta/reports/appCredentialSignInActivities"
         found: dict[str, str] = {}
-        for each in self._attempt(CREDENTIAL, lambda: graph.all(path, wanted)) or []:
-            activity = each.get("signInActivity")
-            last = moment(activity.get("lastSignInDateTime")) if isinstance(activity, dict) else None
+        for each in self.attempt((CREDENTIAL,), lambda: graph.all(path, wanted)) or []:
+            last = utc(mapped(each.get("signInActivity")).get("lastSignInDateTime"))
             if last:
                 key = str(each.get("keyId")).lower()
                 found[key] = max(last, found.get(key, ""))
@@ -227,8 +209,8 @@ class AzureCollector(Collector):
 
     def _federated(self, graph: AzureLists) -> None:
         wanted = Wanted("federated credentials of applications", _GRANT.format("Application.Read.All"))
-        apps = self._attempt(
-            FEDERATED,
+        apps = self.attempt(
+            (FEDERATED,),
             lambda: graph.all(
                 "/beta/applications",
                 wanted,
@@ -244,7 +226,7 @@ class AzureCollector(Collector):
                 continue
             if len(listed) >= EXPANDED:  # there may be more of them, should an application be let have more
                 path = f"/beta/applications/{ids}/federatedIdentityCredentials"
-                listed = self._attempt(FEDERATED, partial(graph.all, path, wanted)) or []
+                listed = self.attempt((FEDERATED,), partial(graph.all, path, wanted)) or []
             for each in listed:
                 self._trust(app, each, wanted)
 
@@ -253,18 +235,16 @@ class AzureCollector(Collector):
         if not isinstance(each, dict) or not isinstance(name, str) or not isinstance(each.get("issuer"), str):
             self.problem(FEDERATED, no_list(wanted))
             return
-        expression = each.get("claimsMatchingExpression")
-        audiences = each.get("audiences")
         facts = {
-            "name": _text(name),
+            "name": uncut(name),
             "application": app["appId"].lower(),
-            "application_name": _text(app.get("displayName")),
-            "issuer": _text(each["issuer"]),
-            "subject": _text(each.get("subject")),
-            "audiences": [_text(a) for a in audiences] if isinstance(audiences, list) else [],
-            "expression": _text(expression.get("value")) if isinstance(expression, dict) else "",
+            "application_name": uncut(app.get("displayName")),
+            "issuer": uncut(each["issuer"]),
+            "subject": uncut(each.get("subject")),
+            "audiences": [uncut(a) for a in elements(each.get("audiences"))],
+            "expression": uncut(mapped(each.get("claimsMatchingExpression")).get("value")),
         }
-        subject = f"azure://{facts['application']}/federated_credential/{quote(_text(name), safe='')}"
+        subject = f"azure://{facts['application']}/federated_credential/{quote(uncut(name), safe='')}"
         self.inventory.records.append(Record(FEDERATED, subject, facts))
 
     # Roles.
@@ -275,7 +255,7 @@ class AzureCollector(Collector):
         if self._session is not None and self._session.settings.subscription_id:
             return (self._session.settings.subscription_id.lower(),)
         wanted = Wanted("subscriptions", _READER)
-        listed = self._attempt(ROLE, lambda: arm.all("/subscriptions", wanted, api_version="2022-12-01"))
+        listed = self.attempt((ROLE,), lambda: arm.all("/subscriptions", wanted, api_version="2022-12-01"))
         ids = [str(each.get("subscriptionId")).lower() for each in listed or []]
         if listed is not None and (not ids or not all(map(_GUID.fullmatch, ids))):
             # An application without a role sees none: that is no clean tenant.
@@ -289,8 +269,8 @@ class AzureCollector(Collector):
             base = f"/subscriptions/{subscription}/providers/Microsoft.Authorization"
             wanted = Wanted(f"role assignments of {subscription}", _READER.replace("SUBSCRIPTION", subscription))
             version = {"api_version": "2022-04-01"}
-            listed = self._attempt(ROLE, partial(arm.all, f"{base}/roleAssignments", wanted, **version))
-            defined = self._attempt(ROLE, partial(arm.all, f"{base}/roleDefinitions", wanted, **version))
+            listed = self.attempt((ROLE,), partial(arm.all, f"{base}/roleAssignments", wanted, **version))
+            defined = self.attempt((ROLE,), partial(arm.all, f"{base}/roleDefinitions", wanted, **version))
             for each in listed or []:
                 if not isinstance(each.get("id"), str) or not isinstance(each.get("properties"), dict):
                     self.problem(ROLE, no_list(wanted))
@@ -305,25 +285,24 @@ class AzureCollector(Collector):
         self, name: str, p: dict[str, Any], roles: dict[str, dict[str, Any]], people: dict[str, dict[str, Any]]
     ) -> None:
         defined = _DEFINITION.fullmatch(str(p.get("roleDefinitionId")))
-        role = roles.get(defined[1].lower(), {}).get("properties") if defined else None
-        role = role if isinstance(role, dict) else {}
-        scope = _text(p.get("scope"))
+        role = mapped(roles.get(defined[1].lower(), {}).get("properties")) if defined else {}
+        scope = uncut(p.get("scope"))
         who = people.get(str(p.get("principalId")).lower(), {})
         self.record(
             ROLE,
-            f"azure://{_owner(scope)}/role_assignment/{quote(_text(name).rpartition('/')[2], safe='')}",
-            principal=_text(p.get("principalId")),
-            principal_type=_text(p.get("principalType")),
-            principal_name=_text(who.get("displayName")),
-            application=_text(who.get("appId")).lower(),
+            f"azure://{_owner(scope)}/role_assignment/{quote(uncut(name).rpartition('/')[2], safe='')}",
+            principal=uncut(p.get("principalId")),
+            principal_type=uncut(p.get("principalType")),
+            principal_name=uncut(who.get("displayName")),
+            application=uncut(who.get("appId")).lower(),
             managed=who.get("servicePrincipalType") == "ManagedIdentity",
-            role=_text(role.get("roleName")) or (defined[1].lower() if defined else ""),
+            role=uncut(role.get("roleName")) or (defined[1].lower() if defined else ""),
             role_id=defined[1].lower() if defined else "",
             custom=role.get("type") == "CustomRole",
             everything=_allows_everything(role.get("permissions")),
             scope=scope,
-            condition=_text(p.get("condition")) or None,
-            created_at=moment(p.get("createdOn")),
+            condition=uncut(p.get("condition")) or None,
+            created_at=utc(p.get("createdOn")),
         )
 
     def _principals(self) -> dict[str, dict[str, Any]]:
@@ -333,7 +312,7 @@ class AzureCollector(Collector):
             return {}
         wanted = Wanted("service principals", _GRANT.format("Application.Read.All"))
         fields = "id,appId,displayName,servicePrincipalType"
-        listed = self._attempt(ROLE, lambda: graph.all("/v1.0/servicePrincipals", wanted, _select=fields, _top=_PAGE))
+        listed = self.attempt((ROLE,), lambda: graph.all("/v1.0/servicePrincipals", wanted, _select=fields, _top=_PAGE))
         return {str(each.get("id")).lower(): each for each in listed or []}
 
 
@@ -345,12 +324,7 @@ def _owner(scope: str) -> str:
 
 def _allows_everything(permissions: object) -> bool:
     """Whether a role has every action that is not taken out by name."""
-    listed = permissions if isinstance(permissions, list) else []
-    return any(isinstance(each, dict) and "*" in (each.get("actions") or ()) for each in listed)
-
-
-def _text(value: object) -> str:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return any("*" in (each.get("actions") or ()) for each in objects(permissions))
 
 
 def _wrong(what: str, change: str) -> UsageError:

@@ -1,17 +1,19 @@
 """The contract of a collector: it lists what one platform, cloud or service knows of its credentials."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec import Struct
 
 from keylease.audit.model import Inventory, Problem, Record
 from keylease.context import Context
-from keylease.errors import KeyleaseError
+from keylease.errors import KeyleaseError, NoListError, RefusedError
 from keylease.model import Env, Lease
 from keylease.secret import Secret
 from keylease.targets.base import Target
+
+T = TypeVar("T")
 
 
 class Access(Struct, frozen=True):
@@ -81,6 +83,20 @@ class Collector(ABC):
     def whole(self, *kinds: str) -> None:
         """Say that these kinds were looked for; problems say what of them lacks."""
         self.inventory.kinds.update(kinds)
+
+    def attempt(self, kinds: Iterable[str], ask: Callable[[], T], change: str = "") -> T | None:
+        """What `ask` returns; None, and a problem of each of `kinds`, for what is refused or no list.
+
+        Raises what makes all of it impossible: no connection, a credential that nobody knows (401).
+        """
+        try:
+            return ask()
+        except (RefusedError, NoListError) as error:
+            if error.detail.get("status") == 401:
+                raise
+            for kind in kinds:
+                self.problem(kind, error, change)
+            return None
 
     def problem(self, kind: str, error: KeyleaseError | str, change: str = "") -> None:
         """Say that something of a kind could not be looked at."""

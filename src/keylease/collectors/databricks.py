@@ -11,12 +11,13 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import ended, text, texts, times
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import ended, text, texts, times
 from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.vendors.databricks_settings import DOMAINS
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import Sealed, ServiceApi, common, secret_of, variable_checked
+from keylease.vendors.service_lists import ServiceApi
 
 VENDOR = "Databricks"
 DOCS = "audit-services"
@@ -66,20 +67,26 @@ class DatabricksCollector(Collector):
             host = checked(host if "://" in host else f"https://{host}", "host", VENDOR, DOMAINS, env)
         return msgspec.structs.replace(settings, host=host, **common(VENDOR, settings))
 
-    def collect(self) -> Inventory:
+    @classmethod
+    def alone(cls, settings: DatabricksSettings, env: Env) -> None:
         """See the base class."""
-        s, lease = self.settings, self.access.lease
-        token = secret_of(s, "token", self.context)
-        host = s.host
-        if token is None and lease is not None:
-            token = lease.fields["DATABRICKS_TOKEN"]
-            host = host or lease.plain["DATABRICKS_HOST"]
-        if token is None or not host:
+        del env
+        if settings.token is None and settings.token_env is None:
             raise UsageError(
                 f"{VENDOR}: there is no credential to ask with",
                 change="provider: NAME, or host: https://… with token_env: VARIABLE",
                 docs=DOCS,
             )
+
+    def collect(self) -> Inventory:
+        """See the base class."""
+        s, lease = self.settings, self.access.lease
+        token = secret_of(VENDOR, s, "token", self.context)
+        host = s.host
+        if token is None and lease is not None:
+            token = lease.fields["DATABRICKS_TOKEN"]
+            host = host or lease.plain["DATABRICKS_HOST"]
+        assert token is not None
         assert isinstance(s.timeout, float)
         api = ServiceApi(
             VENDOR,

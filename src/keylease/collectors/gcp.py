@@ -9,23 +9,24 @@ https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/get
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from keylease.audit.credentials import utc
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Access, Collector
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import elements, mapped, uncut
 from keylease.context import Context
-from keylease.errors import RefusedError, UsageError
+from keylease.errors import UsageError
 from keylease.model import Env
-from keylease.parallel import parallel
-from keylease.secret import Secret
-from keylease.vendors.gcp_inventory import GcpLists, NoListError, Wanted, moment, no_list
+from keylease.parallel import given, parallel
+from keylease.vendors.gcp_inventory import GcpLists, Wanted, no_list
 from keylease.vendors.gcp_session import GcpSession
 from keylease.vendors.gcp_settings import PROJECT, UNIVERSE, VENDOR, service_url
-from keylease.vendors.token_exchange import attempts
 
 KEY, PROVIDER, BINDING = "gcp.key", "gcp.provider", "gcp.binding"
 
@@ -36,10 +37,6 @@ NEVER = "9999-"
 _EMAIL = re.compile(r"[a-z0-9.:@-]{6,250}")
 _KEY_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 _POOL = re.compile(r"projects/(\d{1,20}|[a-z0-9.:-]{1,100})/locations/global/workloadIdentityPools/([a-z0-9-]{1,63})")
-
-_Sealed = Annotated[Secret, msgspec.Meta(extra_json_schema={"not": {}, "description": "never written in a file"})]
-
-T = TypeVar("T")
 
 
 class GcpInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +50,7 @@ class GcpInventorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """
 
     projects: tuple[str, ...] = ()
-    token: _Sealed | None = None
+    token: Sealed | None = None
     token_env: str | None = None
     last_use: bool = True
     universe_domain: str = UNIVERSE
@@ -89,15 +86,11 @@ class GcpCollector(Collector):
     def complete(cls, settings: GcpInventorySettings, env: Env) -> GcpInventorySettings:
         """See the base class."""
         s = settings
-        timeout, retries = attempts(VENDOR, s.timeout, s.retries, docs=DOCS)
+        variable_checked(VENDOR, s, "token", env, required=False, docs=DOCS)
         projects = s.projects or tuple(filter(None, [env.get("GOOGLE_CLOUD_PROJECT", "").strip()]))
         for each in projects:
             if not PROJECT.fullmatch(each):
                 raise _wrong("`projects`: there is what can't be a project's id", "projects: [my-project-123]")
-        if s.token is not None and s.token_env is not None:
-            raise _wrong("`token` and `token_env` are two credentials", "give one")
-        if s.token_env is not None and not env.get(s.token_env, "").strip():
-            raise _wrong(f"`token_env`: the variable {s.token_env} is not set, or empty", "hand it to the step")
         universe = s.universe_domain.strip() or UNIVERSE
         return msgspec.structs.replace(
             s,
@@ -109,24 +102,26 @@ class GcpCollector(Collector):
             policy_analyzer_url=service_url(
                 "policy_analyzer_url", s.policy_analyzer_url, "policyanalyzer", universe, env
             ),
-            timeout=timeout,
-            retries=retries,
+            **common(VENDOR, s, DOCS),
         )
 
-    def _headers(self) -> dict[str, str]:
-        s = self.settings
-        token = s.token
-        if s.token_env is not None:
-            token = self.context.seal(self.context.env.get(s.token_env, "").strip(), "gcp: access token")
-        if token is not None:
-            value = token.reveal()
-            if not value.isascii() or not value.isprintable() or " " in value:
-                raise _wrong("the access token is none: it is one word", "gcloud auth print-access-token")
-            return {"Authorization": f"Bearer {value}"}
-        if self.access.lease is None or not isinstance(self.access.lease.session, GcpSession):
+    @classmethod
+    def alone(cls, settings: GcpInventorySettings, env: Env) -> None:
+        """See the base class."""
+        del env
+        if settings.token is None and settings.token_env is None:
             raise _wrong(
                 "there is no credential", "`provider: gcp` (the name of a provider), or `token_env: GCP_ACCESS_TOKEN`"
             )
+        if not settings.projects:
+            raise _no_project()
+
+    def _headers(self) -> dict[str, str]:
+        token = secret_of(VENDOR, self.settings, "token", self.context, DOCS)
+        if token is not None:
+            return {"Authorization": f"Bearer {token.reveal()}"}
+        assert self.access.lease is not None
+        assert isinstance(self.access.lease.session, GcpSession)
         return self.access.lease.session.headers()
 
     def collect(self) -> Inventory:
@@ -136,27 +131,13 @@ class GcpCollector(Collector):
         if not projects and isinstance(session, GcpSession) and session.settings.project_id:
             projects = (session.settings.project_id,)
         if not projects:
-            raise _wrong("there is no project to look at", "projects: [my-project-123]")
+            raise _no_project()
         for project in projects:
             self._accounts(project)
             self._pools(project)
             self._project_policy(project)
         self.whole(*self.kinds)
         return self.inventory
-
-    def _attempt(self, kinds: Sequence[str], ask: Callable[[], T]) -> T | None:
-        """What `ask` returns; None, and a problem of each of `kinds`, for what could not be had."""
-        try:
-            return ask()
-        except (RefusedError, NoListError) as error:
-            self._note(kinds, error)
-            return None
-
-    def _note(self, kinds: Sequence[str], error: RefusedError | NoListError) -> None:
-        if error.detail.get("status") == 401:
-            raise error
-        for kind in kinds:
-            self.problem(kind, error)
 
     def _wanted(self, what: str, project: str, permission: str, service: str = "iam") -> Wanted:
         role = "roles/iam.securityReviewer"
@@ -165,12 +146,13 @@ class GcpCollector(Collector):
     def _accounts(self, project: str) -> None:
         wanted = self._wanted("service accounts", project, "iam.serviceAccounts.list")
         base = f"{self.settings.iam_url}/v1/projects/{project}/serviceAccounts"
-        listed = self._attempt((KEY, BINDING), lambda: self._lists.all(base, "accounts", wanted, pageSize="100"))
+        listed = self.attempt((KEY, BINDING), lambda: self._lists.all(base, "accounts", wanted, pageSize="100"))
         accounts: dict[str, bool] = {}
         for each in listed or []:
             email = each.get("email")
             if not isinstance(email, str) or not _EMAIL.fullmatch(email):
-                self._note((KEY, BINDING), no_list(wanted))
+                for kind in (KEY, BINDING):
+                    self.problem(kind, no_list(wanted))
             else:
                 accounts[email] = each.get("disabled") is not True
         emails = list(accounts)
@@ -182,18 +164,10 @@ class GcpCollector(Collector):
         )
         found: list[tuple[str, dict[str, Any]]] = []
         for email, each_keys, policy in zip(emails, keys, policies, strict=True):
-            if not isinstance(each_keys, Exception):
-                found += [(email, key) for key in each_keys]
-            elif isinstance(each_keys, RefusedError | NoListError):
-                self._note((KEY,), each_keys)
-            else:
-                raise each_keys
-            if not isinstance(policy, Exception):
-                self._bindings(project, email, policy)
-            elif isinstance(policy, RefusedError | NoListError):
-                self._note((BINDING,), policy)
-            else:
-                raise policy
+            found += [(email, key) for key in self.attempt((KEY,), partial(given, each_keys)) or []]
+            may = self.attempt((BINDING,), partial(given, policy))
+            if may is not None:
+                self._bindings(project, email, may)
         used = self._last_uses(project) if found and self.settings.last_use else {}
         for email, key in found:
             self._key(project, email, key, used, active=accounts[email])
@@ -206,13 +180,13 @@ class GcpCollector(Collector):
     def _key(self, project: str, email: str, key: dict[str, Any], used: dict[str, str | None], *, active: bool) -> None:
         name = str(key.get("name", "")).rpartition("/keys/")[2]
         if not _KEY_ID.fullmatch(name):
-            self._note((KEY,), no_list(self._wanted(f"keys of {email}", project, "iam.serviceAccountKeys.list")))
+            self.problem(KEY, no_list(self._wanted(f"keys of {email}", project, "iam.serviceAccountKeys.list")))
             return
         if key.get("keyType") == "SYSTEM_MANAGED":
             return
-        ends = moment(key.get("validBeforeTime"))
+        ends = utc(key.get("validBeforeTime"))
         facts: dict[str, Any] = {"expires_at": None if ends is None or ends.startswith(NEVER) else ends}
-        created = moment(key.get("validAfterTime"))
+        created = utc(key.get("validAfterTime"))
         if created:
             facts["created_at"] = created
         if name in used:
@@ -224,7 +198,7 @@ class GcpCollector(Collector):
             holder=email,
             project=project,
             active=active and key.get("disabled") is not True,
-            origin=_text(key.get("keyOrigin")),
+            origin=uncut(key.get("keyOrigin")),
             **facts,
         )
 
@@ -239,27 +213,27 @@ class GcpCollector(Collector):
         )
         activity = "locations/global/activityTypes/serviceAccountKeyLastAuthentication/activities:query"
         url = f"{self.settings.policy_analyzer_url}/v1/projects/{project}/{activity}"
-        listed = self._attempt((KEY,), lambda: self._lists.all(url, "activities", wanted, pageSize="1000"))
+        listed = self.attempt((KEY,), lambda: self._lists.all(url, "activities", wanted, pageSize="1000"))
         found: dict[str, str | None] = {}
         for each in listed or []:
             name = str(each.get("fullResourceName", "")).rpartition("/keys/")[2]
             told = each.get("activity")
             if name and isinstance(told, dict):
                 last = told.get("lastAuthenticatedTime")
-                if last is None or moment(last):
-                    found[name] = moment(last)
+                if last is None or utc(last):
+                    found[name] = utc(last)
         return found
 
     def _pools(self, project: str) -> None:
         wanted = self._wanted("workload identity pools", project, "iam.workloadIdentityPools.list")
         base = f"{self.settings.iam_url}/v1/projects/{project}/locations/global/workloadIdentityPools"
-        pools = self._attempt(
+        pools = self.attempt(
             (PROVIDER,), lambda: self._lists.all(base, "workloadIdentityPools", wanted, pageSize="1000")
         )
         for pool in pools or []:
             named = _POOL.fullmatch(str(pool.get("name")))
             if not named:
-                self._note((PROVIDER,), no_list(wanted))
+                self.problem(PROVIDER, no_list(wanted))
                 continue
             open_ = pool.get("disabled") is not True and pool.get("state", "ACTIVE") == "ACTIVE"
             self._providers(project, named[1], named[2], active=open_)
@@ -268,14 +242,12 @@ class GcpCollector(Collector):
         wanted = self._wanted(f"providers of the pool {pool}", project, "iam.workloadIdentityPoolProviders.list")
         url = f"{self.settings.iam_url}/v1/projects/{project}/locations/global/workloadIdentityPools/{pool}/providers"
         key = "workloadIdentityPoolProviders"
-        for each in self._attempt((PROVIDER,), lambda: self._lists.all(url, key, wanted, pageSize="100")) or []:
-            name = _text(each.get("name")).rpartition("/providers/")[2]
+        for each in self.attempt((PROVIDER,), lambda: self._lists.all(url, key, wanted, pageSize="100")) or []:
+            name = uncut(each.get("name")).rpartition("/providers/")[2]
             if not name:
-                self._note((PROVIDER,), no_list(wanted))
+                self.problem(PROVIDER, no_list(wanted))
                 continue
-            oidc = each.get("oidc")
-            oidc = oidc if isinstance(oidc, dict) else {}
-            mapping, audiences = each.get("attributeMapping"), oidc.get("allowedAudiences")
+            oidc = mapped(each.get("oidc"))
             runs = active and each.get("disabled") is not True and each.get("state", "ACTIVE") == "ACTIVE"
             self.record(
                 PROVIDER,
@@ -285,10 +257,10 @@ class GcpCollector(Collector):
                 project=project,
                 project_number=number,
                 sort=next((sort for sort in ("oidc", "aws", "saml", "x509") if sort in each), ""),
-                issuer=_text(oidc.get("issuerUri")),
-                condition=_text(each.get("attributeCondition")),
-                mapping={_text(k): _text(v) for k, v in mapping.items()} if isinstance(mapping, dict) else {},
-                audiences=[_text(a) for a in audiences] if isinstance(audiences, list) else [],
+                issuer=uncut(oidc.get("issuerUri")),
+                condition=uncut(each.get("attributeCondition")),
+                mapping={uncut(k): uncut(v) for k, v in mapped(each.get("attributeMapping")).items()},
+                audiences=[uncut(a) for a in elements(oidc.get("allowedAudiences"))],
                 disabled=not runs,
                 active=runs,
             )
@@ -303,7 +275,7 @@ class GcpCollector(Collector):
         wanted = self._wanted("the policy", project, permission, "cloudresourcemanager")
         url = f"{self.settings.resource_manager_url}/v3/projects/{project}:getIamPolicy"
         body = {"options": {"requestedPolicyVersion": 3}}
-        policy = self._attempt(
+        policy = self.attempt(
             (BINDING,), lambda: self._policy(self._lists.one(url, wanted, {}, body, post=True), wanted)
         )
         if policy is not None:
@@ -322,11 +294,10 @@ class GcpCollector(Collector):
     def _bindings(self, project: str, email: str, policy: dict[str, Any]) -> None:
         place = f"{email}/" if email else ""
         for binding in policy.get("bindings", []):
-            expr = binding.get("condition")
-            condition = _text(expr.get("expression")) if isinstance(expr, dict) else ""
+            condition = uncut(mapped(binding.get("condition")).get("expression"))
             mark = f"?{hashlib.sha256(condition.encode()).hexdigest()[:8]}" if condition else ""
-            role = _text(binding["role"])
-            for member in filter(None, map(_text, binding.get("members", []))):
+            role = uncut(binding["role"])
+            for member in filter(None, map(uncut, binding.get("members", []))):
                 self.record(
                     BINDING,
                     f"gcp://{project}/binding/{place}{quote(role, safe='/')}/{quote(member, safe=':/@.')}{mark}",
@@ -338,8 +309,8 @@ class GcpCollector(Collector):
                 )
 
 
-def _text(value: object) -> str:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+def _no_project() -> UsageError:
+    return _wrong("there is no project to look at", "projects: [my-project-123]")
 
 
 def _wrong(what: str, change: str) -> UsageError:

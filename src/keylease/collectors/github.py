@@ -28,7 +28,7 @@ from keylease.collectors.github_repository import (
 )
 from keylease.errors import DeadlineError, KeyleaseError, RefusedError, UnreachableError, UsageError
 from keylease.model import Env
-from keylease.parallel import parallel
+from keylease.parallel import given, parallel
 from keylease.vendors.github_api import VARIABLES_PAGE, Api, Item
 from keylease.vendors.github_errors import permission
 from keylease.vendors.github_lists import Wanted, counted, following, linked, one
@@ -144,9 +144,7 @@ class GitHubCollector(Collector):
         )
         wanted = self._wanted(api, repositories)
         for found in parallel(reader.read, wanted, self.context.deadline, "collecting from GitHub") if wanted else ():
-            if isinstance(found, Exception):
-                raise found
-            self.inventory.records += found
+            self.inventory.records += given(found)
         self.whole(*self.kinds[0:1], *self.kinds[2:6], *(["github.usage"] if settings.workflows else []))
         if self.shard[0] == 1:
             self._own(api, owner)

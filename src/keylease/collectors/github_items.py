@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from keylease.audit.credentials import moment, stamp
+from keylease.audit.credentials import stamp, utc
 from keylease.audit.literals import literals
 from keylease.audit.trees import Tree
 from keylease.model import Seal
@@ -17,12 +17,6 @@ from keylease.vendors.github_api import Item
 _FULL_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}/[A-Za-z0-9._-]{1,100}")
 _TAIL = 4
 """Signs of a credential's end that its vendor shows too."""
-
-
-def when(text: object) -> str | None:
-    """A time as all records have it; None for what is none."""
-    found = moment(text)
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ") if found else None
 
 
 def repository(item: Item) -> Item | None:
@@ -54,7 +48,7 @@ def full_name(item: Item) -> Item | None:
 
 def secret(item: Item) -> Item | None:
     """A secret of any store and level."""
-    name, made, changed = item.get("name"), when(item.get("created_at")), when(item.get("updated_at"))
+    name, made, changed = item.get("name"), utc(item.get("created_at")), utc(item.get("updated_at"))
     if not isinstance(name, str) or not name or made is None or changed is None:
         return None
     kept: Item = {"id": name.upper(), "name": name.upper(), "created_at": made, "updated_at": changed}
@@ -124,10 +118,10 @@ def deploy_key(item: Item) -> Item | None:
     number, title, only = item.get("id"), item.get("title"), item.get("read_only")
     if not isinstance(number, int) or not isinstance(title, str) or not isinstance(only, bool):
         return None
-    kept: Item = {"id": number, "name": title, "read_only": only, "created_at": when(item.get("created_at"))}
+    kept: Item = {"id": number, "name": title, "read_only": only, "created_at": utc(item.get("created_at"))}
     kept["active"] = item.get("enabled") is not False
     if "last_used" in item:
-        kept["last_used_at"] = when(item["last_used"])
+        kept["last_used_at"] = utc(item["last_used"])
     if isinstance(item.get("added_by"), str):
         kept["added_by"] = item["added_by"]
     return kept
@@ -157,7 +151,7 @@ def installation(item: Item) -> Item | None:
     if not isinstance(number, int) or not isinstance(slug, str) or not slug or chosen not in ("all", "selected"):
         return None
     kept: Item = {"id": number, "name": slug, "app": slug, "repositories": chosen, "permissions": _levels(held)}
-    kept |= {"created_at": when(item.get("created_at")), "updated_at": when(item.get("updated_at"))}
+    kept |= {"created_at": utc(item.get("created_at")), "updated_at": utc(item.get("updated_at"))}
     return {**kept, "active": item.get("suspended_at") is None}
 
 
@@ -176,9 +170,9 @@ def token_grant(item: Item) -> Item | None:
         "owner": login,
         "repositories": chosen,
         "permissions": {level: _levels(given) for level, given in held.items() if isinstance(given, dict)},
-        "created_at": when(item.get("access_granted_at")),
-        "expires_at": when(item.get("token_expires_at")),
-        "last_used_at": when(item.get("token_last_used_at")),
+        "created_at": utc(item.get("access_granted_at")),
+        "expires_at": utc(item.get("token_expires_at")),
+        "last_used_at": utc(item.get("token_last_used_at")),
         "active": not item["token_expired"],
     }
 
@@ -219,7 +213,7 @@ def credential(told: Mapping[str, str]) -> Item:
     ends = _END.fullmatch(told.get("github-authentication-token-expiration", "").strip())
     if ends:
         zone = {"UTC": "+00:00"}.get(ends[3], ends[3])
-        found["expires_at"] = when(f"{ends[1]}T{ends[2]}{zone}")
+        found["expires_at"] = utc(f"{ends[1]}T{ends[2]}{zone}")
     if "x-oauth-scopes" in told:
         found["scopes"] = sorted({each.strip() for each in told["x-oauth-scopes"].split(",")} - {""})
         found.setdefault("expires_at", None)  # GitHub names the end of each token that has one

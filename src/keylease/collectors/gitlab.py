@@ -5,17 +5,17 @@ project_access_tokens, group_access_tokens, personal_access_tokens, deploy_token
 project_job_token_scopes, groups#list-descendant-groups. Variables come with their values: none is kept.
 """
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
 
+from keylease.audit.credentials import utc
 from keylease.audit.literals import credentials_in
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import last_four
+from keylease.collectors.facts import last_four
 from keylease.errors import KeyleaseError, UnreachableError, UsageError
 from keylease.model import Env
 from keylease.sync.naming import matches
@@ -270,9 +270,7 @@ def _moment(text: object, doing: str) -> str | None:
     """A time or a date of GitLab in UTC: tokens end at midnight of a date."""
     if text is None:
         return None
-    try:
-        found = dt.datetime.fromisoformat(str(text))
-    except ValueError:
-        raise _garbage(doing) from None
-    found = found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = utc(text) or utc(f"{text}T00:00:00Z")
+    if found is None:
+        raise _garbage(doing)
+    return found

@@ -9,10 +9,11 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import ended, last_four, text, texts, times
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import ended, last_four, objects, text, texts, times
 from keylease.model import Env
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import Sealed, ServiceApi, common, secret_of, variable_checked
+from keylease.vendors.service_lists import ServiceApi
 
 VENDOR = "Hugging Face"
 URL = "https://huggingface.co"
@@ -53,7 +54,7 @@ class HuggingFaceCollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         s = self.settings
-        token = secret_of(s, "token", self.context)
+        token = secret_of(VENDOR, s, "token", self.context)
         assert token is not None
         assert isinstance(s.timeout, float)
         api = ServiceApi(
@@ -93,7 +94,6 @@ class HuggingFaceCollector(Collector):
 
 def _fine(fine: dict[str, Any]) -> dict[str, Any]:
     """What a fine-grained token may, and where."""
-    scoped = fine.get("scoped")
     return {
         "gated": fine.get("canReadGatedRepos") is True,
         "everywhere": texts(fine.get("global")),
@@ -103,7 +103,6 @@ def _fine(fine: dict[str, Any]) -> dict[str, Any]:
                 "name": text(each, "entity", "name"),
                 "permissions": texts(each.get("permissions")),
             }
-            for each in (scoped if isinstance(scoped, list) else [])
-            if isinstance(each, dict)
+            for each in objects(fine.get("scoped"))
         ],
     }

@@ -4,6 +4,7 @@ docs/user.adoc of the Credentials plugin ("REST API") and CredentialsStoreAction
 credential without a fingerprint was never used, or Jenkins does not track: which of both, it does not tell.
 """
 
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.errors import KeyleaseError, UnreachableError, UsageError
+from keylease.errors import UsageError
 from keylease.model import Env
 from keylease.vendors.jenkins_api import JenkinsApi
 from keylease.vendors.jenkins_settings import JenkinsTo, address_of, checked, path_of
@@ -47,6 +48,8 @@ class JenkinsCollector(Collector):
         del env
         if not settings.system and not settings.folders:
             raise UsageError("Jenkins: there is no store to look at", change="system: true, or folders: [NAME]")
+        for folder in settings.folders:
+            checked(JenkinsTo(folder=folder))
         return settings
 
     def collect(self) -> Inventory:
@@ -54,14 +57,7 @@ class JenkinsCollector(Collector):
         api: JenkinsApi = cast(Any, self.access.target).api
         self.whole("jenkins.credential")
         for folder in ([""] if self.settings.system else []) + self.settings.folders:
-            try:
-                self._store(api, checked(JenkinsTo(folder=folder)))
-            except UnreachableError:
-                raise
-            except KeyleaseError as error:
-                if (error.detail or {}).get("status") == 401:
-                    raise
-                self.problem("jenkins.credential", error, _CHANGE)
+            self.attempt(self.kinds, partial(self._store, api, checked(JenkinsTo(folder=folder))), _CHANGE)
         return self.inventory
 
     def _store(self, api: JenkinsApi, to: JenkinsTo) -> None:

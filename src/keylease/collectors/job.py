@@ -8,7 +8,7 @@ import msgspec
 from keylease.audit.literals import credentials_in
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import last_four, text
+from keylease.collectors.facts import last_four, text
 
 
 class JobSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,19 +10,13 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import compared, ended, hint, text, texts, times, unjudged
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import compared, elements, ended, hint, mapped, text, texts, times, unjudged
 from keylease.errors import KeyleaseError
 from keylease.model import Env
-from keylease.parallel import parallel
+from keylease.parallel import given, parallel
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import (
-    Sealed,
-    ServiceApi,
-    common,
-    part,
-    secret_of,
-    variable_checked,
-)
+from keylease.vendors.service_lists import ServiceApi, part
 
 VENDOR = "OpenAI"
 URL = "https://api.openai.com/v1"
@@ -67,7 +61,7 @@ class OpenAICollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         s = self.settings
-        key = secret_of(s, "admin_key", self.context)
+        key = secret_of(VENDOR, s, "admin_key", self.context)
         assert key is not None
         assert isinstance(s.timeout, float)
         self._api = ServiceApi(
@@ -115,9 +109,8 @@ class OpenAICollector(Collector):
             self._try("openai.service_account", self._accounts, project, named, path)
 
         done = parallel(both, projects, self.context.deadline, f"{VENDOR}: list keys", _AT_ONCE) if projects else []
-        for error in done:
-            if isinstance(error, Exception):
-                raise error
+        for each in done:
+            given(each)
 
     def _keys(self, project: dict[str, Any], named: str, path: str) -> None:
         # Without this filter, keys of owners without membership may be left out ("which may exclude some enabled
@@ -194,9 +187,9 @@ class OpenAICollector(Collector):
                     audience=text(provider, "audience"),
                     active=item.get("enabled") is not False and provider.get("enabled") is not False,
                     matchers=compared(matchers),
-                    transformed=[text(t, "attribute") for t in _list(provider.get("attribute_transformations"))],
+                    transformed=[text(t, "attribute") for t in elements(provider.get("attribute_transformations"))],
                     permissions=text(item, "permissions", "type"),
-                    scopes=texts(_dict(item.get("permissions")).get("scopes")),
+                    scopes=texts(mapped(item.get("permissions")).get("scopes")),
                     project=text(item, "project_id"),
                     service_account=text(item, "service_account_id"),
                     **times(item, {"created_at": "created_at", "updated_at": "updated_at"}),
@@ -209,11 +202,3 @@ def _failure(work: Callable[[], None]) -> KeyleaseError | None:
     except KeyleaseError as error:
         return error
     return None
-
-
-def _dict(node: Any) -> dict[str, Any]:
-    return node if isinstance(node, dict) else {}
-
-
-def _list(node: Any) -> list[Any]:
-    return node if isinstance(node, list) else []

@@ -9,19 +9,12 @@ import msgspec
 
 from keylease.audit.model import Inventory
 from keylease.collectors.base import Collector
-from keylease.collectors.services import text, texts, times
+from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
+from keylease.collectors.facts import text, texts, times
 from keylease.errors import KeyleaseError
 from keylease.model import Env
 from keylease.vendors.endpoints import checked
-from keylease.vendors.service_lists import (
-    ApiRefusedError,
-    Sealed,
-    ServiceApi,
-    common,
-    part,
-    secret_of,
-    variable_checked,
-)
+from keylease.vendors.service_lists import ApiRefusedError, ServiceApi, part
 
 VENDOR = "Pinecone"
 URL = "https://api.pinecone.io"
@@ -63,7 +56,7 @@ class PineconeCollector(Collector):
     def collect(self) -> Inventory:
         """See the base class."""
         s = self.settings
-        token = secret_of(s, "token", self.context)
+        token = secret_of(VENDOR, s, "token", self.context)
         assert token is not None
         assert isinstance(s.timeout, float)
         api = ServiceApi(

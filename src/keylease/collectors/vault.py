@@ -16,13 +16,13 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from keylease.audit.collectors.policies import jwt_role
-from keylease.audit.credentials import moment, stamp
+from keylease.audit.credentials import stamp, utc
 from keylease.audit.model import Inventory
 from keylease.audit.vault_policies import is_read
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
-from keylease.errors import UnreachableError, UsageError
-from keylease.parallel import parallel
+from keylease.errors import DOCS, UnreachableError, UsageError
+from keylease.parallel import given, parallel
 from keylease.vendors.answers import one_line
 from keylease.vendors.vault_client import Answer, VaultClient
 from keylease.vendors.vault_errors import refused_read, server_trouble
@@ -62,7 +62,7 @@ class VaultCollector(Collector):
 
     type = "vault"
     kinds = (ROLE, POLICY, TOKEN, APPROLE, SECRET_ID, SECRET, MOUNT, SERVER, STATIC, DATABASE, ENGINE)
-    permissions = ("a policy as in docs/inventory/vault.md: read and list of configuration, never of values",)
+    permissions = (f"a policy as in {DOCS}/inventory/vault.md: read and list of configuration, never of values",)
     via = "provider"
     via_types = ("vault",)
     Settings = VaultAudit
@@ -158,9 +158,8 @@ class VaultCollector(Collector):
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
         bad = 0
         status = 0
-        for name, answer in zip(names, results, strict=True):
-            if isinstance(answer, Exception):
-                raise answer
+        for name, result in zip(names, results, strict=True):
+            answer = given(result)
             data = answer.section("data")
             if answer.ok and data:
                 yield name, data
@@ -246,8 +245,8 @@ class VaultCollector(Collector):
                     role=name,
                     holder=f"auth/{mount}/role/{name}",
                     mount=mount,
-                    created_at=_time(data.get("creation_time")),
-                    expires_at=_time(data.get("expiration_time")),
+                    created_at=utc(data.get("creation_time")),
+                    expires_at=utc(data.get("expiration_time")),
                     uses_left=data.get("secret_id_num_uses") or None,
                     cidrs=data.get("cidr_list") or [],
                 )
@@ -275,7 +274,7 @@ class VaultCollector(Collector):
                     self.problem(POLICY, f"Vault: the policy {one_line(name)} can't be judged: it is not understood")
                     continue
                 facts = {"name": name, "text": text}
-                self.record(POLICY, self._subject(POLICY, name), updated_at=_time(data.get("modified")), **facts)
+                self.record(POLICY, self._subject(POLICY, name), updated_at=utc(data.get("modified")), **facts)
 
     def _tokens(self) -> None:
         self.whole(TOKEN)
@@ -287,13 +286,14 @@ class VaultCollector(Collector):
         stanza = f'path "{path}" {{ capabilities = ["update"] }}'
         for accessor, data in self._looked_up(TOKEN, "tokens", accessors, path, "accessor", stanza):
             name = str(data.get("display_name") or "token")
+            name = "" if name == "token" else f"{name.removeprefix('token-')} "
             self.record(
                 TOKEN,
                 self._subject(TOKEN, _short(accessor)),
-                name=f"{name} {_short(accessor)}",
+                name=name + _short(accessor),
                 holder=data.get("path"),
-                created_at=_time(data.get("issue_time")) or stamp(data.get("creation_time")),
-                expires_at=_time(data.get("expire_time")),
+                created_at=utc(data.get("issue_time")) or stamp(data.get("creation_time")),
+                expires_at=utc(data.get("expire_time")),
                 period=data.get("period") or None,
                 explicit_max_ttl=data.get("explicit_max_ttl") or None,
                 policies=_strings(data.get("policies")) + _strings(data.get("identity_policies")),
@@ -352,10 +352,10 @@ class VaultCollector(Collector):
         for name, data in self._each(SECRET, f"secrets of {mount}", names, lambda n: f"{base}/{n}"):
             current, versions = data.get("current_version"), data.get("versions")
             now = versions.get(str(current)) if isinstance(versions, Mapping) else None
-            facts: dict[str, Any] = {"version": current, "created_at": _time(data.get("created_time"))}
+            facts: dict[str, Any] = {"version": current, "created_at": utc(data.get("created_time"))}
             if isinstance(now, Mapping):
                 gone = bool(now.get("destroyed") or now.get("deletion_time"))
-                facts |= {"updated_at": _time(now.get("created_time")), "active": not gone}
+                facts |= {"updated_at": utc(now.get("created_time")), "active": not gone}
             custom = data.get("custom_metadata")
             # Their values can be anything; the names tell who was asked to be responsible.
             facts["custom_metadata"] = sorted(map(str, custom)) if isinstance(custom, Mapping) else []
@@ -370,7 +370,7 @@ class VaultCollector(Collector):
         names = self._list(f"{mount}/static-roles", (STATIC,)) or []
         for name, data in self._each(STATIC, f"static roles of {mount}", names, lambda n: f"{mount}/static-roles/{n}"):
             facts = {key: data.get(key) for key in ("rotation_period", "rotation_schedule") if data.get(key)}
-            facts |= {"database": data.get("db_name"), "updated_at": _time(data.get("last_vault_rotation"))}
+            facts |= {"database": data.get("db_name"), "updated_at": utc(data.get("last_vault_rotation"))}
             self.record(
                 STATIC, self._subject(STATIC, mount, name), name=name, holder=mount, mount=mount, sort="static", **facts
             )
@@ -404,12 +404,6 @@ def _wanted(mount: str, globs: Sequence[str]) -> bool:
 def _short(accessor: str) -> str:
     """What stands for an accessor, which revokes what it is of."""
     return hashlib.sha256(accessor.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-def _time(value: object) -> str | None:
-    """The server's time to the second, in UTC; None for Go's zero time and for what is none."""
-    found = moment(value)
-    return None if found is None or found.year < 1971 else found.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _strings(value: object) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from keylease.config.values import nearest
-from keylease.errors import UsageError
+from keylease.errors import UsageError, located
 from keylease.model import Deliver, Origin, Plan, Provider, Use
 from keylease.outputs.names import check_name, check_output_name
 from keylease.registry import MANAGERS
@@ -151,9 +151,3 @@ def check_read(deliver: Deliver) -> None:
         MANAGERS.load(deliver.read.scheme).check(deliver.read)
     except UsageError as error:
         raise located(error, deliver.origin) from None
-
-
-def located(error: UsageError, origin: Origin) -> UsageError:
-    """The same error, told where in the configuration it comes from."""
-    docs = error.docs.rpartition("#")[2]
-    return UsageError(f"{origin}: {error.summary}", cause=error.cause, change=error.change, docs=docs)

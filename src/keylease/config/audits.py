@@ -18,7 +18,7 @@ from keylease.config import yamltree
 from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
-from keylease.errors import UsageError
+from keylease.errors import UsageError, can_not
 from keylease.registry import RULES
 
 OFF = "off"
@@ -154,10 +154,28 @@ class _Reader:
             chosen = children.pop("severity", None)
             if chosen is not None:
                 severities[name] = self._severity(chosen.value, node.lines["severity"], f"{path}.severity")
-            wanted = RULES.load(name).Settings
-            given[name] = struct(Node(children, node.line, node.lines), wanted, self._source, path)
+            rule = RULES.load(name)
+            given[name] = struct(Node(children, node.line, node.lines), rule.Settings, self._source, path)
+            if "ages" in children:
+                self._ages(sequence(children["ages"], self._source, f"{path}.ages"), rule.needs, f"{path}.ages")
         else:
             raise fail(self._source, line, path, *_WANTED)
+
+    def _ages(self, limits: Sequence[Node], kinds: Sequence[str], path: str) -> None:
+        """A limit that covers nothing would leave the default in force, and nobody would know."""
+        for number, limit in enumerate(limits):
+            kind = limit.value["kind"].value if "kind" in limit.value else "*"
+            if not any(fnmatch.fnmatchcase(each, kind) for each in kinds):
+                families = dict.fromkeys(f"{each.partition('.')[0]}.*" for each in kinds)
+                near = nearest(kind, [*kinds, *families])
+                raise fail(
+                    self._source,
+                    limit.lines["kind"],
+                    f"{path}[{number}].kind",
+                    "no kind of credential that this rule judges matches",
+                    f"use one of: {', '.join(kinds)}; wildcards as in {next(iter(families))}",
+                    f"did you mean {near!r}?" if near else "",
+                )
 
     def _severity(self, text: Any, line: int, path: str) -> Severity:
         for severity in SEVERITIES:
@@ -214,7 +232,7 @@ def read_baseline(path: str) -> dict[str, Severity]:
             docs="audit-baseline",
         ) from None
     except OSError as error:
-        raise UsageError(f"audit: can't read the baseline {path!a}: {error.strerror}", docs="audit-baseline") from None
+        raise can_not("read the baseline", path, error, "audit-baseline") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"audit: {path!a} is no baseline of this version of Keylease",

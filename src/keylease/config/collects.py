@@ -1,15 +1,19 @@
 """``collect:`` of ``audit:`` in keylease.yml."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keylease.config.assemble import Assembler, located
+from msgspec import Struct
+from msgspec.structs import replace
+
+from keylease.collectors.base import Collector
+from keylease.config.assemble import Assembler
 from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
-from keylease.config.document import RunSettings
+from keylease.config.document import NeededSecret, RunSettings
 from keylease.config.leases import check_secret_keys, needed
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail
-from keylease.errors import UsageError
+from keylease.errors import UsageError, located
 from keylease.model import Env, Origin, Plan, Provider
 from keylease.pipelines.inventory import Collect, InventoryPlan
 from keylease.registry import COLLECTORS
@@ -18,25 +22,61 @@ OWN = ("type", "provider", "target")
 """The keys of an item that are not its collector's."""
 
 
-def wanted(sections: Mapping[str, Node], source: str) -> list[Node]:
-    """The items; none where the file has no ``collect:``."""
+class Item(Struct, frozen=True):
+    """One item, as far as it can be checked by itself. needs: setting → what is read for it, and where that stands."""
+
+    node: Node
+    path: str
+    kind: type[Collector]
+    settings: Any
+    needs: Mapping[str, tuple[NeededSecret, Origin]]
+
+    @property
+    def has(self) -> Mapping[str, Node]:
+        """Its keys."""
+        keys: Mapping[str, Node] = self.node.value
+        return keys
+
+
+def items(sections: Mapping[str, Node], source: str, env: Env) -> list[Item]:
+    """All items; none where the file has no ``collect:``. Raises :class:`UsageError` with file, line and key."""
     audit = mapping(sections["audit"], source, "audit") if "audit" in sections else {}
-    return sequence(audit["collect"], source, "audit.collect") if "collect" in audit else []
+    nodes = sequence(audit["collect"], source, "audit.collect") if "collect" in audit else []
+    return [_item(node, source, f"audit.collect[{number}]", env) for number, node in enumerate(nodes)]
 
 
-def target_types(sections: Mapping[str, Node], source: str) -> frozenset[str]:
+def _item(node: Node, source: str, path: str, env: Env) -> Item:
+    keys = mapping(node, source, path)
+    name = keys["type"].value if "type" in keys else None
+    if not isinstance(name, str) or name not in COLLECTORS:
+        near = nearest(str(name), COLLECTORS)
+        raise fail(
+            source,
+            node.lines.get("type", node.line),
+            f"{path}.type",
+            "is missing" if name is None else "nothing collects this",
+            f"use one of: {', '.join(COLLECTORS)}",
+            f"did you mean {near!r}?" if near else "",
+        )
+    kind = COLLECTORS.load(name)
+    own = Node({k: v for k, v in keys.items() if k not in OWN}, node.line, node.lines)
+    fields = fields_of(kind.Settings)
+    unknown(own, {**fields, **({kind.via: None} if kind.via else {})}, source, path)
+    for key in ("provider", "target"):
+        if key in keys and kind.via != key:
+            change = f"it takes `{kind.via}:`" if kind.via else "leave it out"
+            raise fail(source, node.lines[key], f"{path}.{key}", f"{name} is asked without one", change)
+    needs, given = check_secret_keys(own, fields, source, path, env)
+    return Item(node, path, kind, struct(own, kind.Settings, source, path, given), needs)
+
+
+def target_types(found: Sequence[Item]) -> frozenset[str]:
     """Types of targets whose credential an item may ask with."""
-    names = [node.value["type"].value for node in wanted(sections, source) if _has_type(node)]
-    kinds = [COLLECTORS.load(name) for name in names if isinstance(name, str) and name in COLLECTORS]
-    return frozenset(each for kind in kinds if kind.via == "target" for each in kind.via_types)
-
-
-def _has_type(node: Node) -> bool:
-    return isinstance(node.value, dict) and "type" in node.value
+    return frozenset(each for item in found if item.kind.via == "target" for each in item.kind.via_types)
 
 
 class Collects:
-    """Reads the items. Every method raises :class:`UsageError` with file, line and key."""
+    """Makes plans of items. Every method raises :class:`UsageError` with file, line and key."""
 
     def __init__(
         self,
@@ -54,59 +94,39 @@ class Collects:
         self._plan = plan
         self._targets = targets
 
-    def plan(self, sections: Mapping[str, Node]) -> InventoryPlan:
-        """All items; none where the file has no ``collect:``."""
-        nodes = wanted(sections, self._source)
-        items = [self._item(node, f"audit.collect[{number}]") for number, node in enumerate(nodes)]
-        return InventoryPlan(self._plan, items, self._targets)
+    def plan(self, found: Sequence[Item]) -> InventoryPlan:
+        """All of it, checked."""
+        return InventoryPlan(self._plan, [self._collect(item) for item in found], self._targets)
 
-    def _item(self, node: Node, path: str) -> Collect:
-        keys = mapping(node, self._source, path)
-        name = keys["type"].value if "type" in keys else None
-        if not isinstance(name, str) or name not in COLLECTORS:
-            near = nearest(str(name), COLLECTORS)
-            raise fail(
-                self._source,
-                node.lines.get("type", node.line),
-                f"{path}.type",
-                "is missing" if name is None else "nothing collects this",
-                f"use one of: {', '.join(COLLECTORS)}",
-                f"did you mean {near!r}?" if near else "",
-            )
-        kind = COLLECTORS.load(name)
-        own = Node({k: v for k, v in keys.items() if k not in OWN}, node.line, node.lines)
-        fields = fields_of(kind.Settings)
-        unknown(own, {**fields, **({kind.via: None} if kind.via else {})}, self._source, path)
-        for key in ("provider", "target"):
-            if key in keys and kind.via != key:
-                change = f"it takes `{kind.via}:`" if kind.via else "leave it out"
-                raise fail(self._source, node.lines[key], f"{path}.{key}", f"{name} is asked without one", change)
-        needs, given = check_secret_keys(own, fields, self._source, path, self._env)
+    def _collect(self, item: Item) -> Collect:
+        kind, settings, fields = item.kind, item.settings, item.kind.Settings.__struct_fields__
         shared = {"timeout": self._defaults.timeout, "retries": self._defaults.retries}
-        given |= {k: v for k, v in shared.items() if v is not None and k in fields and k not in own.value}
-        settings: Any = struct(own, kind.Settings, self._source, path, given)
-        origin = Origin(self._source, node.line, path)
-        via = self._via(kind, keys, path, node)
+        settings = replace(
+            settings, **{k: v for k, v in shared.items() if v is not None and k in fields and k not in item.has}
+        )
+        origin = Origin(self._source, item.node.line, item.path)
+        via = self._via(kind, item)
         try:
             settings = kind.complete(settings, self._env)
             if not via and kind.via:
                 kind.alone(settings, self._env)
         except UsageError as error:
             raise located(error, origin) from None
-        found = {key: needed(need, at, "", self._assembler) for key, (need, at) in needs.items()}
+        needs = {key: needed(need, at, "", self._assembler) for key, (need, at) in item.needs.items()}
         return Collect(
-            name,
+            kind.type,
             settings,
-            found,
+            needs,
             via if kind.via == "provider" else "",
             via if kind.via == "target" else "",
             origin,
         )
 
-    def _via(self, kind: Any, keys: Mapping[str, Node], path: str, node: Node) -> str:
+    def _via(self, kind: type[Collector], item: Item) -> str:
         """Whose lease or credential it asks with: the one that is named, or the only one there is."""
         if not kind.via:
             return ""
+        keys, path, node = item.has, item.path, item.node
         there = self._plan.providers if kind.via == "provider" else self._targets
         able = [name for name, each in there.items() if each.type in kind.via_types]
         types = " or ".join(kind.via_types)

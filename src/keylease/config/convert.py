@@ -25,6 +25,15 @@ _WORDS = {
     "null": "nothing",
 }
 
+_WRITE = {
+    "bool": "write true or false, without quotes",
+    "int": "write a whole number, without quotes or unit",
+    "float": "write a number, without quotes",
+    "array": "write a list: [A, B], or lines that start with -",
+    "object": "write KEY: VALUE lines, each indented below it",
+}
+"""What to write instead of something of another type."""
+
 _GOT = _WORDS | {"float": "a decimal number", "bool": "true or false"}
 
 
@@ -75,14 +84,16 @@ def struct(node: Node, wanted: type[T], source: str, path: str, given: Mapping[s
 def mapping(node: Node, source: str, path: str) -> dict[str, Node]:
     """The children of a mapping. Raises :class:`UsageError` if it is something else."""
     if not isinstance(node.value, dict):
-        raise fail(source, node.line, path, f"must be a mapping (KEY: VALUE), not {node.kind}")
+        raise fail(source, node.line, path, f"must be a mapping (KEY: VALUE), not {node.kind}", _WRITE["object"])
     return node.value
 
 
 def sequence(node: Node, source: str, path: str) -> list[Node]:
     """The items of a list. Raises :class:`UsageError` if it is something else."""
     if not isinstance(node.value, list):
-        raise fail(source, node.line, path, f"must be a list (lines that start with -), not {node.kind}")
+        raise fail(
+            source, node.line, path, f"must be a list (lines that start with -), not {node.kind}", _WRITE["array"]
+        )
     return node.value
 
 
@@ -129,15 +140,21 @@ def _explained(message: str, node: Node, fields: Mapping[str, Any], source: str,
     key = at.removeprefix(".")
     where = path + at if path else key
     change = ""
+    choices = _choices(fields.get(key.partition(".")[0].partition("[")[0]))
+    one_of = f"use one of: {', '.join(choices)}" if choices else ""
     if missing := re.fullmatch(r"Object missing required field `(.*)`", what):
         return fail(source, line, _join(where, missing[1]), "is missing", f"add `{missing[1]}:`")
     if wrong := re.fullmatch(r"Expected `(.*)`, got `(.*)`", what):
         expected = [part for part in wrong[1].split(" | ") if part != "null"]
         what = f"must be {' or '.join(_WORDS.get(p, p) for p in expected)}, not {_GOT.get(wrong[2], wrong[2])}"
-        change = "put the value in quotes" if "str" in expected and wrong[2] in ("int", "float", "bool") else ""
+        if choices:
+            change = one_of
+        elif "str" in expected and wrong[2] in ("int", "float", "bool"):
+            change = "put the value in quotes"
+        else:
+            change = next((_WRITE[each] for each in expected if each in _WRITE), "")
     elif what.startswith("Invalid enum value"):
-        choices = _choices(fields.get(key.partition(".")[0].partition("[")[0]))
-        what, change = "is not one of the values it can have", f"use one of: {', '.join(choices)}" if choices else ""
+        what, change = "is not one of the values it can have", one_of
     elif limit := re.fullmatch(r"Expected `(\w+)` (>=|<=|>|<) (\S+)", what):
         sign = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}[limit[2]]
         what = f"must be {sign} {limit[3].removesuffix('.0')}"

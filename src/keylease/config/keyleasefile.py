@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from keylease.config import yamltree
-from keylease.config.assemble import Assembler, located
+from keylease.config.assemble import Assembler
 from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
 from keylease.config.document import VERSION, NeededSecret, RunSettings
 from keylease.config.leases import add_item, check_secret_keys, needed
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
-from keylease.errors import UsageError
+from keylease.errors import DOCS, UsageError, located
 from keylease.model import Env, Origin, Plan, Provider
 from keylease.registry import EXCHANGERS
 from keylease.vendors.endpoints import check_audience
@@ -125,26 +125,27 @@ class _File:
 
         sections = self._sections()
         if "sync" not in sections:
-            raise self._fail(None, "sync", "is missing: there is nothing to sync", "docs/sync.md shows a first one")
+            raise self._fail(None, "sync", "is missing: there is nothing to sync", f"{DOCS}/sync.md shows a first one")
         plan, assembler, settings = self._assembled(sections, frozenset())
         if settings.deadline is None:
             plan = replace(plan, deadline=SYNC_DEADLINE)
         return Syncs(self._source, self._env, assembler, settings).plan(plan, sections)
 
     def inventory_plan(self) -> "InventoryPlan":
-        from keylease.config.collects import Collects, target_types, wanted
+        from keylease.config.collects import Collects, items, target_types
         from keylease.config.syncs import Syncs
         from keylease.pipelines.inventory import InventoryPlan
 
         sections = self._sections()
-        if not wanted(sections, self._source):
+        # All of them before any provider or target: a key that is misspelt is told before a variable that is not set.
+        found = items(sections, self._source, self._env)
+        if not found:
             return InventoryPlan(Plan({}), [], {})  # an audit of files needs nothing of what a lease needs
         plan, assembler, settings = self._assembled(sections, frozenset())
         if settings.deadline is None:
             plan = replace(plan, deadline=SYNC_DEADLINE)
-        types = target_types(sections, self._source)
-        targets = Syncs(self._source, self._env, assembler, settings).targets(sections, types)
-        return Collects(self._source, self._env, assembler, settings, plan, targets).plan(sections)
+        targets = Syncs(self._source, self._env, assembler, settings).targets(sections, target_types(found))
+        return Collects(self._source, self._env, assembler, settings, plan, targets).plan(found)
 
     def _assembled(
         self, sections: Mapping[str, Node], allow_names: frozenset[str]

@@ -14,6 +14,7 @@ from keylease.config.convert import fields_of, is_a, is_secret
 from keylease.config.document import VERSION, NeededSecret, RunSettings, SecretItem, UseItem
 from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
 from keylease.config.values import DURATION_PATTERN
+from keylease.errors import DOCS
 from keylease.registry import COLLECTORS, EXCHANGERS, RULES, TARGETS
 from keylease.secret import Secret
 
@@ -79,7 +80,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": ID,
         "title": "keylease.yml",
-        "description": "What a CI job leases, from whom, and where it goes. See docs/configuration.md of Keylease.",
+        "description": f"What a CI job leases, from whom, and where it goes. See {DOCS}/configuration.md.",
         "type": "object",
         "properties": {
             "version": {"const": VERSION, "description": "Version of this format."},
@@ -103,7 +104,7 @@ def json_schema() -> dict[str, Any]:
             },
             "ledger": {"$ref": "#/$defs/LedgerSettings"},
             "sync": {
-                "description": "What `keylease sync` keeps in line with the managers. See docs/sync.md.",
+                "description": f"What `keylease sync` keeps in line with the managers. See {DOCS}/sync.md.",
                 "type": "array",
                 "items": {"$ref": "#/$defs/Sync"},
             },

@@ -5,14 +5,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from keylease.config import reference
-from keylease.config.assemble import Assembler, located
+from keylease.config.assemble import Assembler
 from keylease.config.convert import fields_of, mapping, sequence, struct, unknown
 from keylease.config.document import NeededSecret, RunSettings
 from keylease.config.leases import check_secret_keys, needed, options_of
 from keylease.config.sync_document import FromItem, LedgerSettings, NamingKeys, SyncSettings
 from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
-from keylease.errors import UsageError
+from keylease.errors import UsageError, located
 from keylease.model import Env, Origin, Plan, Provider, Read
 from keylease.pipelines.sync import Destination, Source, Sync, SyncPlan
 from keylease.registry import MANAGERS, TARGETS

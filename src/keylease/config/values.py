@@ -2,6 +2,8 @@
 
 import re
 
+from keylease.errors import UsageError
+
 _DURATION = re.compile(r"(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+(?:\.[0-9]+)?)s)?(?:(?P<ms>[0-9]+)ms)?")
 
 DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?$"
@@ -34,6 +36,29 @@ def boolean(text: str) -> bool:
 def words(text: str) -> list[str]:
     """A list written in one text: separated by spaces, commas or lines."""
     return [word for word in re.split(r"[\s,]+", text) if word]
+
+
+def deadline_of(text: str, prefix: str) -> float | None:
+    """Seconds; None for an empty text. Raises :class:`UsageError`."""
+    try:
+        return seconds(text) if text else None
+    except ValueError as error:
+        change = "write it like 90s, 10m or 1h"
+        raise UsageError(f"{prefix}deadline: must be {error}", change=change, docs="configuration") from None
+
+
+def shard_of(text: str, prefix: str, docs: str) -> tuple[int, int]:
+    """``2/4`` as numbers; all of it for an empty text. Raises :class:`UsageError`."""
+    if not text:
+        return 1, 1
+    match = re.fullmatch(r"([0-9]{1,5})/([0-9]{1,5})", text)
+    if match and 1 <= int(match[1]) <= int(match[2]):
+        return int(match[1]), int(match[2])
+    raise UsageError(
+        f"{prefix}shard: must be like 1/4: which, of how many",
+        change="for four parts write 1/4, 2/4, 3/4 and 4/4",
+        docs=docs,
+    )
 
 
 def nearest(name: str, known: object) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from msgspec import Struct, field
 
-from keylease.errors import UsageError
+from keylease.errors import DOCS, UsageError
 from keylease.model import Origin
 
 MAX_BYTES = 1024 * 1024
@@ -157,7 +157,7 @@ class _Composer:
     def document(self) -> Node:
         self._next()  # StreamStart
         if isinstance(self._next(), yaml.StreamEndEvent):
-            raise self._fail(None, "", "is empty", "start with `version: 1`; examples/keylease.yml shows the rest")
+            raise self._fail(None, "", "is empty", f"start with `version: 1`; {DOCS}/configuration.md shows the rest")
         root = self._node(self._next(), "", 0)
         self._next()  # DocumentEnd
         after = self._next()

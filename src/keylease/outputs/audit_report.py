@@ -23,7 +23,7 @@ from keylease.audit.model import (
 )
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, Waiver
 from keylease.audit.rule import Rule
-from keylease.errors import UsageError
+from keylease.errors import DOCS, UsageError
 from keylease.outputs.console import one_line, sanitize
 
 FORMAT = 1
@@ -38,7 +38,7 @@ TEXTS: Sequence[str] = ("table", "markdown")
 
 NOTHING = "No audit was performed: there was nothing to judge."
 
-RULES_PAGE = "https://github.com/keylease/keylease/blob/main/docs/rules.md"
+RULES_PAGE = f"{DOCS}/rules.md"
 
 MAX_TEXT = 65_536
 """Characters of one text in the JSON."""
@@ -131,7 +131,7 @@ class Audit(Struct, frozen=True):
         families = Counter(rule.partition("-")[0] for rule in rules)
         named = ", ".join(f"{family}-* {number}" for family, number in sorted(families.items()))
         told = "that judge what was not collected"
-        return f"{count(len(rules), 'rule')} {told}: {named}; `collect:` of `audit:` says what is (docs/audit.md)"
+        return f"{count(len(rules), 'rule')} {told}: {named}; `collect:` of `audit:` says what is: {DOCS}/audit.md"
 
     def summary(self) -> str:
         """``3 findings: 1 critical, 2 low; 1 at high or worse; 2 waived; 5 rules checked 23 things; …``."""

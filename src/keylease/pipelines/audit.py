@@ -1,10 +1,20 @@
 """Judge an inventory: every rule that the policy wants, and what could not be checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from keylease.audit.model import Inventory, NotChecked, Problem, Verdict, sorted_findings
+from keylease.audit.model import (
+    PERSONAS,
+    Finding,
+    Inventory,
+    Location,
+    NotChecked,
+    Problem,
+    Verdict,
+    at_least,
+    sorted_findings,
+)
 from keylease.audit.policy import AuditPolicy
 from keylease.audit.rule import Needs, Rule
 
@@ -16,6 +26,8 @@ def can_find(rule: Needs, inventory: Inventory) -> bool:
 
 def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPolicy) -> Verdict:
     """All findings, the worst first. A rule whose inventory lacks, or is not whole, is *not checked*, never passed.
+
+    A record of which a rule tells something gets no finding of those that the rule covers.
 
     rules: of those that can't find anything (:func:`can_find`) the Needs will do.
     """
@@ -31,7 +43,9 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
             verdict.not_checked.append(NotChecked(rule.id, *lacking))
             continue
         judged = sum(len(inventory.of(kind)) for kind in rule.needs)
-        partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs)]
+        # What it looks at besides says how bad a thing is, or whether it is one: there must be one to ask that of.
+        also = rule.also if judged else ()
+        partly = [problem for problem in inventory.problems if problem.kind in ("", *rule.needs, *also)]
         if partly:
             more = f" (and {len(partly) - 1} more)" if len(partly) > 1 else ""
             first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what
@@ -44,8 +58,25 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
             verdict.checked[rule.id] = judged
             kinds.update(rule.needs)
     verdict.judged = sum(len(inventory.of(kind)) for kind in kinds)
-    verdict.findings = sorted_findings(verdict.findings)
+    covers = {rule.id: rule.covers for rule in rules if isinstance(rule, Rule)}
+    verdict.findings = sorted_findings(_uncovered(verdict.findings, covers))
     return verdict
+
+
+def _uncovered(findings: Sequence[Finding], covers: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """`findings` without those that another one covers which is as severe, and shown to all who would see them."""
+    louder: dict[tuple[str, str, Location | None], list[Finding]] = {}
+    for each in findings:
+        for covered in covers[each.rule]:
+            louder.setdefault((covered, each.subject, each.location), []).append(each)
+    return [
+        each
+        for each in findings
+        if not any(
+            at_least(other.severity, each.severity) and PERSONAS.index(other.persona) <= PERSONAS.index(each.persona)
+            for other in louder.get((each.rule, each.subject, each.location), ())
+        )
+    ]
 
 
 def _missing(rule: Rule | Needs, inventory: Inventory) -> list[str]:

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from keylease.audit.model import Inventory, Problem
 from keylease.collectors.base import Access, Collector
 from keylease.context import Context
-from keylease.errors import KeyleaseError
+from keylease.errors import KeyleaseError, UsageError, located
 from keylease.model import Deliver, Origin, Plan, Provider, Revocation
 from keylease.parallel import parallel
 from keylease.pipelines.lease import LeaseRun, TokenSource
@@ -76,7 +76,11 @@ class InventoryRun:
         self._done = 0
 
     def collected(self) -> Collected:
-        """All of it; a vendor's refusal is one of `failures`, and a problem of its kinds. Raises DeadlineError."""
+        """All of it; a vendor's refusal is one of `failures`, and a problem of its kinds.
+
+        Raises UsageError for an item that can't be asked as it is written, such as without a credential: nobody was
+        asked for it, and nobody will ever be. Raises DeadlineError.
+        """
         found = Collected()
         items = [each for each in self._plan.collects if self._is_ours(each)]
         self._progress("collecting", 0, len(items))
@@ -84,7 +88,12 @@ class InventoryRun:
             results = parallel(self._one, list(enumerate(items)), self._context.deadline, "collecting")
         finally:
             self._abandon()
-        for item, result in zip(items, results, strict=True):
+        told = list(zip(items, results, strict=True))
+        wrong = [located(result, item.origin) for item, result in told if isinstance(result, UsageError)]
+        if wrong:
+            wrong[0].also = [*wrong[0].also, *wrong[1:]]
+            raise wrong[0]
+        for item, result in told:
             if isinstance(result, Inventory):
                 found.inventory.add(result)
             elif isinstance(result, KeyleaseError):

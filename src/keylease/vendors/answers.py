@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from keylease.errors import KeyleaseError, UnreachableError
+from keylease.errors import KeyleaseError, NoListError, UnreachableError
 
 if TYPE_CHECKING:
     import requests
@@ -118,3 +118,10 @@ def server_trouble(vendor: str, doing: str, answer: Answer) -> KeyleaseError | N
             detail=answer.detail,
         )
     return None
+
+
+def check_list(vendor: str, what: str, answer: Answer) -> None:
+    """Raise :class:`NoListError` for an answer that says nothing about us, as :func:`server_trouble` has it."""
+    trouble = server_trouble(vendor, f"listing {what}", answer)
+    if trouble:
+        raise NoListError(trouble.summary, cause=trouble.cause, change=trouble.change, detail=trouble.detail)

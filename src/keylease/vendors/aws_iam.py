@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from keylease.context import Context
-from keylease.errors import UnreachableError
+from keylease.errors import DOCS, UnreachableError
 from keylease.http import HttpSettings
 from keylease.model import Env
 from keylease.vendors.answers import Answer, one_line, server_trouble
@@ -148,7 +148,7 @@ def denied(doing: str, action: str, answer: Answer) -> DeniedError:
     return DeniedError(
         f"{VENDOR}: {doing}: AccessDenied: the credential may not {action}",
         cause="no policy of the credential allows it, or one forbids it",
-        change=f"allow it, or take what docs/inventory/aws.md shows:\n\n{policy}",
+        change=f"allow it, or take what {DOCS}/inventory/aws.md shows:\n\n{policy}",
         docs="aws-inventory",
         detail=answer.detail,
     )

@@ -12,21 +12,16 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, RefusedError, UnreachableError
+from keylease.errors import KeyleaseError, NoListError, RefusedError
 from keylease.http import HttpSettings
 from keylease.secret import Secret
-from keylease.vendors.answers import Answer, server_trouble
+from keylease.vendors.answers import Answer, check_list
 from keylease.vendors.azure_settings import VENDOR
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer: a page of 999 applications with their certificates has some megabytes."""
 
 _PAGES = 10_000
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
-
-
-class NoListError(UnreachableError):
-    """What was answered is no (whole) list: that inventory lacks, others may be had."""
 
 
 class Wanted(Struct, frozen=True):
@@ -57,9 +52,7 @@ class AzureLists:
         for _ in range(_PAGES):
             response = self._http.get(url, params=query, headers={"Authorization": f"Bearer {self._token.reveal()}"})
             answer = Answer.of(response, "request-id")
-            trouble = server_trouble(VENDOR, f"listing {wanted.what}", answer)
-            if trouble:
-                raise NoListError(trouble.summary, cause=trouble.cause, change=trouble.change, detail=trouble.detail)
+            check_list(VENDOR, wanted.what, answer)
             if not answer.ok:
                 raise _refused(answer, wanted)
             items = answer.at("value")
@@ -99,12 +92,6 @@ def no_list(wanted: Wanted) -> NoListError:
         cause="something else than Microsoft's API answered, or it has changed",
         change="check the address and the proxy",
     )
-
-
-def moment(text: object) -> str | None:
-    """A DateTimeOffset in UTC in whole seconds; None for what is none."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    return f"{found[1]}Z" if found else None
 
 
 def _refused(answer: Answer, wanted: Wanted) -> KeyleaseError:

@@ -4,7 +4,6 @@ https://cloud.google.com/iam/docs/reference/rest, https://cloud.google.com/resou
 https://cloud.google.com/policy-intelligence/docs/reference/policyanalyzer/rest
 """
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, RefusedError, UnreachableError
+from keylease.errors import KeyleaseError, NoListError, RefusedError
 from keylease.http import HttpSettings
-from keylease.vendors.answers import Answer, server_trouble
+from keylease.vendors.answers import Answer, check_list
 from keylease.vendors.gcp_settings import VENDOR
 from keylease.vendors.gcp_trust import reasons
 
@@ -22,11 +21,6 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of an answer. A page of 100 accounts has some 60 KB, a project's policy 250 KB at the most."""
 
 _PAGES = 10_000
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
-
-
-class NoListError(UnreachableError):
-    """What was answered is no (whole) list: that inventory lacks, others may be had."""
 
 
 class Wanted(Struct, frozen=True):
@@ -69,9 +63,7 @@ class GcpLists:
         else:
             response = self._http.post(url, params=params, headers=self._headers, json=body)
         answer = Answer.of(response)
-        trouble = server_trouble(VENDOR, f"listing {wanted.what}", answer)
-        if trouble:
-            raise NoListError(trouble.summary, cause=trouble.cause, change=trouble.change, detail=trouble.detail)
+        check_list(VENDOR, wanted.what, answer)
         if not answer.ok:
             raise _refused(answer, wanted)
         return answer.data
@@ -109,12 +101,6 @@ def no_list(wanted: Wanted) -> NoListError:
 
 def _are_objects(items: object) -> bool:
     return isinstance(items, list) and all(isinstance(each, dict) for each in items)
-
-
-def moment(text: object) -> str | None:
-    """A google-datetime in whole seconds; None for what is none."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    return f"{found[1]}Z" if found else None
 
 
 def _refused(answer: Answer, wanted: Wanted) -> KeyleaseError:

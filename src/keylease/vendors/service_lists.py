@@ -1,23 +1,16 @@
 """The admin APIs of AI services: one credential in a header, lists in pages of JSON. Read-only."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from keylease.context import Context
-from keylease.errors import RefusedError, UnreachableError, UsageError
+from keylease.errors import RefusedError, UnreachableError
 from keylease.http import TRANSIENT, HttpSettings
-from keylease.model import Env
 from keylease.secret import Secret
 from keylease.vendors.answers import Answer, server_trouble
-from keylease.vendors.token_exchange import attempts
 
-DOCS = "audit-services"
 REFUSED = "audit-services-refused"
-
-Sealed = Annotated[Secret, msgspec.Meta(extra_json_schema={"not": {}, "description": "never written in a file"})]
 
 MOST = 100_000
 """Items of one list: more than any organisation has keys."""
@@ -179,47 +172,3 @@ def part(text: str) -> str:
     """An id from an answer, as one segment of a path."""
     # Clients take `.` and `..` out of a path, quoted or not: the request would be about something else.
     return quote(text, safe="").replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
-
-
-def common(vendor: str, settings: Any) -> dict[str, Any]:
-    """`timeout` and `retries`, checked. Raises :class:`UsageError`."""
-    timeout, retries = attempts(vendor, settings.timeout, settings.retries, docs=DOCS)
-    return {"timeout": timeout, "retries": retries}
-
-
-def variable_checked(vendor: str, settings: Any, name: str, env: Env, *, required: bool = True) -> None:
-    """Whether exactly one of `NAME` and `NAME_env` is there, and the variable holds one word.
-
-    Raises :class:`UsageError`.
-    """
-    variable = getattr(settings, f"{name}_env")
-    if getattr(settings, name) is not None and variable is not None:
-        raise UsageError(f"{vendor}: `{name}` and `{name}_env` are two credentials", change="give one", docs=DOCS)
-    if variable is None:
-        if required and getattr(settings, name) is None:
-            raise UsageError(
-                f"{vendor}: there is no credential to ask with",
-                change=f"{name}_env: VARIABLE, or {name}: {{secret: vault://MOUNT/PATH#FIELD}}",
-                docs=DOCS,
-            )
-        return
-    value = env.get(variable, "").strip()
-    if not value:
-        raise UsageError(
-            f"{vendor}: `{name}_env`: the variable {variable} is not set, or empty",
-            change=f"hand it to the step:\n\nenv:\n  {variable}: ${{{{ secrets.{variable} }}}}",
-            docs=DOCS,
-        )
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise UsageError(
-            f"{vendor}: `{name}_env`: what {variable} holds is no credential", change="it is one word", docs=DOCS
-        )
-
-
-def secret_of(settings: Any, name: str, context: Context) -> Secret | None:
-    """The credential, sealed; None if none is given."""
-    variable = getattr(settings, f"{name}_env")
-    if variable is not None:
-        return context.seal(context.env[variable].strip(), variable)
-    given: Secret | None = getattr(settings, name)
-    return given

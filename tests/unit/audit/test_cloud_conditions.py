@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from keylease.audit.cel import Check, ways
-from keylease.audit.cloud_samples import federated, these
+from keylease.audit.cloud_samples import federated
 from keylease.audit.flexible import Pattern, breadth, patterns
 from keylease.audit.issuers import ISSUERS, issuer_of, who
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import these
 from keylease.registry import RULES
 
 GITHUB = ISSUERS["token.actions.githubusercontent.com"]

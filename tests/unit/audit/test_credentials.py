@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from keylease.audit.credentials import SORTS, age, days, is_active, moment, of_sorts, stamp
+from keylease.audit.credentials import SORTS, age, days, is_active, moment, of_sorts, stamp, utc
 from keylease.audit.model import Inventory, Record
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -45,3 +45,22 @@ def test_what_is_switched_off_is_not_judged() -> None:
 
 def test_each_sort_is_a_vendors() -> None:
     assert all(kind.count(".") == 1 and sort.label for kind, sort in SORTS.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2026-01-31T12:00:00.123456789Z", "2026-01-31T12:00:00Z"),
+        ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00Z", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("2026-01-31", None),
+        ("soon", None),
+        (1769860800, None),
+        (None, None),
+    ],
+)
+def test_a_vendors_time_is_written_in_one_way(text: object, found: str | None) -> None:
+    """Zero times of Go and .NET are none: else a credential was last used two thousand years ago."""
+    assert utc(text) == found

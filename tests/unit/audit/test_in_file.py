@@ -88,14 +88,14 @@ def fields_of(kind: str, facts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]
         }
     if kind == BINDING:
         project, _, account = facts["resource"].removeprefix("projects/").partition("/serviceAccounts/")
-        more = {"service_account_id": f"projects/x/serviceAccounts/{account}"} if account else {"project": project}
-        own = re.sub(
+        to = {"service_account_id": f"projects/x/serviceAccounts/{account}"} if account else {"project": project}
+        member = re.sub(
             r"projects/\d+/locations/global/workloadIdentityPools/ci-pool",
             "${google_iam_workload_identity_pool.ci.name}",
             facts["member"],
         )
         name = "google_service_account_iam_member" if account else "google_project_iam_member"
-        return name, {**more, "role": facts["role"], "member": own}
+        return name, {**to, "role": facts["role"], "member": member}
     if kind == FEDERATED:
         given = {"application_id": facts["application"], "display_name": facts["name"], "issuer": facts["issuer"]}
         if facts["expression"]:
@@ -371,14 +371,14 @@ def test_a_role_of_vault_in_json(tmp_path: Path) -> None:
 
 
 def test_a_document_in_json(tmp_path: Path) -> None:
-    statement = {
+    statement: dict[str, Any] = {
         "actions": ["sts:AssumeRoleWithWebIdentity"],
         "principals": [{"type": "Federated", "identifiers": ["arn:aws:iam::1:oidc-provider/gitlab.com"]}],
     }
     text = {"data": {"aws_iam_policy_document": {"t": {"statement": [statement]}}}}
     (finding,) = judged(tmp_path, "aws-trust-no-subject", json.dumps(text, indent=1), "x.tf.json")
     statement |= json.loads(f"{{{block_of(finding)}}}")
-    assert {each["test"] for each in statement["condition"]} == {"StringEquals"}  # type: ignore[index]
+    assert {each["test"] for each in statement["condition"]} == {"StringEquals"}
     assert not judged(tmp_path, "aws-trust-no-subject", json.dumps(text, indent=1), "x.tf.json")
 
 

@@ -137,6 +137,54 @@ def test_a_policys_severity_takes_the_place_of_the_rules() -> None:
     assert [each.severity for each in verdict.findings] == ["critical"]
 
 
+class Special(Finds):
+    """Finds the same, and tells it better."""
+
+    id = "finds-special"
+    covers = ("finds-all",)
+
+
+class Hidden(Special):
+    """Finds the same for others."""
+
+    id = "finds-hidden"
+    persona = "auditor"
+
+
+@pytest.mark.parametrize(
+    ("special", "policy", "told"),
+    [
+        (Special, AuditPolicy(), {"finds-special"}),
+        (Special, AuditPolicy(off={"finds-special"}), {"finds-all"}),
+        (Special, AuditPolicy(severities={"finds-special": "low"}), {"finds-special", "finds-all"}),
+        (Special, AuditPolicy(severities={"finds-all": "high"}), {"finds-special", "finds-all"}),
+        (Hidden, AuditPolicy(), {"finds-hidden", "finds-all"}),
+    ],
+)
+def test_what_a_special_rule_tells_as_loud_the_general_one_does_not(
+    special: type[Rule], policy: AuditPolicy, told: set[str]
+) -> None:
+    verdict = judge(Inventory([RECORD], {"file.env"}), [Finds(), special()], policy)
+    assert {each.rule for each in verdict.findings} == told
+    assert set(verdict.checked) == {"finds-all", special.id} - set(policy.off)
+
+
+def test_a_special_rule_covers_its_own_record_alone() -> None:
+    class Elsewhere(Special):
+        """Finds one of two."""
+
+        def check(self, inventory: Inventory) -> Iterator[Finding]:
+            """The first."""
+            yield self.finding(inventory.records[0], "here")
+
+    other = Record("file.env", "file://.env", {}, Location(".env", 2))
+    verdict = judge(Inventory([RECORD, other], {"file.env"}), [Finds(), Elsewhere()], AuditPolicy())
+    assert [(each.rule, each.location) for each in verdict.findings] == [
+        ("finds-all", other.location),
+        ("finds-special", RECORD.location),
+    ]
+
+
 def test_a_rule_without_its_inventory_is_not_checked() -> None:
     verdict = judge(Inventory(), [Finds()], AuditPolicy())
     assert (verdict.checked, [each.rule for each in verdict.not_checked]) == ({}, ["finds-all"])
@@ -160,6 +208,22 @@ def test_another_kinds_problem_is_none_of_a_rule() -> None:
     verdict = judge(Inventory([RECORD], {"file.env"}, [Problem("file.workflow", "x")]), [Finds()], AuditPolicy())
     assert verdict.not_checked == []
     assert len(verdict.problems) == 1
+
+
+class Compares(Finds):
+    """Looks at something besides."""
+
+    also = ("vault.policy",)
+
+
+@pytest.mark.parametrize(("records", "told"), [([RECORD], ["not all of it: it can't be read"]), ([], [])])
+def test_what_a_rule_looks_at_besides_counts_where_there_is_something_to_judge(
+    records: list[Record], told: list[str]
+) -> None:
+    inventory = Inventory(records, {"file.env"}, [Problem("vault.policy", "it can't be read")])
+    verdict = judge(inventory, [Compares()], AuditPolicy())
+    assert [each.why for each in verdict.not_checked] == told
+    assert len(verdict.findings) == len(records)
 
 
 def test_a_file_of_several_kinds_is_told_of_once() -> None:

@@ -1,6 +1,7 @@
 """Every rule that is registered: its own samples through the collector of files, and what it says of itself."""
 
 import datetime as dt
+import itertools
 import json
 import random
 import re
@@ -12,8 +13,10 @@ import pytest
 
 from keylease.audit.collectors.files import KINDS, collect, kinds_by_name
 from keylease.audit.model import PERSONAS, SEVERITIES, Finding, Inventory, Problem, Record
+from keylease.audit.policy import AuditPolicy
 from keylease.audit.rule import Rule
 from keylease.outputs.console import sanitize
+from keylease.pipelines.audit import judge
 from keylease.registry import COLLECTORS, RULES
 
 NAMES = list(RULES)
@@ -68,12 +71,72 @@ def test_samples(name: str, text: str, kind: str, tmp_path: Path) -> None:
     assert len(set(prints)) == len(prints), "findings that can't be told apart"
 
 
+DIFFERENT = [
+    # Of a credential: what it opens, whose it is, how old it is, whether it ends, is used, is needed at all.
+    {
+        "ai-key-of-user",
+        "aws-access-key-admin",
+        "aws-access-key-beside-oidc",
+        "aws-user-two-keys",
+        "azure-secret-beside-federation",
+        "credential-expires-soon",
+        "credential-long-lived",
+        "credential-no-end",
+        "credential-stale",
+        "credential-unused",
+        "gcp-key-beside-federation",
+        "github-secret-since-departure",
+    },
+    {"credential-stale", "vault-secret-id-unlimited"},
+    {"credential-stale", "vault-token-forever"},
+    # Of a policy: each names other actions, and another way to misuse them.
+    {
+        "aws-iam-credentials-exposure",
+        "aws-iam-data-exfiltration",
+        "aws-iam-not-action",
+        "aws-iam-pass-role",
+        "aws-iam-privilege-escalation",
+        "aws-iam-service-wildcard",
+    },
+    # Of a trust: each condition has its own hole.
+    {"aws-trust-any-ref", "aws-trust-for-all-values"},
+    {"aws-trust-any-ref", "aws-trust-if-exists"},
+    {"aws-trust-any-ref", "aws-trust-no-audience"},
+    {"aws-trust-no-audience", "aws-trust-no-subject"},
+    {"azure-federation-pull-request", "azure-flexible-wildcard"},
+    {"gcp-provider-no-condition", "gcp-provider-renamable-name"},
+    {"vault-role-any-ref", "vault-role-pull-request"},
+    # Written into a script, a value can change it; printed, it is in the log.
+    {"workflow-secret-in-script", "workflow-secret-printed"},
+]
+"""Rules that tell different things of one record. What is in none of these must not meet: ``covers`` of a rule says of
+which others it tells all."""
+
+
+@pytest.mark.parametrize(("name", "text", "kind"), SAMPLES)
+def test_nothing_is_told_twice(name: str, text: str, kind: str, tmp_path: Path) -> None:
+    inventory = collected(tmp_path, RULES.load(name).sample, text)
+    verdict = judge(inventory, [RULES.load(each)() for each in RULES], AuditPolicy(persona="auditor"))
+    told: dict[tuple[str, object], set[str]] = {}
+    for each in verdict.findings:
+        if each.persona != "auditor":
+            told.setdefault((each.subject, each.location), set()).add(each.rule)
+    for rules in told.values():
+        for pair in itertools.combinations(sorted(rules), 2):
+            assert any(set(pair) <= different for different in DIFFERENT), f"{pair} of one record"
+
+
+def test_what_is_covered_is_a_rule() -> None:
+    assert {each for name in NAMES for each in RULES.load(name).covers} <= set(NAMES)
+
+
 def keeps_the_manner(finding: Finding, text: str) -> None:
     assert finding.message
     assert "\n" not in finding.message
     assert finding.change, "it must say what to write"
     assert "\n" not in finding.change.partition("\n\n")[0]
     assert sanitize(finding.change) == finding.change
+    assert not re.search(r"\bvault (?:auth|kv|list|policy|read|token|write) ", finding.change), "commands are for bao"
     if finding.location is None:
         assert re.match(r"[a-z]+://[^/]", finding.subject)
         return

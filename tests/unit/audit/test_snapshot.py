@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keylease.audit.collectors.files import collect
@@ -96,6 +96,7 @@ def test_a_hidden_credential_keeps_its_form(what: str, pattern: str) -> None:
 
     compiled = re.compile(pattern)
 
+    @settings(max_examples=25)
     @given(st.from_regex(compiled, fullmatch=True, alphabet=st.characters(codec="ascii")))
     def hides(text: str) -> None:
         made = hidden(text)

@@ -61,13 +61,13 @@ def test_the_document(text: str, summary: str, hint: str) -> None:
     [
         ("deadline: soon", "deadline: must be a duration: seconds, or like 90s, 2m or 1h30m", ""),
         ("deadline: 0", "deadline: must be more than 0", ""),
-        ("deadline: true", "deadline: must be a number, not true or false", ""),
+        ("deadline: true", "deadline: must be a number, not true or false", "write a number, without quotes"),
         ("retries: 21", "retries: must be at most 20", ""),
         ("retries: 1.5", "retries: must be a whole number, not a decimal number", ""),
-        ("retries: '3'", "retries: must be a whole number, not text", ""),
-        ("allow_names: PYTHONPATH", "allow_names: must be a list, not text", ""),
+        ("retries: '3'", "retries: must be a whole number, not text", "write a whole number, without quotes or unit"),
+        ("allow_names: PYTHONPATH", "allow_names: must be a list, not text", "write a list: [A, B], or"),
         ("allow_names: [A, 1]", "allow_names[1]: must be text, not a whole number", "put the value in quotes"),
-        ("revoke: 'true'", "revoke: must be true or false, not text", ""),
+        ("revoke: 'true'", "revoke: must be true or false, not text", "write true or false, without quotes"),
         ("revok: true", "revok: unknown key", "did you mean 'revoke'?"),
     ],
 )
@@ -80,7 +80,7 @@ def test_settings(settings: str, summary: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "summary", "hint"),
     [
-        ("v: vault", "3: providers.v: must be a mapping (KEY: VALUE), not text", ""),
+        ("v: vault", "3: providers.v: must be a mapping (KEY: VALUE), not text", "write KEY: VALUE lines"),
         ("v: {url: https://x.example.com}", "3: providers.v.type: is missing", "vault"),
         ("v: {type: vualt}", "3: providers.v.type: there is no provider of this type", "did you mean 'vault'?"),
         ("v: {type: [vault]}", "3: providers.v.type: there is no provider of this type", ""),
@@ -96,6 +96,11 @@ def test_settings(settings: str, summary: str, hint: str) -> None:
             "'duration'?",
         ),
         ("v:\n    type: vault\n    url: 1", "5: providers.v.url: must be text, not a whole number", "quotes"),
+        (
+            "v:\n    type: vault\n    method: [jwt]",
+            "5: providers.v.method: must be text, not a list",
+            "use one of: jwt, approle",
+        ),
         ("v:\n    type: vault\n    url: [x]", "5: providers.v.url: must be text, not a list", ""),
         (
             "v:\n    type: vault\n    method: jwtt",

@@ -23,6 +23,7 @@ MAX_BYTES = 2 * 1024 * 1024
 """Of one file."""
 
 _WORKFLOW = re.compile(r"(?:^|/)(?:\.github/workflows/[^/]+|action)\.ya?ml$")
+_LIKE_WORKFLOW = tuple(re.compile(rb"^[\"']?%s[\"']?[ \t]*:" % key, re.MULTILINE) for key in (b"on", b"jobs"))
 _GITLAB = re.compile(r"(?:^|/)(?:[^/]*\.gitlab-ci\.ya?ml|\.gitlab(?:-ci|/ci)/(?:.*/)?[^/]+\.ya?ml)$")
 _DEPENDABOT = re.compile(r"(?:^|/)\.github/dependabot\.ya?ml$")
 _JENKINS = re.compile(r"(?:^|/)(?:Jenkinsfile(?:\.[^/]+)?|[^/]+\.jenkinsfile)$")
@@ -38,9 +39,12 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*)")
 
 
 def collect(root: Path, only: Sequence[str] = (), skipped: Collection[str] = SKIPPED) -> Inventory:
-    """The files below `root`, or `only` these paths of it. skipped: names of directories that are passed over."""
+    """The files below `root`, or `only` these paths of it. skipped: names of directories that are passed over.
+
+    A file that is asked for by its path is a workflow wherever it lies, if it has `on:` and `jobs:`.
+    """
     inventory = Inventory(kinds=set(KINDS))
-    collector = _Collector(root, inventory)
+    collector = _Collector(root, inventory, asked=bool(only))
     if only:
         collector.all(only)
         return inventory
@@ -74,8 +78,9 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
 
 
 class _Collector:
-    def __init__(self, root: Path, inventory: Inventory) -> None:
+    def __init__(self, root: Path, inventory: Inventory, *, asked: bool) -> None:
         self._reader = Reader(root)
+        self._asked = asked
         self._above = f"{root.parent.name}/{root.name}/"  # the root can be `.github` itself
         self._inventory = inventory
         self._terraform: dict[str, dict[str, str]] = {}
@@ -149,7 +154,8 @@ class _Collector:
     def _data(self, path: str, data: bytes, kinds: tuple[str, ...]) -> None:
         by_name = bool(kinds)
         if not by_name:
-            kinds = _kinds_by_content(path, data)
+            is_workflow = self._asked and all(each.search(data) for each in _LIKE_WORKFLOW)
+            kinds = (WORKFLOW,) if is_workflow else _kinds_by_content(path, data)
         elif path.endswith(".hcl"):
             kinds = kinds if _VAULT_HCL.search(data) else ()
         elif kinds == _OF_TERRAFORM:

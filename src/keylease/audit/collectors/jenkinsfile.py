@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from keylease.audit.federated import KINDS
+from keylease.audit.jenkinsfiles import VENDORS
 from keylease.audit.literals import credentials_in
 
 STEPS = {"sh", "bat", "powershell", "pwsh"}
@@ -24,8 +25,8 @@ _PLAIN = re.compile(r"[^\\'\"$/\n]+")
 _INSIDE = re.compile(r"\$\{[^}\n]{0,200}\}")
 _SPAN = re.compile(r"\\.|\$\{([^{}]*)\}|\$([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", re.DOTALL)
 _NAME = re.compile(r"(?<![\w.'\"])(?:env\.)?([A-Za-z_]\w*)(?!\w*\s*\()")
-_SECRETS = {"passwordVariable", "secretKeyVariable", "accessKeyVariable", "tokenVariable"}
-_TEXTS = {"string", "usernameColonPassword"}
+_SECRETS = {"passwordVariable", "secretKeyVariable", "accessKeyVariable", "tokenVariable", "clientSecretVariable"}
+_TEXTS = {"string", "usernameColonPassword", "file"}
 _SERVERS = {name for kind in KINDS for name in kind.endpoints}
 
 
@@ -82,13 +83,13 @@ def _closed(text: str, start: int, quote: str) -> tuple[int, int]:
 
 
 def facts_of(text: str) -> dict[str, Any]:
-    """secrets: {name, credential, line}; interpolated: {name, step, line}; literals: {what, prefix, length, line};
-    servers: names of variables that send a vendor's credential elsewhere.
+    """secrets: {name, credential, binding, line}; interpolated: {name, step, line};
+    literals: {what, prefix, length, line}; servers: names of variables that send a vendor's credential elsewhere.
     """
     found = list(tokens(text))
     secrets = list(_bound(found))
     own = {each.text for before, each in pairwise(found) if before.text in ("def", "String")}
-    names = {secret["name"] for secret in secrets} - own
+    names = {secret["name"] for secret in secrets if secret["binding"] != "file"} - own
     names |= {f"{name}_PSW" for name in names}
     literals: list[dict[str, Any]] = []
     for number, each in enumerate(found):
@@ -114,16 +115,27 @@ def _bound(found: list[Token]) -> Iterator[dict[str, Any]]:
             groups.append((before.text if before.kind == "word" else "", []))
         elif each.kind == "sign" and each.text in ")]" and groups:
             call, given = groups.pop()
-            credential = next((value for name, value, _ in given if name == "credentialsId"), "")
-            for name, value, line in given:
-                if name in _SECRETS or (name == "variable" and call in _TEXTS):
-                    yield {"name": value, "credential": credential, "line": line}
+            values = {name: value for name, value, _ in given}
+            binding = values.get("$class", call)
+            credential = values.get("credentials" if call == "withAWS" else "credentialsId", "")
+            if not credential and before.kind == "text" and found[number - 2].text == "(":
+                credential = before.text[:200]
+            variables = [each for each in given if each[0] in _SECRETS or (each[0] == "variable" and call in _TEXTS)]
+            if binding in VENDORS and credential and not variables and "endpointUrl" not in values:
+                variables = [("", VENDORS[binding], each.line)]
+            for _, name, line in variables:
+                yield {"name": name, "credential": credential, "binding": binding, "line": line}
         elif each.kind in ("text", "gstring"):
             if groups and before.text == ":" and number > 1:
                 groups[-1][1].append((found[number - 2].text, each.text[:200], each.line))
             head = [token.text for token in found[max(number - 4, 0) : number]]
             if len(head) == 4 and head[1:] == ["=", "credentials", "("]:
-                yield {"name": head[0][:200], "credential": each.text[:200], "line": found[number - 4].line}
+                yield {
+                    "name": head[0][:200],
+                    "credential": each.text[:200],
+                    "binding": "",
+                    "line": found[number - 4].line,
+                }
 
 
 def _interpolated(found: list[Token], secrets: set[str]) -> Iterator[dict[str, Any]]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_KEYS, hint_of, inventory_text, place
-from keylease.audit.hints import matches
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, OPENAI_KEYS, place
+from keylease.audit.facts import text
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -29,14 +31,14 @@ class AiAdminKeyInCi(Rule):
     links = (OPENAI_KEYS, ANTHROPIC_KEYS)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_KEY",
                 {"name": "OPENAI_KEY", "sort": "openai", "hint": "sk-admin-…Wxyz"},
             )
         ),
-        inventory_text(
+        these(
             (
                 "gitlab.variable",
                 "gitlab://acme/trainer/variable/CLAUDE",
@@ -45,7 +47,7 @@ class AiAdminKeyInCi(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -60,7 +62,7 @@ class AiAdminKeyInCi(Rule):
         known = {id(match.copy): match for match in matches(inventory)}
         for kind in self.needs:
             for record in inventory.of(kind):
-                hint, match = hint_of(record), known.get(id(record))
+                hint, match = text(record, "hint"), known.get(id(record))
                 by_form = hint.startswith(("sk-admin-", "sk-ant-admin"))
                 if not by_form and not (
                     match and len(match.records) == 1 and match.records[0].facts.get("level") == "admin"

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_WIF, OPENAI_WIF, inventory_text, told
+from keylease.audit.ai_keys import ANTHROPIC_WIF, OPENAI_WIF, told
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory, Persona, Record, Severity
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _OPENAI = {"name": "ci", "active": True, "service_account": "user-svc"}
@@ -30,28 +31,28 @@ class AiFederationRuleBroad(Rule):
     links = (OPENAI_WIF, ANTHROPIC_WIF)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "openai.federation_rule",
                 "openai://w/federation-rule/r",
                 {**_OPENAI, "permissions": "service_account_default"},
             )
         ),
-        inventory_text(
+        these(
             (
                 "anthropic.federation_rule",
                 "anthropic://organization/federation-rule/r",
                 {**_ANTHROPIC, "all_workspaces": True},
             )
         ),
-        inventory_text(
+        these(
             (
                 "anthropic.federation_rule",
                 "anthropic://organization/federation-rule/r",
                 {**_ANTHROPIC, "scopes": ["workspace:developer"]},
             )
         ),
-        inventory_text(
+        these(
             (
                 "anthropic.federation_rule",
                 "anthropic://organization/federation-rule/r",
@@ -60,7 +61,7 @@ class AiFederationRuleBroad(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "openai.federation_rule",
                 "openai://w/federation-rule/r",

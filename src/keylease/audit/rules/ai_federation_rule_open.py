@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_WIF, OPENAI_WIF, inventory_text
+from keylease.audit.ai_keys import ANTHROPIC_WIF, OPENAI_WIF
 from keylease.audit.cel import Way, ways
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.reach import Issuer, reach, shared
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _GITHUB = "https://token.actions.githubusercontent.com"
@@ -43,22 +44,20 @@ class AiFederationRuleOpen(Rule):
     links = (OPENAI_WIF, ANTHROPIC_WIF)
     sample = "inventory.json"
     bad = (
-        inventory_text(_openai(aud="https://api.openai.com/v1")),
-        inventory_text(_openai(repository_owner="acme")),
-        inventory_text(_anthropic(subject_prefix="repo:acme*")),
-        inventory_text(_anthropic(claims={"ref": "refs/heads/main"})),
-        inventory_text(_anthropic(condition="claims.repository_id == '7' || claims.ref == 'refs/heads/main'")),
-        inventory_text(_openai(sub="environment:production")),
+        these(_openai(aud="https://api.openai.com/v1")),
+        these(_openai(repository_owner="acme")),
+        these(_anthropic(subject_prefix="repo:acme*")),
+        these(_anthropic(claims={"ref": "refs/heads/main"})),
+        these(_anthropic(condition="claims.repository_id == '7' || claims.ref == 'refs/heads/main'")),
+        these(_openai(sub="environment:production")),
     )
     good = (
-        inventory_text(
+        these(
             _openai(repository_id="7", ref="refs/heads/main"),
             _anthropic(subject_prefix="repo:acme/trainer:*"),
         ),
-        inventory_text(
-            _anthropic(condition="claims.repository_id == '7'"), _openai(sub="repo:acme/trainer:environment:p")
-        ),
-        inventory_text(
+        these(_anthropic(condition="claims.repository_id == '7'"), _openai(sub="repo:acme/trainer:environment:p")),
+        these(
             ("openai.federation_rule", "openai://w/federation-rule/r", {**_OPENAI, "active": False, "matchers": {}}),
             (
                 "openai.federation_rule",

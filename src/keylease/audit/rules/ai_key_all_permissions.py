@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import DATABRICKS_TOKENS, PINECONE_ROLES, called, inventory_text, told
+from keylease.audit.ai_keys import DATABRICKS_TOKENS, PINECONE_ROLES, called, told
 from keylease.audit.credentials import SORTS, is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 
 _ALL = {"pinecone.key": ("roles", "ProjectEditor"), "databricks.token": ("scopes", "all-apis")}
 
@@ -27,15 +28,13 @@ class AiKeyAllPermissions(Rule):
     links = (PINECONE_ROLES, DATABRICKS_TOKENS)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             ("pinecone.key", "pinecone://p/key/k", {"name": "ci", "holder": "project p", "roles": ["ProjectEditor"]})
         ),
-        inventory_text(
-            ("databricks.token", "databricks://w/token/t", {"name": "ci", "holder": "w", "scopes": ["all-apis"]})
-        ),
+        these(("databricks.token", "databricks://w/token/t", {"name": "ci", "holder": "w", "scopes": ["all-apis"]})),
     )
     good = (
-        inventory_text(
+        these(
             ("pinecone.key", "pinecone://p/key/k", {"name": "ci", "holder": "p", "roles": ["DataPlaneViewer"]}),
             ("databricks.token", "databricks://w/token/t", {"name": "ci", "holder": "w", "scopes": ["sql"]}),
             ("databricks.token", "databricks://w/token/u", {"name": "ci", "holder": "w"}),

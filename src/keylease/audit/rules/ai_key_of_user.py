@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, DATABRICKS_TOKENS, OPENAI_KEYS, called, inventory_text, told
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, DATABRICKS_TOKENS, OPENAI_KEYS, called, told
 from keylease.audit.credentials import SORTS, is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
+from keylease.errors import DOCS
 
 _FACTS = {"name": "laptop", "level": "project", "holder": "project Research", "active": True}
 
@@ -27,13 +29,13 @@ class AiKeyOfUser(Rule):
     links = (OPENAI_KEYS, ANTHROPIC_KEYS, DATABRICKS_TOKENS)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             ("openai.key", "openai://proj_1/key/key_1", {**_FACTS, "owner_sort": "user", "owner": "bea@example.com"})
         ),
-        inventory_text(("databricks.token", "databricks://w/token/t1", {**_FACTS, "owner_sort": "user"})),
+        these(("databricks.token", "databricks://w/token/t1", {**_FACTS, "owner_sort": "user"})),
     )
     good = (
-        inventory_text(
+        these(
             ("openai.key", "openai://proj_1/key/key_1", {**_FACTS, "owner_sort": "service_account"}),
             ("openai.key", "openai://organization/admin-key/k", {**_FACTS, "level": "admin", "owner_sort": "user"}),
             ("openai.key", "openai://proj_1/key/key_2", {**_FACTS, "owner_sort": "user", "owner_active": False}),
@@ -54,6 +56,7 @@ class AiKeyOfUser(Rule):
                     record,
                     f"the {SORTS[kind].label} {called(record)} belongs to a person",
                     evidence=told(record, "owner", "hint", "created_at", "last_used_at", "expires_at"),
-                    change="make a service account for the program and lease its token (docs/providers)",
+                    change="make a service account for the program and lease its token "
+                    f"({DOCS}/providers/{kind.partition('.')[0]}.md)",
                     key="owner",
                 )

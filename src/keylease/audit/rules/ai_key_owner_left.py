@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import OPENAI_KEYS, called, inventory_text, told
+from keylease.audit.ai_keys import OPENAI_KEYS, called, told
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 
 _FACTS = {"name": "laptop", "level": "project", "holder": "project Research", "owner_sort": "user", "active": True}
 
@@ -24,9 +25,9 @@ class AiKeyOwnerLeft(Rule):
     fix = "Delete the key; if a job still uses it, let a service account's take its place first."
     links = (OPENAI_KEYS,)
     sample = "inventory.json"
-    bad = (inventory_text(("openai.key", "openai://proj_1/key/key_1", {**_FACTS, "owner_active": False})),)
+    bad = (these(("openai.key", "openai://proj_1/key/key_1", {**_FACTS, "owner_active": False})),)
     good = (
-        inventory_text(
+        these(
             ("openai.key", "openai://proj_1/key/key_1", {**_FACTS, "owner_active": True}),
             ("openai.key", "openai://proj_1/key/key_2", {**_FACTS, "owner_active": False, "active": False}),
             ("openai.key", "openai://organization/admin-key/key_3", {"name": "audit", "level": "admin"}),

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import ANTHROPIC_KEYS, COPIES, OPENAI_SAFETY, called, hint_of, inventory_text, place, told
+from keylease.audit.ai_keys import ANTHROPIC_KEYS, OPENAI_SAFETY, called, place, told
 from keylease.audit.credentials import is_active
-from keylease.audit.hints import parse
+from keylease.audit.facts import text
+from keylease.audit.hints import COPIES, parse
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
+from keylease.errors import DOCS
 
 
 class AiKeyUnscoped(Rule):
@@ -29,14 +32,14 @@ class AiKeyUnscoped(Rule):
     links = (ANTHROPIC_KEYS, OPENAI_SAFETY)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "anthropic.key",
                 "anthropic://organization/key/apikey_1",
                 {"name": "ci", "level": "organization", "holder": "the organization", "active": True},
             )
         ),
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -45,7 +48,7 @@ class AiKeyUnscoped(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "anthropic.key",
                 "anthropic://organization/key/apikey_1",
@@ -77,14 +80,14 @@ class AiKeyUnscoped(Rule):
                 )
         for kind in COPIES:
             for record in inventory.of(kind):
-                parsed = parse(hint_of(record))
+                parsed = parse(text(record, "hint"))
                 if parsed is not None and parsed.head == "sk-":
                     yield self.finding(
                         record,
                         f"{place(record)} holds an old user key of OpenAI: it acts as a person, in all projects",
-                        evidence=(("shown", shown(hint_of(record))),),
+                        evidence=(("shown", shown(text(record, "hint"))),),
                         confidence="high" if kind == "job.variable" else "medium",
-                        change="lease a token of a project's service account (docs/providers/openai.md), or make a "
+                        change=f"lease a token of a project's service account ({DOCS}/providers/openai.md), or make a "
                         "project key, then delete this one under User API keys",
                         key="scope",
                     )

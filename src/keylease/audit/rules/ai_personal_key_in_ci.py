@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import COPIES, HUGGINGFACE_TOKENS, OPENAI_SAFETY, hint_of, inventory_text, place
-from keylease.audit.hints import matches
+from keylease.audit.ai_keys import HUGGINGFACE_TOKENS, OPENAI_SAFETY, place
+from keylease.audit.facts import text
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
+from keylease.errors import DOCS
 
 _GITHUB = (
     "https://docs.github.com/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens"
@@ -30,7 +33,7 @@ class AiPersonalKeyInCi(Rule):
     links = (OPENAI_SAFETY, HUGGINGFACE_TOKENS, _GITHUB)
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -49,7 +52,7 @@ class AiPersonalKeyInCi(Rule):
                 },
             ),
         ),
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/GH_TOKEN",
@@ -58,7 +61,7 @@ class AiPersonalKeyInCi(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -99,12 +102,13 @@ class AiPersonalKeyInCi(Rule):
                     persona="pedantic" if hub else "regular",
                     change="publish with a trusted publisher, or use the token of a user made for CI"
                     if hub
-                    else "make a service account and lease its token (docs/providers), then revoke this key",
+                    else "make a service account and lease its token "
+                    f"({DOCS}/providers/{match.records[0].kind.partition('.')[0]}.md), then revoke this key",
                     key="person",
                 )
         for kind in COPIES:
             for record in inventory.of(kind):
-                hint = hint_of(record)
+                hint = text(record, "hint")
                 if not hint.startswith(("ghp_", "github_pat_")):
                     continue
                 classic = hint.startswith("ghp_")

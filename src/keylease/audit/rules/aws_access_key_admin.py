@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_account import KEYS, PRACTICES, administrators, everything, key, keys_of_users, switch_off, user
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _ADMIN = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -27,13 +27,13 @@ class AwsAccessKeyAdmin(Rule):
     links = (KEYS, PRACTICES)
     sample = "inventory.json"
     bad = (
-        all_listed(key(), user("ci", _ADMIN), everything()),
-        all_listed(key(), user("ci"), everything("user/ci")),
-        all_listed(key(), user("ci", groups=("ops",)), everything("group/ops")),
+        these(key(), user("ci", _ADMIN), everything()),
+        these(key(), user("ci"), everything("user/ci")),
+        these(key(), user("ci", groups=("ops",)), everything("group/ops")),
     )
     good = (
-        all_listed(key(active=False), user("ci", _ADMIN), everything()),
-        all_listed(key(), user("ci", "arn:aws:iam::aws:policy/ReadOnlyAccess"), everything("role/ci", "user/other")),
+        these(key(active=False), user("ci", _ADMIN), everything()),
+        these(key(), user("ci", "arn:aws:iam::aws:policy/ReadOnlyAccess"), everything("role/ci", "user/other")),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.aws_account import KEYS, PRACTICES, account, key, keys_of_users, role, switch_off, text
+from keylease.audit.aws_account import KEYS, PRACTICES, account, key, keys_of_users, role, switch_off
 from keylease.audit.aws_trust import trusts
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -26,11 +27,11 @@ class AwsAccessKeyBesideOidc(Rule):
     fix = "Find what uses the key by its last use. If it is a job, let it take a role, then switch the key off."
     links = (KEYS, PRACTICES)
     sample = "inventory.json"
-    bad = (all_listed(key(), role()),)
+    bad = (these(key(), role()),)
     good = (
-        all_listed(key(active=False), role()),
-        all_listed(key(), role(document={"Statement": []})),
-        all_listed(key(), role(where="210987654321")),
+        these(key(active=False), role()),
+        these(key(), role(document={"Statement": []})),
+        these(key(), role(where="210987654321")),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import BEST, IamRule, instead
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 
 class IamAdmin(IamRule):
@@ -28,128 +29,29 @@ class IamAdmin(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": [
-        "*:*"
-      ],
-      "Resource": [
-        "*"
-      ]
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "*",
-      "Resource": "*",
-      "Condition": {
-        "Bool": {
-          "aws:SecureTransport": "true"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "arn:aws:s3:::models/*"
-    },
-    {
-      "Effect": "Allow",
-      "Action": "*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": ["*:*"], "Resource": ["*"]}),
+        policy_file(
+            {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+        ),
+        policy_file(
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"},
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        ),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "arn:aws:s3:::models/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "*",
-      "Resource": "arn:aws:s3:::models/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "*",
-      "Resource": "*",
-      "Condition": {
-        "StringEquals": {
-          "aws:ResourceTag/team": "ml"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Deny",
-      "Action": "*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": [
-        "${var.actions}"
-      ],
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"}),
+        policy_file({"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::models/*"}),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "*",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"aws:ResourceTag/team": "ml"}},
+            }
+        ),
+        policy_file({"Effect": "Deny", "Action": "*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": ["${var.actions}"], "Resource": "*"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

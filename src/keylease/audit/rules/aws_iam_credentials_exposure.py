@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import BEST, GLOSSARY, IamRule, instead, some
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 _OWN = {"ecr:getauthorizationtoken", "sts:getsessiontoken", "ecr-public:getauthorizationtoken"}
 """Of these a job only gets what it may do anyhow, and none can be bound to a resource."""
@@ -28,112 +29,26 @@ class IamCredentialsExposure(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "sts:AssumeRole",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "sts:AssumeRole",
-      "Resource": "arn:aws:iam::*:role/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "redshift:GetClusterCredentials",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:CreateAccessKey",
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"}),
+        policy_file({"Effect": "Allow", "Action": "redshift:GetClusterCredentials", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "iam:CreateAccessKey", "Resource": "*"}),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "sts:AssumeRole",
-      "Resource": "arn:aws:iam::123456789012:role/deploy"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "sts:AssumeRole",
-      "Resource": "*",
-      "Condition": {
-        "StringEquals": {
-          "aws:ResourceTag/team": "ml"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "ecr:GetAuthorizationToken",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "sts:GetCallerIdentity",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "sts:AssumeRole",
-      "Resource": "${var.role}"
-    }
-  ]
-}
-""",
+        policy_file(
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::123456789012:role/deploy"}
+        ),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"aws:ResourceTag/team": "ml"}},
+            }
+        ),
+        policy_file({"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "${var.role}"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import BEST, GLOSSARY, IamRule, instead, some
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 _RESOURCES = {
     "s3": "arn:aws:s3:::BUCKET/*",
@@ -30,115 +31,36 @@ class IamDataExfiltration(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "secretsmanager:GetSecretValue",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": [
-        "s3:Get*",
-        "s3:List*"
-      ],
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "arn:aws:s3:::*/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "secretsmanager:*",
-      "Resource": "arn:aws:secretsmanager:*:123456789012:secret:*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::*/*"}),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "secretsmanager:*",
+                "Resource": "arn:aws:secretsmanager:*:123456789012:secret:*",
+            }
+        ),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "secretsmanager:GetSecretValue",
-      "Resource": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ci/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "arn:aws:s3:::models/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "secretsmanager:GetSecretValue",
-      "Resource": "*",
-      "Condition": {
-        "StringEquals": {
-          "aws:ResourceTag/team": "ml"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:ListAllMyBuckets",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "${var.bucket}/*"
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "secretsmanager:GetSecretValue",
+                "Resource": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ci/*",
+            }
+        ),
+        policy_file({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"}),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "secretsmanager:GetSecretValue",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"aws:ResourceTag/team": "ml"}},
+            }
+        ),
+        policy_file({"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "${var.bucket}/*"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import IamRule, instead
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 
 class IamNotAction(IamRule):
@@ -25,68 +26,20 @@ class IamNotAction(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "NotAction": "iam:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "NotResource": "arn:aws:s3:::payroll/*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "s3:GetObject", "NotResource": "arn:aws:s3:::payroll/*"}),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Deny",
-      "NotAction": "iam:*",
-      "Resource": "*",
-      "Condition": {
-        "Bool": {
-          "aws:MultiFactorAuthPresent": "false"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "arn:aws:s3:::models/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Deny",
-      "Action": "s3:*",
-      "NotResource": "arn:aws:s3:::models/*"
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Deny",
+                "NotAction": "iam:*",
+                "Resource": "*",
+                "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "false"}},
+            }
+        ),
+        policy_file({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/*"}),
+        policy_file({"Effect": "Deny", "Action": "s3:*", "NotResource": "arn:aws:s3:::models/*"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

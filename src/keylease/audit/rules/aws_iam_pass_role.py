@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import IamRule, instead
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 
 class IamPassRole(IamRule):
@@ -25,95 +26,25 @@ class IamPassRole(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:PassRole",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:Pass*",
-      "Resource": "arn:aws:iam::123456789012:role/*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "NotAction": "s3:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "iam:Pass*", "Resource": "arn:aws:iam::123456789012:role/*"}),
+        policy_file({"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:PassRole",
-      "Resource": "arn:aws:iam::123456789012:role/task"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:PassRole",
-      "Resource": "*",
-      "Condition": {
-        "StringEquals": {
-          "iam:PassedToService": "ecs-tasks.amazonaws.com"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:PassRole",
-      "Resource": "*"
-    },
-    {
-      "Effect": "Deny",
-      "Action": "iam:PassRole",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:PassRole",
-      "Resource": "${aws_iam_role.task.arn}"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::123456789012:role/task"}),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            }
+        ),
+        policy_file(
+            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*"},
+            {"Effect": "Deny", "Action": "iam:PassRole", "Resource": "*"},
+        ),
+        policy_file({"Effect": "Allow", "Action": "iam:PassRole", "Resource": "${aws_iam_role.task.arn}"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

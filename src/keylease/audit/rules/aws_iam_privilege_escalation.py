@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import GLOSSARY, IamRule, instead, some
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 _BOUNDARY = {"StringEquals": {"iam:PermissionsBoundary": "arn:aws:iam::ACCOUNT:policy/BOUNDARY"}}
 
@@ -30,121 +31,39 @@ class IamPrivilegeEscalation(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:CreatePolicyVersion",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": [
-        "iam:PassRole",
-        "lambda:CreateFunction",
-        "lambda:InvokeFunction"
-      ],
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:Attach*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "NotAction": "s3:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "iam:CreatePolicyVersion", "Resource": "*"}),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": ["iam:PassRole", "lambda:CreateFunction", "lambda:InvokeFunction"],
+                "Resource": "*",
+            }
+        ),
+        policy_file({"Effect": "Allow", "Action": "iam:Attach*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:CreatePolicyVersion",
-      "Resource": "arn:aws:iam::123456789012:policy/ci/app"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:AttachRolePolicy",
-      "Resource": "*",
-      "Condition": {
-        "StringEquals": {
-          "iam:PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:CreateAccessKey",
-      "Resource": "*"
-    },
-    {
-      "Effect": "Deny",
-      "Action": "iam:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:Get*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:${var.action}",
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "iam:CreatePolicyVersion",
+                "Resource": "arn:aws:iam::123456789012:policy/ci/app",
+            }
+        ),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "iam:AttachRolePolicy",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"iam:PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"}},
+            }
+        ),
+        policy_file(
+            {"Effect": "Allow", "Action": "iam:CreateAccessKey", "Resource": "*"},
+            {"Effect": "Deny", "Action": "iam:*", "Resource": "*"},
+        ),
+        policy_file({"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "iam:${var.action}", "Resource": "*"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_iam import Allowed
 from keylease.audit.aws_iam_rule import BEST, GLOSSARY, IamRule, instead, some
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import policy_file
 
 _GRAVE = {
     *("iam", "sts", "s3", "secretsmanager", "ssm", "kms", "lambda", "ec2", "ecs", "eks", "organizations", "rds"),
@@ -33,120 +34,27 @@ class IamServiceWildcard(IamRule):
     )
     sample = "iam/ci-policy.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "iam:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": [
-        "s3:*",
-        "logs:PutLogEvents"
-      ],
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:*",
-      "Resource": "arn:aws:s3:::*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "iam:*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": ["s3:*", "logs:PutLogEvents"], "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:*",
-      "Resource": "arn:aws:s3:::models"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:*",
-      "Resource": "*",
-      "Condition": {
-        "StringEquals": {
-          "aws:ResourceAccount": "123456789012"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:*",
-      "Resource": "*"
-    },
-    {
-      "Effect": "Deny",
-      "Action": "s3:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:List*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "${var.service}:*",
-      "Resource": "*"
-    }
-  ]
-}
-""",
+        policy_file({"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::models"}),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Action": "s3:*",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"aws:ResourceAccount": "123456789012"}},
+            }
+        ),
+        policy_file(
+            {"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
+        ),
+        policy_file({"Effect": "Allow", "Action": "*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "s3:List*", "Resource": "*"}),
+        policy_file({"Effect": "Allow", "Action": "${var.service}:*", "Resource": "*"}),
     )
 
     def judge(self, record: Record, found: Allowed) -> Iterator[Finding]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.aging import Days
-from keylease.audit.aws_account import account, role, text
+from keylease.audit.aws_account import account, role
 from keylease.audit.aws_trust import trusts
 from keylease.audit.credentials import moment
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -36,14 +37,14 @@ class AwsRoleUnused(Rule):
     links = ("https://docs.aws.amazon.com/IAM/latest/APIReference/API_RoleLastUsed.html",)
     sample = "inventory.json"
     bad = (
-        all_listed(role(created_at="2024-01-01T00:00:00Z", last_used_at="2026-03-01T00:00:00Z")),
-        all_listed(role(created_at="2024-01-01T00:00:00Z", last_used_at=None)),
+        these(role(created_at="2024-01-01T00:00:00Z", last_used_at="2026-03-01T00:00:00Z")),
+        these(role(created_at="2024-01-01T00:00:00Z", last_used_at=None)),
     )
     good = (
-        all_listed(role(created_at="2024-01-01T00:00:00Z", last_used_at="2026-10-01T00:00:00Z")),
-        all_listed(role(created_at="2026-10-20T00:00:00Z", last_used_at=None)),
-        all_listed(role(created_at="2024-01-01T00:00:00Z")),
-        all_listed(role(document={"Statement": []}, created_at="2024-01-01T00:00:00Z", last_used_at=None)),
+        these(role(created_at="2024-01-01T00:00:00Z", last_used_at="2026-10-01T00:00:00Z")),
+        these(role(created_at="2026-10-20T00:00:00Z", last_used_at=None)),
+        these(role(created_at="2024-01-01T00:00:00Z")),
+        these(role(document={"Statement": []}, created_at="2024-01-01T00:00:00Z", last_used_at=None)),
     )
     Settings = Settings
 

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
-from keylease.audit.aws_account import text
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import listed

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_trust import Trust
 from keylease.audit.aws_trust_rule import GITHUB_CLAIMS, GITLAB_ROLE, TrustRule, narrowed, pins
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import github, policy_file
 
 
 class AwsTrustAnyRef(TrustRule):
@@ -26,153 +27,32 @@ class AwsTrustAnyRef(TrustRule):
     )
     sample = "iam/deploy-trust.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        },
-        "StringLike": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:*"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        },
-        "StringLike": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/*"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/gitlab.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "gitlab.com:aud": "https://gitlab.com"
-        },
-        "StringLike": {
-          "gitlab.com:sub": "project_path:acme/trainer:*"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:repository_id": "817264"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github({"StringLike": {"sub": "repo:acme/trainer:*"}})),
+        policy_file(github({"StringLike": {"sub": "repo:acme/trainer:ref:refs/heads/*"}})),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/gitlab.com"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {"gitlab.com:aud": "https://gitlab.com"},
+                    "StringLike": {"gitlab.com:sub": "project_path:acme/trainer:*"},
+                },
+            }
+        ),
+        policy_file(github({"StringEquals": {"repository_id": "817264"}})),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:ref": "refs/heads/main"
-        },
-        "StringLike": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:*"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:job_workflow_ref": "acme/ci/.github/workflows/deploy.yml@refs/heads/main"
-        },
-        "StringLike": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:*"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}})),
+        policy_file(github({"StringEquals": {"ref": "refs/heads/main"}, "StringLike": {"sub": "repo:acme/trainer:*"}})),
+        policy_file(
+            github(
+                {
+                    "StringEquals": {"job_workflow_ref": "acme/ci/.github/workflows/deploy.yml@refs/heads/main"},
+                    "StringLike": {"sub": "repo:acme/trainer:*"},
+                }
+            )
+        ),
     )
 
     def judge(self, record: Record, trust: Trust) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from keylease.audit.aws_trust import ACTION
 from keylease.audit.in_file import of_statement, within
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import policy_file
 from keylease.audit.workflows import shown
 
 _EKS = re.compile(r"oidc[.-]eks\.", re.IGNORECASE)
@@ -34,54 +35,46 @@ class AwsTrustEksWildcard(Rule):
     )
     sample = "iam/pod-trust.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"},
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringLike": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:*:trainer"},
-        "StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"}
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"},
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"}
-      }
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringLike": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:*:trainer"},
+                    "StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"},
+                },
+            }
+        ),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"}},
+            }
+        ),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"},
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:ml:trainer",
-          "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/D4E5"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {
+                        "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:sub": "system:serviceaccount:ml:trainer",
+                        "oidc.eks.eu-west-1.amazonaws.com/id/D4E5:aud": "sts.amazonaws.com",
+                    }
+                },
+            }
+        ),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from keylease.audit.aws_trust import Trust
 from keylease.audit.aws_trust_rule import CONTROLS, DATADOG, GITHUB_ROLE, TrustRule, identifying, narrowed, place
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import github, policy_file
 
 
 class AwsTrustNoSubject(TrustRule):
@@ -29,228 +30,66 @@ class AwsTrustNoSubject(TrustRule):
     )
     sample = "iam/deploy-trust.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity"
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    },
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/gitlab.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "gitlab.com:aud": "https://gitlab.com"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/app.terraform.io"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "app.terraform.io:aud": "aws.workload.identity"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:environment": "production"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github()),
+        policy_file(github(aud="")),
+        policy_file(github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}}), github()),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/gitlab.com"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {"gitlab.com:aud": "https://gitlab.com"}},
+            }
+        ),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/app.terraform.io"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {"app.terraform.io:aud": "aws.workload.identity"}},
+            }
+        ),
+        policy_file(github({"StringEquals": {"environment": "production"}})),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:repository_id": "817264"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/gitlab.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "gitlab.com:aud": "https://gitlab.com",
-          "gitlab.com:sub": "project_path:acme/trainer:ref_type:branch:ref:main"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE:aud": "sts.amazonaws.com"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        }
-      }
-    },
-    {
-      "Effect": "Deny",
-      "Principal": "*",
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringNotEquals": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}})),
+        policy_file(github({"StringEquals": {"repository_id": "817264"}})),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/gitlab.com"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {
+                        "gitlab.com:aud": "https://gitlab.com",
+                        "gitlab.com:sub": "project_path:acme/trainer:ref_type:branch:ref:main",
+                    }
+                },
+            }
+        ),
+        policy_file(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE:aud": "sts.amazonaws.com"}},
+            }
+        ),
+        policy_file(
+            github(),
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringNotEquals": {
+                        "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
+                    }
+                },
+            },
+        ),
     )
 
     def judge(self, record: Record, trust: Trust) -> Iterator[Finding]:

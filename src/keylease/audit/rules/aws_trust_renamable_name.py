@@ -7,6 +7,7 @@ from keylease.audit.aws_trust import Trust
 from keylease.audit.aws_trust_rule import CLAIM_KEYS, GITHUB_CLAIMS, TrustRule
 from keylease.audit.in_file import of_condition, within
 from keylease.audit.model import Finding, Record
+from keylease.audit.samples import github, policy_file
 
 
 class AwsTrustRenamableName(TrustRule):
@@ -29,87 +30,14 @@ class AwsTrustRenamableName(TrustRule):
     )
     sample = "iam/deploy-trust.json"
     bad = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com"
-        },
-        "StringLike": {
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:*"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main"}})),
+        policy_file(github({"StringLike": {"sub": "repo:acme/trainer:*"}})),
     )
     good = (
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme/trainer:ref:refs/heads/main",
-          "token.actions.githubusercontent.com:repository_id": "817264"
-        }
-      }
-    }
-  ]
-}
-""",
-        """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": {
-        "StringEquals": {
-          "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-          "token.actions.githubusercontent.com:sub": "repo:acme@6539/trainer@817264:ref:refs/heads/main"
-        }
-      }
-    }
-  ]
-}
-""",
+        policy_file(
+            github({"StringEquals": {"sub": "repo:acme/trainer:ref:refs/heads/main", "repository_id": "817264"}})
+        ),
+        policy_file(github({"StringEquals": {"sub": "repo:acme@6539/trainer@817264:ref:refs/heads/main"}})),
     )
 
     def judge(self, record: Record, trust: Trust) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """A role's subject condition lets in other owners or repositories."""
 
+import json
 from collections.abc import Iterator
 
 from keylease.audit.aws_trust import Trust
@@ -16,6 +17,40 @@ from keylease.audit.aws_trust_rule import (
     place,
 )
 from keylease.audit.model import Finding, Record
+
+_DOCUMENT = """\
+data "aws_iam_policy_document" "trust" {
+  statement {
+    actions = ["sts:AssumeRoleWithWebIdentity"]
+
+    principals {
+      type        = "Federated"
+      identifiers = [aws_iam_openid_connect_provider.github.arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "token.actions.githubusercontent.com:aud"
+      values   = ["sts.amazonaws.com"]
+    }
+
+    condition {
+      test     = "OPERATOR"
+      variable = "token.actions.githubusercontent.com:sub"
+      values   = SUBJECTS
+    }
+  }
+}
+
+resource "aws_iam_role" "deploy" {
+  name               = "deploy"
+  assume_role_policy = data.aws_iam_policy_document.trust.json
+}
+"""
+
+
+def _of(*subjects: str, operator: str = "StringLike") -> str:
+    return _DOCUMENT.replace("OPERATOR", operator).replace("SUBJECTS", json.dumps(subjects))
 
 
 class AwsTrustSubjectWildcard(TrustRule):
@@ -43,316 +78,19 @@ class AwsTrustSubjectWildcard(TrustRule):
     )
     sample = "infra/roles.tf"
     bad = (
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:acme*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:acme/*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:acme/trainer:ref:refs/heads/main", "repo:acme-*/trainer:*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["*:environment:production"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringNotLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:evil/*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:${var.org}/*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
+        _of("repo:*"),
+        _of("repo:acme*"),
+        _of("repo:acme/*"),
+        _of("repo:acme/trainer:ref:refs/heads/main", "repo:acme-*/trainer:*"),
+        _of("*:environment:production"),
+        _of("repo:evil/*", operator="StringNotLike"),
+        _of("repo:${var.org}/*"),
     )
     good = (
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:acme/trainer:*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:acme/trainer:ref:refs/heads/main"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:${var.org}/${var.repository}:ref:refs/heads/main"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
-        """data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "token.actions.githubusercontent.com:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:acme@6539/trainer@817264:*"]
-    }
-  }
-}
-
-resource "aws_iam_role" "deploy" {
-  name               = "deploy"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
-}
-""",
+        _of("repo:acme/trainer:*"),
+        _of("repo:acme/trainer:ref:refs/heads/main", operator="StringEquals"),
+        _of("repo:${var.org}/${var.repository}:ref:refs/heads/main"),
+        _of("repo:acme@6539/trainer@817264:*"),
     )
 
     def judge(self, record: Record, trust: Trust) -> Iterator[Finding]:

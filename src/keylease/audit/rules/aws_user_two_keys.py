@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.aging import Days
-from keylease.audit.aws_account import KEYS, account, key, keys_of_users, switch_off, text
+from keylease.audit.aws_account import KEYS, account, key, keys_of_users, switch_off
 from keylease.audit.credentials import age
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 
@@ -34,11 +35,11 @@ class AwsUserTwoKeys(Rule):
     links = (KEYS, "https://docs.aws.amazon.com/IAM/latest/UserGuide/id-credentials-access-keys-update.html")
     sample = "inventory.json"
     _old = key("ci", "AKIA…AAAA", "2024-01-01T00:00:00Z")
-    bad = (all_listed(_old, key("ci", "AKIA…BBBB", "2026-09-01T00:00:00Z")),)
+    bad = (these(_old, key("ci", "AKIA…BBBB", "2026-09-01T00:00:00Z")),)
     good = (
-        all_listed(_old, key("ci", "AKIA…BBBB", "2026-10-30T00:00:00Z")),
-        all_listed(_old, key("ci", "AKIA…BBBB", "2026-09-01T00:00:00Z", active=False)),
-        all_listed(_old, key("other", "AKIA…BBBB", "2026-09-01T00:00:00Z")),
+        these(_old, key("ci", "AKIA…BBBB", "2026-10-30T00:00:00Z")),
+        these(_old, key("ci", "AKIA…BBBB", "2026-09-01T00:00:00Z", active=False)),
+        these(_old, key("other", "AKIA…BBBB", "2026-09-01T00:00:00Z")),
     )
     Settings = Settings
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import federated, these
+from keylease.audit.cloud_samples import federated
 from keylease.audit.flexible import bound, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _NAMES = re.compile(r"repo:[^/:@]+/[^/:@]+:")

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keylease.audit.cloud_samples import federated, these
+from keylease.audit.cloud_samples import federated
 from keylease.audit.flexible import Pattern, bound, breadth, patterns
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _MAIN = "claims['job_workflow_ref'] matches 'acme/deploy/.github/workflows/*@refs/heads/main'"

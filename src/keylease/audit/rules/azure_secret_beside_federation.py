@@ -3,10 +3,11 @@
 import shlex
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import credential, federated, these
+from keylease.audit.cloud_samples import credential, federated
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 

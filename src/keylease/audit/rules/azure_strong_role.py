@@ -5,10 +5,11 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from keylease.audit.cloud_samples import assignment, federated, these
+from keylease.audit.cloud_samples import assignment, federated
 from keylease.audit.in_file import attributes, declared
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _S = "/subscriptions/11111111-2222-4333-8444-555555555555"

@@ -6,11 +6,12 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from keylease.audit.ai_keys import COPIES, called, inventory_text, place
-from keylease.audit.credentials import is_active, moment
-from keylease.audit.hints import matches
+from keylease.audit.ai_keys import called, place
+from keylease.audit.credentials import is_active, moment, written
+from keylease.audit.hints import COPIES, matches
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _STORES = ("github.secret", "github.variable", "gitlab.variable", "jenkins.credential")
@@ -60,7 +61,7 @@ class CiCopyOutdated(Rule):
     sample = "inventory.json"
     Settings = CopySettings
     bad = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -79,7 +80,7 @@ class CiCopyOutdated(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             (
                 "job.variable",
                 "job://environment/variable/OPENAI_API_KEY",
@@ -128,7 +129,7 @@ class CiCopyOutdated(Rule):
                         yield self.finding(
                             record,
                             f"{place(record)} was last written before {shown(source.subject, 120)} changed",
-                            evidence=(("copy written", _text(copied)), ("source changed", _text(newest))),
+                            evidence=(("copy written", written(copied)), ("source changed", written(newest))),
                             change="copy the new value (keylease sync apply, or by hand), then revoke the old one",
                             key=f"{source.subject}",
                         )
@@ -154,7 +155,7 @@ class CiCopyOutdated(Rule):
                 match.copy,
                 f"{place(match.copy)} is a key that has a newer one of the same name, {called(found[1])}",
                 confidence="medium",
-                evidence=(*match.evidence, ("newer one created", _text(found[0]))),
+                evidence=(*match.evidence, ("newer one created", written(found[0]))),
                 change="put the newer key in its place (keylease sync apply), then delete the older one at the vendor",
                 key=found[1].subject,
             )
@@ -167,7 +168,3 @@ def _same(record: Record) -> tuple[str, ...]:
 
 def _changed(record: Record) -> dt.datetime | None:
     return moment(record.facts.get("updated_at")) or moment(record.facts.get("created_at"))
-
-
-def _text(when: dt.datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

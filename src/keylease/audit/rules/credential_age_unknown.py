@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from keylease.audit.aging import named, text_of
+from keylease.audit.aging import named
 from keylease.audit.credentials import SORTS, age, of_sorts
+from keylease.audit.facts import text
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
 from keylease.audit.workflows import shown
 
 _NAMES = 50
@@ -43,7 +44,7 @@ class CredentialAgeUnknown(Rule):
         listed("vault.secret", "vault://v/secret/kv/ci", name="ci", holder="kv"),
     )
     good = (
-        all_listed(
+        these(
             (
                 "vault.secret",
                 "vault://v/secret/kv/ci",
@@ -62,10 +63,10 @@ class CredentialAgeUnknown(Rule):
         places: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in of_sorts(inventory):
             if age(record, inventory.now) is None and _is_secret(record):
-                places[record.kind, text_of(record, "holder")].append(record)
+                places[record.kind, text(record, "holder")].append(record)
         for (kind, holder), records in sorted(places.items()):
             first, number = records[0], len(records)
-            names = [shown(text_of(each, "name") or each.subject, 100) for each in records]
+            names = [shown(text(each, "name") or each.subject, 100) for each in records]
             more = f" … and {number - _NAMES} more" if number > _NAMES else ""
             what = (
                 named(first) if number == 1 else f"{number} {SORTS[kind].label}s of {shown(holder, 120) or 'one place'}"

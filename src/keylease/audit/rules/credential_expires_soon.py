@@ -8,7 +8,7 @@ from keylease.audit.aging import Days, dates, in_days, named, rotate
 from keylease.audit.credentials import SORTS, age, days, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ class CredentialExpiresSoon(Rule):
         ),
     )
     good = (
-        all_listed(
+        these(
             (
                 "azure.credential",
                 "azure://t/app/1/password/2",

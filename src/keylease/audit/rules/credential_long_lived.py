@@ -60,7 +60,7 @@ class CredentialLongLived(Rule):
         settings: Settings = self.settings
         for record in of_sorts(inventory):
             found, limit = lifetime(record), limit_of(record, settings.ages, settings.max_days)
-            if SORTS[record.kind].expires and found is not None and limit is not None and found > limit:
+            if SORTS[record.kind].expires and found is not None and found > limit:
                 yield self.finding(
                     record,
                     f"{named(record)} was made to live for {in_days(found)}",

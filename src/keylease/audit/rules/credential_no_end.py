@@ -6,7 +6,7 @@ from keylease.audit.aging import dates, named, rotate
 from keylease.audit.credentials import SORTS, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
 
 
 class CredentialNoEnd(Rule):
@@ -36,7 +36,7 @@ class CredentialNoEnd(Rule):
         ),
     )
     good = (
-        all_listed(
+        these(
             (
                 "anthropic.key",
                 "anthropic://wrkspc_1/key/ci",

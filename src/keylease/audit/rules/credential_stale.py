@@ -18,8 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ages: other limits for some; the first that covers one counts: ``{kind: "github.*", name: "PROD_*", max_days: 30}``.
     """
 
-    max_days: Days | None = 90
-    stored_days: Days | None = 180
+    max_days: Days = 90
+    stored_days: Days = 180
     ages: list[Limit] = []
 
 
@@ -93,7 +93,7 @@ class CredentialStale(Rule):
             limit = limit_of(
                 record, settings.ages, settings.stored_days if SORTS[record.kind].stored else settings.max_days
             )
-            if limit is not None and days > limit:
+            if days > limit:
                 yield self.finding(
                     record,
                     f"{named(record)} has been the same for {in_days(days)}",

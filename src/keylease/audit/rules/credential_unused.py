@@ -8,7 +8,7 @@ from keylease.audit.aging import Days, Limit, dates, in_days, limit_of, named
 from keylease.audit.credentials import SORTS, days, of_sorts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +59,7 @@ class CredentialUnused(Rule):
         ),
     )
     good = (
-        all_listed(
+        these(
             (
                 "aws.access_key",
                 "aws://1/key/AKIA…WXYZ",
@@ -77,8 +77,6 @@ class CredentialUnused(Rule):
             if not SORTS[record.kind].uses or "last_used_at" not in record.facts:
                 continue
             limit = limit_of(record, settings.ages, settings.max_days)
-            if limit is None:
-                continue
             used = days(record.facts, "last_used_at", inventory.now)
             made = days(record.facts, "created_at", inventory.now)
             if used is not None and used > limit:

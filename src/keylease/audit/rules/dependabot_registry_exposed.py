@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keylease.audit.clear import FIRST
-from keylease.audit.model import Finding, Inventory, Location, Record
+from keylease.audit.facts import at, items
+from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
 
@@ -88,10 +89,10 @@ updates:
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a field in clear, one an update that runs code."""
         for record in inventory.of("file.dependabot"):
-            for registry in _mappings(record.facts.get("registries")):
-                for literal in _mappings(registry.get("literal")):
+            for registry in items(record.facts.get("registries")):
+                for literal in items(registry.get("literal")):
                     yield self._clear(record, registry, literal)
-            for number, update in enumerate(_mappings(record.facts.get("updates"))):
+            for number, update in enumerate(items(record.facts.get("updates"))):
                 if update.get("runs_code") is True and update.get("registries"):
                     yield self._runs(record, update, number)
 
@@ -103,7 +104,7 @@ updates:
             f"the registry {name} has its {field} in clear" + (f", a {what}" if what else ""),
             severity="critical" if what else "high",
             confidence="high" if what else "medium",
-            location=_at(record, literal),
+            location=at(record, literal),
             evidence=(("prefix", shown(literal.get("prefix") or "none")), ("length", str(literal.get("length")))),
             change=f"{FIRST}; then store a new one as a Dependabot secret and refer to it"
             f"\n\n{field}: ${{{{ secrets.{secret} }}}}",
@@ -120,20 +121,9 @@ updates:
             + ("all registries" if names == "*" else f"the registries {names}"),
             severity="medium",
             confidence="high" if ecosystem in _RUNS else "low",
-            location=_at(record, update),
+            location=at(record, update),
             evidence=(("update", f"{ecosystem} {directory}"), ("insecure-external-code-execution", "allow")),
             change="forbid it, or leave this update no registries but those whose token can only read"
             "\n\ninsecure-external-code-execution: deny",
             key=f"runs {ecosystem} {directory} {number}",
         )
-
-
-def _mappings(given: Any) -> list[Mapping[str, Any]]:
-    return [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
-
-
-def _at(record: Record, given: Mapping[str, Any]) -> Location | None:
-    line = given.get("line")
-    if record.location is None or not isinstance(line, int) or line < 1:
-        return record.location
-    return Location(record.location.path, line)

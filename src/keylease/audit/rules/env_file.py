@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 
 _SECRET = re.compile(
     r"(?:^|_)(?:SECRET|PASSWORD|PASSWD|PASSPHRASE|PWD|TOKEN|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|SECRET_?KEY|AUTH_?KEY"
@@ -71,7 +71,7 @@ class EnvFile(Rule):
                 rank = ("low", "low", "pedantic")
             yield self.finding(
                 record,
-                f"{shown(path)} gives values to {_listed(found)}",
+                f"{shown(path)} gives values to {listed(found)}",
                 severity=rank[0],
                 confidence=rank[1],
                 persona=rank[2],
@@ -79,10 +79,6 @@ class EnvFile(Rule):
                 f"\n\ngit rm --cached -- {_quoted(path)} # and name it in .gitignore\nkeylease exec -- COMMAND",
                 key="names",
             )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(shown(name) for name in names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _is_secret(name: str) -> bool:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from keylease.audit.manifests import SAMPLE, at, is_tryout, items, manifests, name_of
+from keylease.audit.facts import at, items
+from keylease.audit.manifests import SAMPLE, is_tryout, manifests, name_of
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -3,10 +3,11 @@
 import shlex
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import POOL, binding, key, provider, these
+from keylease.audit.cloud_samples import POOL, binding, key, provider
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _BOT = "bot@acme-ml.iam.gserviceaccount.com"

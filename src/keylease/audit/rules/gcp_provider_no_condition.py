@@ -4,11 +4,12 @@ import shlex
 from collections.abc import Iterator
 
 from keylease.audit.cel import ways
-from keylease.audit.cloud_samples import POOL, binding, provider, these
+from keylease.audit.cloud_samples import POOL, binding, provider
 from keylease.audit.in_file import attributes
 from keylease.audit.issuers import issuer_of, who
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _BOT = "bot@acme-ml.iam.gserviceaccount.com"

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from keylease.audit.cel import ways
-from keylease.audit.cloud_samples import provider, these
+from keylease.audit.cloud_samples import provider
 from keylease.audit.in_file import attributes
 from keylease.audit.issuers import issuer_of, who
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 

@@ -4,10 +4,11 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from keylease.audit.cloud_samples import POOL, binding, these
+from keylease.audit.cloud_samples import POOL, binding
 from keylease.audit.in_file import attributes, replaced
 from keylease.audit.model import Finding, Inventory, Severity
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _ROLES: dict[str, tuple[Severity, str]] = {

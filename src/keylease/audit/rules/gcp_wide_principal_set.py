@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from keylease.audit.cel import claim_of, ways
-from keylease.audit.cloud_samples import POOL, binding, provider, these
+from keylease.audit.cloud_samples import POOL, binding, provider
 from keylease.audit.in_file import attributes, declared, replaced
 from keylease.audit.issuers import ISSUERS, is_one_project, issuer_of
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _SET = re.compile(

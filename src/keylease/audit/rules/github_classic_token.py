@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from keylease.audit.github import listed, text, texts, written
+from keylease.audit.facts import text, texts
+from keylease.audit.github import written
 from keylease.audit.model import Finding, Inventory, Severity
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
+from keylease.errors import DOCS
 
 _CLASSIC = {"name": "audit", "holder": "acme", "expires_at": None, "scopes": ["read:org", "repo"]}
 
@@ -25,6 +27,7 @@ class GithubClassicToken(Rule):
     title = "a classic token with scopes over the policy"
     severity = "medium"
     needs = ("github.token",)
+    covers = ("credential-no-end",)
     why = (
         "A classic token has scopes, not repositories: `repo` reads and writes each one that its owner can, private "
         "ones too, and `admin:` scopes change the organisation. Whoever gets it from a log or a runner has all that."
@@ -54,16 +57,18 @@ class GithubClassicToken(Rule):
             if not over:
                 continue
             strong = [each for each in over if each.startswith("admin:") or each in ("repo", "delete_repo", "workflow")]
-            severity: Severity = "high" if strong and record.facts.get("expires_at", "") is None else "medium"
+            never = record.facts.get("expires_at", "") is None
+            severity: Severity = "high" if strong and never else "medium"
             yield self.finding(
                 record,
-                f"the credential of target {shown(text(record, 'name'))} is a classic token with {listed(over)}",
+                f"the credential of target {shown(text(record, 'name'))} is a classic token with {listed(over)}"
+                f"{', and never expires' if never else ''}",
                 severity=severity,
                 evidence=(
                     ("scopes", listed(texts(record, "scopes"), 30)),
                     ("expires", str(record.facts.get("expires_at"))),
                 ),
-                change="give the target a GitHub App (docs/targets/github.md), and revoke the token",
+                change=f"give the target a GitHub App ({DOCS}/targets/github.md), and revoke the token",
                 key="scopes",
             )
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from keylease.audit.credentials import is_active
-from keylease.audit.github import organizations, owner, text, texts, word, written
+from keylease.audit.facts import text, texts
+from keylease.audit.github import organizations, owner, word, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from keylease.audit.credentials import is_active
-from keylease.audit.github import text, word, written
+from keylease.audit.facts import text
+from keylease.audit.github import word, written
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

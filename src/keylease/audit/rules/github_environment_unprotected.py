@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from keylease.audit.github import number, text, texts, word, written
+from keylease.audit.facts import number, text, texts
+from keylease.audit.github import word, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown
@@ -71,8 +72,10 @@ class EnvironmentUnprotected(Rule):
 
 
 def _command(record: Record, repository: str, name: str) -> str:
-    body = {"deployment_branch_policy": {"protected_branches": True, "custom_branch_policies": False}}
+    body: dict[str, object] = {
+        "deployment_branch_policy": {"protected_branches": True, "custom_branch_policies": False}
+    }
     if minutes := number(record, "wait_minutes"):
-        body["wait_timer"] = minutes  # type: ignore[assignment]  # what is not named is set back
+        body["wait_timer"] = minutes  # what is not named is set back
     path = word(f"/repos/{repository}/environments/{quote(name, safe='')}")
     return f"gh api --method PUT {path} --input - <<'EOF'\n{json.dumps(body)}\nEOF"

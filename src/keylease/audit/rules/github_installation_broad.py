@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.credentials import is_active
-from keylease.audit.github import levels, listed, number, owner, text, written
+from keylease.audit.facts import number, text
+from keylease.audit.github import levels, owner, written
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 
 _APP = {
     "name": "deployer",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.github import STORES, place, secrets, text, written
+from keylease.audit.facts import text
+from keylease.audit.github import STORES, place, secrets, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from keylease.audit.github import place, secrets, text, texts, written
+from keylease.audit.facts import text, texts
+from keylease.audit.github import place, secrets, written
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.github import Visible, owner, place, secrets, text, where, word, written
+from keylease.audit.facts import text
+from keylease.audit.github import Visible, owner, place, secrets, where, word, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

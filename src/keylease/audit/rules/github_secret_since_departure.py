@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.credentials import moment
-from keylease.audit.github import listed, owner, place, secrets, text, where, word, written
+from keylease.audit.facts import text
+from keylease.audit.github import owner, place, secrets, where, word, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 
 _SECRET = {
     "name": "NPM_TOKEN",

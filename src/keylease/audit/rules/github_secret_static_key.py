@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from keylease.audit.facts import text
 from keylease.audit.federated import Kind, kind_of_secret
-from keylease.audit.github import listed, place, secrets, text, written
+from keylease.audit.github import place, secrets, written
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.workflows import listed
 
 _SECRET = {"name": "AWS_SECRET_ACCESS_KEY", "store": "actions", "level": "repository", "holder": "acme/web"}
 _AT = "acme/web/secret/AWS_SECRET_ACCESS_KEY"
@@ -58,7 +60,7 @@ class SecretStaticKey(Rule):
                 evidence=tuple(
                     ("last changed", text(each, "updated_at")) for each in records[:1] if text(each, "updated_at")
                 ),
-                change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete {names}; last, "
+                change=f"lease it by a keylease.yml ({kind.docs}), then delete {names}; last, "
                 f"{kind.then}\n\n{kind.keylease()}",
                 key=f"static {kind.provider}",
             )

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from keylease.audit.credentials import is_active
-from keylease.audit.github import levels, listed, owner, text, word, written
+from keylease.audit.facts import text
+from keylease.audit.github import levels, owner, word, written
 from keylease.audit.model import Finding, Inventory, Persona, Record, Severity
 from keylease.audit.rule import Rule
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 
 _GRANT = {
     "name": "mine",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.github import place, text, where, word, written
+from keylease.audit.facts import text
+from keylease.audit.github import place, where, word, written
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.credentials import is_active
-from keylease.audit.gitlab import texts
+from keylease.audit.facts import texts
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.samples import listed

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import inventory_text
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _KIND = "gitlab.project"
@@ -24,9 +24,9 @@ class JobTokenOpen(Rule):
     fix = "Limit access to the project, and put those projects and groups on the allowlist that need it."
     links = ("https://docs.gitlab.com/ci/jobs/ci_job_token/#control-job-token-access-to-your-project",)
     sample = "inventory.json"
-    bad = (inventory_text((_KIND, "gitlab://acme/a", {"path": "acme/a", "job_token_inbound_limited": False})),)
+    bad = (these((_KIND, "gitlab://acme/a", {"path": "acme/a", "job_token_inbound_limited": False})),)
     good = (
-        inventory_text(
+        these(
             (_KIND, "gitlab://acme/a", {"path": "acme/a", "job_token_inbound_limited": True}),
             (_KIND, "gitlab://acme/b", {"path": "acme/b"}),
         ),

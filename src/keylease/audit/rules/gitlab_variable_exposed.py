@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import inventory_text
 from keylease.audit.gitlab import named_secret
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _KIND, _AT = "gitlab.variable", "gitlab://acme/trainer/variable/"
@@ -27,12 +27,12 @@ class VariableExposed(Rule):
     links = ("https://docs.gitlab.com/ci/variables/#cicd-variable-security",)
     sample = "inventory.json"
     bad = (
-        inventory_text((_KIND, _AT + "DEPLOY_TOKEN", {**_FACTS, "masked": False})),
-        inventory_text((_KIND, _AT + "X", {**_FACTS, "name": "X", "looks_like": "GitLab token", "protected": False})),
+        these((_KIND, _AT + "DEPLOY_TOKEN", {**_FACTS, "masked": False})),
+        these((_KIND, _AT + "X", {**_FACTS, "name": "X", "looks_like": "GitLab token", "protected": False})),
     )
     good = (
-        inventory_text((_KIND, _AT + "DEPLOY_TOKEN", _FACTS)),
-        inventory_text((_KIND, _AT + "URL", {**_FACTS, "name": "URL", "masked": False, "protected": False})),
+        these((_KIND, _AT + "DEPLOY_TOKEN", _FACTS)),
+        these((_KIND, _AT + "URL", {**_FACTS, "name": "URL", "masked": False, "protected": False})),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:

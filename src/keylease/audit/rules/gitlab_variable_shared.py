@@ -7,7 +7,7 @@ import msgspec
 from keylease.audit.gitlab import holds_secret
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
 from keylease.audit.workflows import shown
 
 _KIND = "gitlab.variable"
@@ -44,10 +44,10 @@ class VariableShared(Rule):
     sample = "inventory.json"
     bad = (
         listed(_KIND, "gitlab://-/variable/DEPLOY_TOKEN?scope=*", **_FACTS),
-        all_listed((_KIND, "gitlab://acme/variable/DEPLOY_TOKEN?scope=*", _GROUP), *_PROJECTS),
+        these((_KIND, "gitlab://acme/variable/DEPLOY_TOKEN?scope=*", _GROUP), *_PROJECTS),
     )
     good = (
-        all_listed((_KIND, "gitlab://acme/variable/DEPLOY_TOKEN?scope=*", _GROUP), *_PROJECTS[:5]),
+        these((_KIND, "gitlab://acme/variable/DEPLOY_TOKEN?scope=*", _GROUP), *_PROJECTS[:5]),
         listed(_KIND, "gitlab://-/variable/REGION?scope=*", **{**_FACTS, "name": "REGION", "masked": False}),
     )
     Settings = Settings

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from keylease.audit.federated import Kind, kind_of_secret
-from keylease.audit.github import listed as enumerated
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
-from keylease.audit.samples import all_listed, listed
+from keylease.audit.samples import listed, these
+from keylease.audit.workflows import listed as enumerated
 from keylease.audit.workflows import shown
 
 _KIND, _AT = "gitlab.variable", "gitlab://acme/trainer/variable/AWS_SECRET_ACCESS_KEY?scope=*"
@@ -40,7 +40,7 @@ class VariableStaticKey(Rule):
     )
     good = (
         listed(_KIND, "gitlab://acme/a/variable/AWS_ROLE_ARN?scope=*", **{**_FACTS, "name": "AWS_ROLE_ARN"}),
-        all_listed((_KIND, _AT, _FACTS), (_KIND, _AT + "2", {**_FACTS, "name": "AWS_ENDPOINT_URL"})),
+        these((_KIND, _AT, _FACTS), (_KIND, _AT + "2", {**_FACTS, "name": "AWS_ENDPOINT_URL"})),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ class VariableStaticKey(Rule):
                 "identity token",
                 confidence="low" if kind.confidence == "low" else "medium",
                 persona=kind.persona,
-                change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete {listing}; last, "
+                change=f"lease it by a keylease.yml ({kind.docs}), then delete {listing}; last, "
                 f"{kind.then}\n\n{kind.keylease({'service_id': 'gitlab'})}",
                 key=f"static {kind.provider}",
             )

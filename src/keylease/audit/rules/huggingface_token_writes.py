@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from keylease.audit.ai_keys import HUGGINGFACE_TOKENS, called, inventory_text, told
+from keylease.audit.ai_keys import HUGGINGFACE_TOKENS, called, told
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _FACTS = {"name": "ci", "holder": "user ada", "owner": "ada", "active": True}
@@ -32,8 +33,8 @@ class HuggingfaceTokenWrites(Rule):
     links = (HUGGINGFACE_TOKENS, "https://huggingface.co/docs/hub/trusted-publishers")
     sample = "inventory.json"
     bad = (
-        inventory_text(("huggingface.token", "huggingface://ada/token/ci", {**_FACTS, "role": "write"})),
-        inventory_text(
+        these(("huggingface.token", "huggingface://ada/token/ci", {**_FACTS, "role": "write"})),
+        these(
             (
                 "huggingface.token",
                 "huggingface://ada/token/ci",
@@ -46,7 +47,7 @@ class HuggingfaceTokenWrites(Rule):
         ),
     )
     good = (
-        inventory_text(
+        these(
             ("huggingface.token", "huggingface://ada/token/ci", {**_FACTS, "role": "read"}),
             ("huggingface.token", "huggingface://ada/token/fine", {**_FACTS, "role": "fineGrained", "scoped": [_READ]}),
             (

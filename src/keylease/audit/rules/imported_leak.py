@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import inventory_text
 from keylease.audit.model import Confidence, Finding, Inventory, Severity
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _RANKS: dict[str, tuple[Severity, Confidence, str]] = {
@@ -38,7 +38,7 @@ class ImportedLeak(Rule):
     )
     sample = "inventory.json"
     bad = (
-        inventory_text(
+        these(
             (
                 "scan.finding",
                 "scan://trufflehog/5f0c",
@@ -46,7 +46,7 @@ class ImportedLeak(Rule):
             )
         ),
     )
-    good = ('{"records": [{"kind": "scan.finding", "subject": "scan://gitleaks/0", "facts": {}}]}',)
+    good = (these(("scan.finding", "scan://gitleaks/0", {})),)
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One a record."""

@@ -46,7 +46,7 @@ class JenkinsStaticKey(Rule):
                     f"the credential {shown(name)!a} of {shown(record.facts.get('holder'))} is a static {kind.label}: "
                     f"{kind.vendor} takes an identity token",
                     confidence="low" if kind.confidence == "low" else "medium",
-                    change=f"lease it by a keylease.yml (docs/providers/{kind.provider}.md), then delete it; last, "
+                    change=f"lease it by a keylease.yml ({kind.docs}), then delete it; last, "
                     f"{kind.then}\n\n{kind.keylease({'service_id': 'jenkins'})}",
                     key=f"static {kind.provider}",
                 )

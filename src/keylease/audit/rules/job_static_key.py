@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from keylease.audit.ai_keys import hint_of, inventory_text
+from keylease.audit.facts import text
 from keylease.audit.federated import KINDS
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
+from keylease.audit.samples import these
 from keylease.audit.workflows import shown
 
 _KEY = {"name": "OPENAI_API_KEY", "sort": "openai", "label": "OpenAI key", "hint": "sk-proj-…Wxyz", "static": True}
@@ -28,9 +29,9 @@ class JobStaticKey(Rule):
     )
     links = ("https://docs.github.com/actions/concepts/security/openid-connect",)
     sample = "inventory.json"
-    bad = (inventory_text(("job.variable", "job://environment/variable/OPENAI_API_KEY", _KEY)),)
+    bad = (these(("job.variable", "job://environment/variable/OPENAI_API_KEY", _KEY)),)
     good = (
-        inventory_text(
+        these(
             ("job.variable", "job://environment/variable/SLACK", {"name": "SLACK", "sort": "slack", "static": True}),
             ("job.variable", "job://environment/variable/VAULT_TOKEN", {"name": "VAULT_TOKEN", "sort": "vault"}),
             ("job.variable", "job://environment/variable/A", {**_KEY, "name": "A", "level": "admin"}),
@@ -53,7 +54,7 @@ class JobStaticKey(Rule):
                     f"this job has a static {kind.label} ({names}): {kind.vendor} takes the job's identity token",
                     confidence=kind.confidence,
                     persona=kind.persona,
-                    evidence=tuple((shown(each.facts.get("name")), shown(hint_of(each))) for each in records[:6]),
-                    change=f"lease it (docs/providers/{kind.provider}.md), then {kind.then}\n\n{kind.keylease()}",
+                    evidence=tuple((shown(each.facts.get("name")), shown(text(each, "hint"))) for each in records[:6]),
+                    change=f"lease it ({kind.docs}), then {kind.then}\n\n{kind.keylease()}",
                     key=kind.provider,
                 )

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from keylease.audit.clear import FIRST, FIX, WHY
-from keylease.audit.manifests import SAMPLE, at, items, manifests, name_of
+from keylease.audit.facts import at, items
+from keylease.audit.manifests import SAMPLE, manifests, name_of
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from keylease.audit.manifests import SAMPLE, at, is_tryout, items, manifests, name_of
+from keylease.audit.facts import at, items
+from keylease.audit.manifests import SAMPLE, is_tryout, manifests, name_of
 from keylease.audit.model import Confidence, Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
+
+_KIND, _AT = "scan.leak", "file://deploy/.env"
+_FACTS = {"secret": "vault://kv/ci#token", "form": "raw", "path": "deploy/.env", "line": 3, "place": "file"}
 
 
 class LeakedSecret(Rule):
@@ -13,7 +17,7 @@ class LeakedSecret(Rule):
     id = "leaked-secret"
     title = "a secret of the manager lies in a file, the history or an artefact"
     severity = "critical"
-    needs = ("scan.leak",)
+    needs = (_KIND,)
     why = (
         "This is no guess by the look of a text: the value that the job leases is in there. Whoever can read the "
         "repository, a fork, a clone or the artefact has it, and deleting the file takes it from nobody."
@@ -31,17 +35,12 @@ class LeakedSecret(Rule):
         "https://github.com/newren/git-filter-repo",
     )
     sample = "inventory.json"
-    bad = (
-        (
-            '{"records": [{"kind": "scan.leak", "subject": "file://deploy/.env", "facts": {"secret": "vault://kv/ci#token",'
-            ' "form": "raw", "path": "deploy/.env", "line": 3, "place": "file"}}]}'
-        ),
-    )
-    good = ('{"records": [{"kind": "scan.leak", "subject": "file://deploy/.env", "facts": {}}]}',)
+    bad = ((listed(_KIND, _AT, **_FACTS)),)
+    good = (listed(_KIND, _AT),)
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One a secret and place."""
-        for record in inventory.of("scan.leak"):
+        for record in inventory.of(_KIND):
             facts = record.facts
             secret = shown(facts.get("secret") or "", 200)
             if not secret:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
 
 _SECRET = frozenset(
@@ -23,6 +24,10 @@ _SECRET = frozenset(
 )
 
 
+_KIND, _AT = "vault.mount", "vault://bao.example.com/mount/0"
+_FACTS = {"name": "secret", "type": "kv", "request_keys": [], "response_keys": ["data"]}
+
+
 class VaultAuditClear(Rule):
     """By the names of the fields; those of KV lie below `data`."""
 
@@ -30,7 +35,7 @@ class VaultAuditClear(Rule):
     title = "a mount of Vault whose secrets stand in the audit log"
     severity = "high"
     confidence = "medium"
-    needs = ("vault.mount",)
+    needs = (_KIND,)
     why = (
         "Audit devices write a keyed hash in the place of values, unless `audit_non_hmac_request_keys` or "
         "`audit_non_hmac_response_keys` of the mount name the field. Then whoever reads the log, and every system that "
@@ -40,99 +45,22 @@ class VaultAuditClear(Rule):
     links = ("https://openbao.org/api-docs/system/mounts/#tune-mount-configuration",)
     sample = "inventory.json"
     bad = (
-        """{
-  "records": [
-    {
-      "kind": "vault.mount",
-      "subject": "vault://bao.example.com/mount/0",
-      "facts": {
-        "name": "secret",
-        "type": "kv",
-        "request_keys": [],
-        "response_keys": [
-          "data"
-        ]
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.mount",
-      "subject": "vault://bao.example.com/mount/0",
-      "facts": {
-        "name": "db",
-        "type": "database",
-        "request_keys": [
-          "password"
-        ],
-        "response_keys": []
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **_FACTS),
+        listed(
+            _KIND,
+            _AT,
+            **{**_FACTS, "name": "db", "type": "database", "request_keys": ["password"], "response_keys": []},
+        ),
     )
     good = (
-        """{
-  "records": [
-    {
-      "kind": "vault.mount",
-      "subject": "vault://bao.example.com/mount/0",
-      "facts": {
-        "name": "secret",
-        "type": "kv",
-        "request_keys": [],
-        "response_keys": [
-          "metadata"
-        ]
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.mount",
-      "subject": "vault://bao.example.com/mount/0",
-      "facts": {
-        "name": "db",
-        "type": "database",
-        "request_keys": [],
-        "response_keys": [
-          "username"
-        ]
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.mount",
-      "subject": "vault://bao.example.com/mount/0",
-      "facts": {
-        "name": "db",
-        "type": "database"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **{**_FACTS, "response_keys": ["metadata"]}),
+        listed(_KIND, _AT, **{**_FACTS, "name": "db", "type": "database", "response_keys": ["username"]}),
+        listed(_KIND, _AT, name="db", type="database"),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a mount."""
-        for record in inventory.of("vault.mount"):
+        for record in inventory.of(_KIND):
             facts = record.facts
             secret = _SECRET | ({"data"} if facts.get("type") in ("kv", "generic", "cubbyhole") else set())
             found: dict[str, list[str]] = {}

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from keylease.audit.manifests import SAMPLE, at, manifests, name_of
+from keylease.audit.facts import at
+from keylease.audit.manifests import SAMPLE, manifests, name_of
 from keylease.audit.model import Finding, Inventory, Persona, Severity
 from keylease.audit.rule import Rule
 from keylease.audit.workflows import shown

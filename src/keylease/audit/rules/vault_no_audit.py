@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
+
+_KIND, _AT = "vault.server", "vault://bao.example.com/server/0"
+_FACTS = {"name": "vault://bao.example.com", "audit_devices": 0}
 
 
 class VaultNoAudit(Rule):
@@ -13,7 +17,7 @@ class VaultNoAudit(Rule):
     id = "vault-no-audit"
     title = "a Vault without an audit device"
     severity = "high"
-    needs = ("vault.server",)
+    needs = (_KIND,)
     why = (
         "Without an audit device nobody can tell who read a secret: after a leak every credential in the server has "
         "to be taken for read, and who misuses a role is never seen."
@@ -21,55 +25,15 @@ class VaultNoAudit(Rule):
     fix = "Enable a device, better two: a server whose only one is blocked serves nothing."
     links = ("https://openbao.org/docs/audit/", "https://developer.hashicorp.com/vault/docs/audit")
     sample = "inventory.json"
-    bad = (
-        """{
-  "records": [
-    {
-      "kind": "vault.server",
-      "subject": "vault://bao.example.com/server/0",
-      "facts": {
-        "name": "vault://bao.example.com",
-        "audit_devices": 0
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-    )
+    bad = (listed(_KIND, _AT, **_FACTS),)
     good = (
-        """{
-  "records": [
-    {
-      "kind": "vault.server",
-      "subject": "vault://bao.example.com/server/0",
-      "facts": {
-        "name": "vault://bao.example.com",
-        "audit_devices": 1
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.server",
-      "subject": "vault://bao.example.com/server/0",
-      "facts": {
-        "name": "vault://bao.example.com"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **{**_FACTS, "audit_devices": 1}),
+        listed(_KIND, _AT, name="vault://bao.example.com"),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a server."""
-        for record in inventory.of("vault.server"):
+        for record in inventory.of(_KIND):
             if record.facts.get("audit_devices") == 0:
                 yield self.finding(
                     record,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_policies import opened
 from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 from keylease.audit.workflows import shown
@@ -21,68 +22,12 @@ class VaultRoleAdminPolicy(RoleRule):
     fix = "Give the job a policy with the paths that it reads. What sets the server up runs with a role of its own."
     links = (ROLE_API, "https://openbao.org/docs/concepts/policies/")
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["root"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["default", "root"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(token_policies=["root"]),
+        role_file(token_policies=["default", "root"]),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": [],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(),
+        role_file(token_policies=[]),
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:

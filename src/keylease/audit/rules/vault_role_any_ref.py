@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_roles import GITHUB_CLAIMS, GITLAB_CLAIMS, RoleRule, bounds, mended, reach
 
 _PLACES = frozenset(
@@ -24,86 +25,14 @@ class VaultRoleAnyRef(RoleRule):
     fix = "Bind the branch, or an environment with protection rules."
     links = (GITHUB_CLAIMS, GITLAB_CLAIMS)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer"},
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"sub": "repo:acme/trainer:*"},
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
+        role_file(bound_claims={"repository": "acme/trainer"}),
+        role_file(bound_claims={"sub": "repo:acme/trainer:*"}, bound_claims_type="glob"),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "environment": "production"},
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_subject": "repo:acme/trainer:ref:refs/heads/main"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(),
+        role_file(bound_claims={"repository": "acme/trainer", "environment": "production"}),
+        role_file(bound_subject="repo:acme/trainer:ref:refs/heads/main", bound_claims=None),
+        role_file(bound_claims=None),
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:

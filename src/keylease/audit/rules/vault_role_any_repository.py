@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_roles import (
     BOUNDS,
     GITHUB_CLAIMS,
     GITLAB_CLAIMS,
     RoleRule,
     issuer,
+    issuer_host,
     mended,
     reach,
     repository_bound,
@@ -18,7 +20,7 @@ from keylease.audit.workflows import shown
 
 
 class VaultRoleAnyRepository(RoleRule):
-    """Less bad where the issuer is a server of one's own, or where addresses are bound."""
+    """Critical if its policy makes an administrator; less bad on a server of one's own, or with bound addresses."""
 
     id = "vault-role-any-repository"
     title = "a JWT role of Vault that lets any repository in"
@@ -26,194 +28,28 @@ class VaultRoleAnyRepository(RoleRule):
     why = (
         "GitHub and GitLab.com sign tokens for everybody's jobs with the same keys and issuer, and a job chooses the "
         "audience itself. A role that binds the audience, a branch or an environment, but no repository or owner, "
-        "gives its policies to whoever makes a repository there."
+        "gives its policies to whoever makes a repository there: high, and critical if they make an administrator. "
+        "Where the issuer is a server of one's own (GitLab, GitHub Enterprise) only its users get in: one step less, "
+        "mostly medium, which fails a build with `fail_on: medium` alone. An issuer that is not known, as in most "
+        "files, is taken for one that serves everybody."
     )
     fix = "Bind the repository by `bound_claims`, or its id, which survives renaming; at the least its owner."
     links = (BOUNDS, GITHUB_CLAIMS, GITLAB_CLAIMS)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"ref": "refs/heads/main", "environment": ["production"]},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": ["acme/trainer", "*"]},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"job_workflow_ref": "acme/shared/.github/workflows/deploy.yml@refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(bound_claims=None),
+        role_file(bound_claims={"ref": "refs/heads/main", "environment": ["production"]}),
+        role_file(bound_claims={"repository": "*"}, bound_claims_type="glob"),
+        role_file(bound_claims={"repository": ["acme/trainer", "*"]}, bound_claims_type="glob"),
+        role_file(bound_claims={"job_workflow_ref": "acme/shared/.github/workflows/deploy.yml@refs/heads/main"}),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository_owner_id": "6539"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_subject": "repo:acme/trainer:ref:refs/heads/main"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "project_path",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"project_id": ["20", "21"]},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "oidc",
-  "user_claim": "email",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"groups": ["admins"]},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"actor": "octocat"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(),
+        role_file(bound_claims={"repository_owner_id": "6539"}),
+        role_file(bound_subject="repo:acme/trainer:ref:refs/heads/main", bound_claims=None),
+        role_file(user_claim="project_path", bound_claims={"project_id": ["20", "21"]}),
+        role_file(role_type="oidc", user_claim="email", bound_claims={"groups": ["admins"]}),
+        role_file(bound_claims={"repository": "*"}),
+        role_file(bound_claims={"actor": "octocat"}),
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:
@@ -228,7 +64,12 @@ class VaultRoleAnyRepository(RoleRule):
             message = f"whoever may call {shown(found.value)} gets in: that claim does not say whose job it is"
             yield self.about(record, message, change, severity="medium", confidence="low", persona="pedantic")
             return
-        whose = {"github": "repository on GitHub", "gitlab": "project on GitLab.com", "own": "project of the issuer"}
-        message = f"any {whose.get(issuer(facts), 'repository or project of the issuer')} gets in{words}"
-        confidence = "high" if issuer(facts) in whose else "medium"
+        whose = {
+            "github": "repository on GitHub",
+            "gitlab": "project on GitLab.com",
+            "": "repository or project of the issuer",
+        }
+        who = whose.get(issuer(facts), f"repository or project of {shown(issuer_host(facts))}")
+        message = f"any {who} gets in{words}"
+        confidence = "high" if issuer(facts) else "medium"
         yield self.about(record, message, change, severity=rank, confidence=confidence)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_roles import ROLE_API, RoleRule, mended
 
 _SYSTEM = 768 * 3600
@@ -34,124 +35,16 @@ class VaultRoleLongToken(RoleRule):
     links = (ROLE_API,)
     Settings = Lifetimes
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"]
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": 0
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "7d",
-  "token_max_ttl": "30d"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "token_period": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m"
-}
-""",
+        role_file(token_ttl=None, token_max_ttl=None),
+        role_file(token_ttl=0, token_max_ttl=None),
+        role_file(token_ttl="7d", token_max_ttl="30d"),  # noqa: S106 - times
+        role_file(token_period="1h"),  # noqa: S106 - a time
+        role_file(token_max_ttl=None),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": 600,
-  "token_max_ttl": 3600
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_max_ttl": "30m"
-}
-""",
+        role_file(),
+        role_file(token_ttl=600, token_max_ttl=3600),
+        role_file(token_max_ttl="30m", token_ttl=None),  # noqa: S106 - a time
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:

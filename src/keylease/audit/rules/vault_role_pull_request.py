@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_policies import opened
 from keylease.audit.vault_roles import GITHUB_CLAIMS, RoleRule, bounds, mended
 from keylease.audit.workflows import shown
@@ -23,68 +24,12 @@ class VaultRolePullRequest(RoleRule):
     fix = "Give pull requests a role of their own that can read only what tests need, or bind a protected branch."
     links = (GITHUB_CLAIMS,)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_subject": "repo:acme/trainer:pull_request"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "event_name": ["push", "pull_request_target"]},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(bound_subject="repo:acme/trainer:pull_request", bound_claims=None),
+        role_file(bound_claims={"repository": "acme/trainer", "event_name": ["push", "pull_request_target"]}),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "event_name": "push"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(),
+        role_file(bound_claims={"repository": "acme/trainer", "event_name": "push"}),
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_roles import ROLE_API, RoleRule, mended, repository_bound
 from keylease.audit.workflows import shown
 
@@ -25,68 +26,12 @@ class VaultRoleUserClaim(RoleRule):
     fix = "Take a claim that names the repository."
     links = (ROLE_API,)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "run_id",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "jti",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(user_claim="run_id"),
+        role_file(user_claim="jti"),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "sub",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
+        role_file(),
+        role_file(user_claim="sub"),
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:

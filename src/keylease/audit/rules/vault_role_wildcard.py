@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.model import Finding, Inventory, Record
+from keylease.audit.samples import role_file
 from keylease.audit.vault_roles import BOUNDS, GITHUB_CLAIMS, RoleRule, mended, reach, repository_bound, severity
 from keylease.audit.workflows import shown
 
@@ -20,198 +21,22 @@ class VaultRoleWildcard(RoleRule):
     fix = "Write the owner and the slash after it before the first `*` (`acme/*`), or name the repositories."
     links = (BOUNDS, GITHUB_CLAIMS)
     bad = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": ["acme/trainer", "*/trainer"]},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"sub": "repo:acme*:ref:refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository_owner": "acme*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "project_path",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"namespace_path": "acme*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
+        role_file(bound_claims={"repository": "acme*"}, bound_claims_type="glob"),
+        role_file(bound_claims={"repository": ["acme/trainer", "*/trainer"]}, bound_claims_type="glob"),
+        role_file(bound_claims={"sub": "repo:acme*:ref:refs/heads/main"}, bound_claims_type="glob"),
+        role_file(bound_claims={"repository_owner": "acme*"}, bound_claims_type="glob"),
+        role_file(user_claim="project_path", bound_claims={"namespace_path": "acme*"}, bound_claims_type="glob"),
     )
     good = (
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme*", "repository_owner_id": "6539"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"sub": "repo:acme/trainer:*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "project_path",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"sub": "project_path:acme/*:ref:main"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
-        """\
-{
-  "name": "deploy",
-  "mount": "jwt",
-  "role_type": "jwt",
-  "user_claim": "repository",
-  "bound_audiences": ["https://vault.example.com"],
-  "bound_claims": {"repository": "acme/trainer", "ref": "refs/heads/*"},
-  "claim_mappings": {"repository": "repository"},
-  "token_bound_cidrs": ["192.0.2.0/24"],
-  "token_policies": ["trainer"],
-  "token_ttl": "15m",
-  "token_max_ttl": "1h",
-  "bound_claims_type": "glob"
-}
-""",
+        role_file(),
+        role_file(bound_claims={"repository": "acme/*"}, bound_claims_type="glob"),
+        role_file(bound_claims={"repository": "acme*", "repository_owner_id": "6539"}, bound_claims_type="glob"),
+        role_file(bound_claims={"repository": "acme*"}),
+        role_file(bound_claims={"sub": "repo:acme/trainer:*"}, bound_claims_type="glob"),
+        role_file(
+            user_claim="project_path", bound_claims={"sub": "project_path:acme/*:ref:main"}, bound_claims_type="glob"
+        ),
+        role_file(bound_claims={"repository": "acme/trainer", "ref": "refs/heads/*"}, bound_claims_type="glob"),
     )
 
     def judge(self, record: Record, inventory: Inventory) -> Iterator[Finding]:

@@ -2,16 +2,24 @@
 
 from collections.abc import Iterator
 
+from keylease.audit.aging import BY_ACCESSOR, named
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
 
-FIND = """\
-bao list -format=json auth/token/accessors | jq -r '.[]' | while read -r accessor; do
-  bao token lookup -format=json -accessor "$accessor"
-done | jq '.data | {accessor, display_name, policies, issue_time, expire_time, period}'
-bao token revoke -accessor ACCESSOR"""
+_KIND, _AT = "vault.token", "vault://bao.example.com/token/0"
+_FACTS = {
+    "name": "token 12ab",
+    "policies": ["root"],
+    "created_at": "2025-01-01T00:00:00Z",
+    "expires_at": None,
+    "period": None,
+    "orphan": True,
+    "renewable": False,
+    "sort": "service",
+}
 
 
 class VaultRootToken(Rule):
@@ -20,7 +28,8 @@ class VaultRootToken(Rule):
     id = "vault-root-token"
     title = "a root token of Vault that is alive"
     severity = "high"
-    needs = ("vault.token",)
+    needs = (_KIND,)
+    covers = ("credential-no-end", "credential-stale")
     why = (
         "A root token may do everything, no policy holds it, and mostly it never ends. The one that initialising the "
         "server gives is meant to set up the first way to log in; later ones are made by the holders of the unseal "
@@ -29,92 +38,25 @@ class VaultRootToken(Rule):
     fix = "Revoke it. `bao operator generate-root` makes another one when it is needed."
     links = ("https://openbao.org/docs/concepts/tokens/#root-tokens",)
     sample = "inventory.json"
-    bad = (
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "root"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": null,
-        "period": null,
-        "orphan": true,
-        "renewable": false,
-        "sort": "service"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-    )
+    bad = (listed(_KIND, _AT, **_FACTS),)
     good = (
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "default",
-          "admin"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": null,
-        "period": null,
-        "orphan": true,
-        "renewable": false,
-        "sort": "service"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "root"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": null,
-        "period": null,
-        "orphan": true,
-        "renewable": false,
-        "sort": "service",
-        "active": false
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **{**_FACTS, "policies": ["default", "admin"]}),
+        listed(_KIND, _AT, **{**_FACTS, "active": False}),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a token."""
-        for record in inventory.of("vault.token"):
+        for record in inventory.of(_KIND):
             policies = record.facts.get("policies")
             if isinstance(policies, list) and "root" in policies and is_active(record):
                 yield self.finding(
                     record,
-                    f"root token {shown(record.facts.get('name')).removeprefix('token ')} is alive",
+                    f"{named(record)} is a root token that is alive",
                     evidence=(
                         ("created", shown(record.facts.get("created_at"))),
                         ("expires", shown(record.facts.get("expires_at") or "never")),
                         ("path", shown(record.facts.get("holder"))),
                     ),
-                    change=f"find its accessor, and revoke it\n\n{FIND}",
+                    change=f"find its accessor, and revoke it\n\n{BY_ACCESSOR}",
                     key="root",
                 )

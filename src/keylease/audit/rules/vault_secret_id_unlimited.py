@@ -2,11 +2,25 @@
 
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
+
+_KIND, _AT = "vault.approle_secret_id", "vault://bao.example.com/approle_secret_id/0"
+_FACTS: dict[str, Any] = {
+    "name": "deploy 12ab",
+    "role": "deploy",
+    "mount": "approle",
+    "holder": "auth/approle/role/deploy",
+    "created_at": "2026-01-01T00:00:00Z",
+    "expires_at": None,
+    "uses_left": None,
+    "cidrs": [],
+}
 
 
 class VaultSecretIdUnlimited(Rule):
@@ -15,7 +29,8 @@ class VaultSecretIdUnlimited(Rule):
     id = "vault-secret-id-unlimited"
     title = "a SecretID of Vault without any limit"
     severity = "medium"
-    needs = ("vault.approle_secret_id",)
+    needs = (_KIND,)
+    covers = ("credential-no-end",)
     why = (
         "A SecretID is a password. One without an end, a number of uses and addresses logs in from anywhere for ever, "
         "and the server does not tell when it was used last, so nobody dares to remove it."
@@ -23,109 +38,17 @@ class VaultSecretIdUnlimited(Rule):
     fix = "Limit those to come by the role's settings, hand a new one out, and destroy the old one."
     links = ("https://openbao.org/api-docs/auth/approle/#create-update-approle",)
     sample = "inventory.json"
-    bad = (
-        """{
-  "records": [
-    {
-      "kind": "vault.approle_secret_id",
-      "subject": "vault://bao.example.com/approle_secret_id/0",
-      "facts": {
-        "name": "deploy 12ab",
-        "role": "deploy",
-        "mount": "approle",
-        "holder": "auth/approle/role/deploy",
-        "created_at": "2026-01-01T00:00:00Z",
-        "expires_at": null,
-        "uses_left": null,
-        "cidrs": []
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-    )
+    bad = (listed(_KIND, _AT, **_FACTS),)
     good = (
-        """{
-  "records": [
-    {
-      "kind": "vault.approle_secret_id",
-      "subject": "vault://bao.example.com/approle_secret_id/0",
-      "facts": {
-        "name": "deploy 12ab",
-        "role": "deploy",
-        "mount": "approle",
-        "holder": "auth/approle/role/deploy",
-        "created_at": "2026-01-01T00:00:00Z",
-        "expires_at": "2026-12-01T00:00:00Z",
-        "uses_left": null,
-        "cidrs": []
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.approle_secret_id",
-      "subject": "vault://bao.example.com/approle_secret_id/0",
-      "facts": {
-        "name": "deploy 12ab",
-        "role": "deploy",
-        "mount": "approle",
-        "holder": "auth/approle/role/deploy",
-        "created_at": "2026-01-01T00:00:00Z",
-        "expires_at": null,
-        "uses_left": 3,
-        "cidrs": []
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.approle_secret_id",
-      "subject": "vault://bao.example.com/approle_secret_id/0",
-      "facts": {
-        "name": "deploy 12ab",
-        "role": "deploy",
-        "mount": "approle",
-        "holder": "auth/approle/role/deploy",
-        "created_at": "2026-01-01T00:00:00Z",
-        "expires_at": null,
-        "uses_left": null,
-        "cidrs": [
-          "192.0.2.1/32"
-        ]
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.approle_secret_id",
-      "subject": "vault://bao.example.com/approle_secret_id/0",
-      "facts": {
-        "role": "deploy"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **{**_FACTS, "expires_at": "2026-12-01T00:00:00Z"}),
+        listed(_KIND, _AT, **{**_FACTS, "uses_left": 3}),
+        listed(_KIND, _AT, **{**_FACTS, "cidrs": ["192.0.2.1/32"]}),
+        listed(_KIND, _AT, role="deploy"),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a SecretID."""
-        for record in inventory.of("vault.approle_secret_id"):
+        for record in inventory.of(_KIND):
             facts = record.facts
             known = all(name in facts for name in ("expires_at", "uses_left", "cidrs"))
             if not known or not is_active(record) or facts["expires_at"] or facts["uses_left"] or facts["cidrs"]:

@@ -8,7 +8,18 @@ import msgspec
 from keylease.audit.credentials import moment
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
+
+_KIND, _AT = "vault.database_role", "vault://bao.example.com/database_role/0"
+_FACTS = {
+    "name": "app",
+    "mount": "database",
+    "holder": "database",
+    "sort": "static",
+    "rotation_period": 86400,
+    "updated_at": "2026-10-01T00:00:00Z",
+}
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +34,7 @@ class VaultStaticRoleRotation(Rule):
     id = "vault-static-role-rotation"
     title = "a static database role of Vault that is not rotated"
     severity = "medium"
-    needs = ("vault.database_role",)
+    needs = (_KIND,)
     why = (
         "A static role promises that its password is changed by the server. Where that fails (the database is gone, "
         "the server's own account lost its rights) or happens once a year, the password is an old one like any other."
@@ -33,86 +44,26 @@ class VaultStaticRoleRotation(Rule):
     sample = "inventory.json"
     Settings = Rotation
     bad = (
-        """{
-  "records": [
-    {
-      "kind": "vault.database_role",
-      "subject": "vault://bao.example.com/database_role/0",
-      "facts": {
-        "name": "app",
-        "mount": "database",
-        "holder": "database",
-        "sort": "static",
-        "rotation_period": 86400,
-        "updated_at": "2026-10-01T00:00:00Z"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.database_role",
-      "subject": "vault://bao.example.com/database_role/0",
-      "facts": {
-        "name": "app",
-        "mount": "database",
-        "holder": "database",
-        "sort": "static",
-        "rotation_period": 31536000,
-        "updated_at": "2026-10-31T12:00:00Z"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **_FACTS),
+        listed(_KIND, _AT, **{**_FACTS, "rotation_period": 31536000, "updated_at": "2026-10-31T12:00:00Z"}),
     )
     good = (
-        """{
-  "records": [
-    {
-      "kind": "vault.database_role",
-      "subject": "vault://bao.example.com/database_role/0",
-      "facts": {
-        "name": "app",
-        "mount": "database",
-        "holder": "database",
-        "sort": "static",
-        "rotation_period": 86400,
-        "updated_at": "2026-10-31T12:00:00Z"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.database_role",
-      "subject": "vault://bao.example.com/database_role/0",
-      "facts": {
-        "name": "app",
-        "mount": "database",
-        "holder": "database",
-        "sort": "static",
-        "rotation_period": null,
-        "updated_at": "2026-10-31T12:00:00Z",
-        "rotation_schedule": "0 0 * * SAT"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **{**_FACTS, "updated_at": "2026-10-31T12:00:00Z"}),
+        listed(
+            _KIND,
+            _AT,
+            **{
+                **_FACTS,
+                "rotation_period": None,
+                "updated_at": "2026-10-31T12:00:00Z",
+                "rotation_schedule": "0 0 * * SAT",
+            },
+        ),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a role."""
-        for record in inventory.of("vault.database_role"):
+        for record in inventory.of(_KIND):
             facts = record.facts
             period, last = facts.get("rotation_period"), moment(facts.get("updated_at"))
             if not isinstance(period, int) or isinstance(period, bool) or period <= 0:

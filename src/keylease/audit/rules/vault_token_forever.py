@@ -2,11 +2,24 @@
 
 from collections.abc import Iterator
 
+from keylease.audit.aging import BY_ACCESSOR, named
 from keylease.audit.credentials import is_active
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.rule import Rule
-from keylease.audit.rules.vault_root_token import FIND
+from keylease.audit.samples import listed
 from keylease.audit.workflows import shown
+
+_KIND, _AT = "vault.token", "vault://bao.example.com/token/0"
+_FACTS = {
+    "name": "token 12ab",
+    "policies": ["app"],
+    "created_at": "2025-01-01T00:00:00Z",
+    "expires_at": "2026-12-01T00:00:00Z",
+    "period": 3600,
+    "orphan": True,
+    "renewable": True,
+    "sort": "service",
+}
 
 
 class VaultTokenForever(Rule):
@@ -16,7 +29,8 @@ class VaultTokenForever(Rule):
     title = "a token of Vault that lives for ever"
     severity = "medium"
     persona = "pedantic"
-    needs = ("vault.token",)
+    needs = (_KIND,)
+    covers = ("credential-no-end",)
     why = (
         "A periodic token without `explicit_max_ttl` can be renewed without an end: whoever has copied it once keeps "
         "it alive beside its owner. An orphan also outlives the one who made it."
@@ -25,124 +39,18 @@ class VaultTokenForever(Rule):
     links = ("https://openbao.org/docs/concepts/tokens/#periodic-tokens",)
     sample = "inventory.json"
     bad = (
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "app"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": "2026-12-01T00:00:00Z",
-        "period": 3600,
-        "orphan": true,
-        "renewable": true,
-        "sort": "service"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "app"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": null,
-        "period": null,
-        "orphan": true,
-        "renewable": false,
-        "sort": "service"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **_FACTS),
+        listed(_KIND, _AT, **{**_FACTS, "expires_at": None, "period": None, "renewable": False}),
     )
     good = (
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "app"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": "2026-12-01T00:00:00Z",
-        "period": 3600,
-        "orphan": true,
-        "renewable": true,
-        "sort": "service",
-        "explicit_max_ttl": 86400
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "app"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": "2026-12-01T00:00:00Z",
-        "period": null,
-        "orphan": true,
-        "renewable": true,
-        "sort": "service"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
-        """{
-  "records": [
-    {
-      "kind": "vault.token",
-      "subject": "vault://bao.example.com/token/0",
-      "facts": {
-        "name": "token 12ab",
-        "policies": [
-          "root"
-        ],
-        "created_at": "2025-01-01T00:00:00Z",
-        "expires_at": null,
-        "period": null,
-        "orphan": true,
-        "renewable": false,
-        "sort": "service"
-      }
-    }
-  ],
-  "now": "2026-11-01T00:00:00Z"
-}
-""",
+        listed(_KIND, _AT, **{**_FACTS, "explicit_max_ttl": 86400}),
+        listed(_KIND, _AT, **{**_FACTS, "period": None}),
+        listed(_KIND, _AT, **{**_FACTS, "policies": ["root"], "expires_at": None, "period": None, "renewable": False}),
     )
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding a token."""
-        for record in inventory.of("vault.token"):
+        for record in inventory.of(_KIND):
             facts = record.facts
             policies = facts.get("policies")
             if not is_active(record) or not isinstance(policies, list) or "root" in policies:
@@ -154,12 +62,13 @@ class VaultTokenForever(Rule):
             orphan = ", and outlives who made it" if facts.get("orphan") else ""
             yield self.finding(
                 record,
-                f"token {shown(facts.get('name'))} {how}{orphan}",
+                f"{named(record)} {how}{orphan}",
                 evidence=(
                     ("created", shown(facts.get("created_at"))),
                     ("period", f"{shown(facts.get('period') or 0)} s"),
                     ("policies", shown(", ".join(map(str, policies)), 200)),
                 ),
-                change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{FIND}",
+                change=f"replace it by one with an end (`-explicit-max-ttl`), then revoke it\n\n{BY_ACCESSOR}",
+                persona="regular" if never else "pedantic",
                 key="forever",
             )

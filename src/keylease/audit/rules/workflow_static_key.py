@@ -192,8 +192,7 @@ def _elsewhere(workflow: Workflow, job: Job | None, step: Step | None, kind: Kin
 
 def _change(workflow: Workflow, job: Job | None, kind: Kind, uses: list[Use]) -> str:
     steps = [step for step in (job.steps if job else ()) if any(use.step == step.number for use in uses)]
-    docs = f"docs/providers/{kind.provider}.md"
-    todo = f"lease it with Keylease ({docs}), then delete the secrets {names(uses)}; last, {kind.then}"
+    todo = f"lease it with Keylease ({kind.docs}), then delete the secrets {names(uses)}; last, {kind.then}"
     if "workflow_call" in workflow.triggers:
         todo += "; callers must grant id-token: write too"
     if kind.provider == "anthropic" and any(_claude(step) for step in steps):

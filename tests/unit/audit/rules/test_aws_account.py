@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ AWS_RULES = (
 )
 
 
-def judged(name: str, *rows: tuple[str, str, dict[str, Any]], **settings: Any) -> list[Finding]:
+def judged(name: str, *rows: tuple[str, str, Mapping[str, Any]], **settings: Any) -> list[Finding]:
     inventory = Inventory()
     inventory.now = NOW
     for kind, subject, facts in rows:

@@ -21,6 +21,15 @@ def test_it_is_critical_where_the_claim_can_lack(claim: str, value: str, severit
     assert "ForAllValues:StringLike" not in finding.change
 
 
+def test_of_what_every_token_has_it_is_for_pedants() -> None:
+    tests = [
+        when("StringEquals", "sub", SUBJECT, aud=""),
+        when("ForAllValues:StringEquals", "aud", "sts.amazonaws.com", aud=""),
+    ]
+    (finding,) = findings(RULE, policy(statement({**tests[0], **tests[1]})))
+    assert (finding.severity, finding.persona) == ("low", "pedantic")
+
+
 def test_in_a_deny_it_is_right() -> None:
     deny = statement(when("ForAllValues:StringLike", "sub", "repo:evil/*", aud=""), effect="Deny")
     assert not findings(RULE, policy(statement(when("StringEquals", "sub", SUBJECT)), deny))

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from keylease.audit.aging import ROTATE, Limit
+from keylease.audit.aging import ROTATE, Limit, rotate
 from keylease.audit.credentials import SORTS
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.registry import RULES
@@ -37,7 +37,7 @@ def test_copies_may_be_older_and_what_is_changed_counts_from_then() -> None:
     copy = key("github.secret", created_at=ago(900), updated_at=ago(179))
     assert not found("credential-stale", copy)
     assert found("credential-stale", copy, stored_days=30)
-    assert not found("credential-stale", copy, stored_days=None)
+    assert not found("credential-stale", copy, stored_days=36_500)
 
 
 def test_the_first_limit_that_covers_a_credential_counts() -> None:
@@ -45,7 +45,7 @@ def test_the_first_limit_that_covers_a_credential_counts() -> None:
     ages = [
         {"kind": "openai.*", "max_days": 1},
         {"environment": "prod", "name": "PROD_*", "max_days": 30},
-        {"max_days": None},
+        {"max_days": 36_500},
     ]
     (finding,) = found("credential-stale", record, ages=ages)
     assert ("limit", "30 days") in finding.evidence
@@ -99,7 +99,33 @@ def test_what_is_switched_off_is_nowhere_told() -> None:
 
 
 def test_each_sort_can_be_rotated() -> None:
-    assert set(ROTATE) == set(SORTS)
+    assert {name.partition(" ")[0] for name in ROTATE} == set(SORTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "command"),
+    [
+        (
+            "vault.secret",
+            {"mount": "team kv", "path": "ml/db", "holder": "team kv"},
+            "bao kv patch -mount='team kv' ml/db FIELD=-",
+        ),
+        ("vault.database_role", {"mount": "pg", "name": "ci", "sort": "static"}, "bao write -f pg/rotate-role/ci"),
+        ("vault.approle_secret_id", {"mount": "ci", "role": "x"}, "bao list auth/ci/role/x/secret-id\n"),
+        ("gcp.key", {"name": "1a", "holder": "ci@p.iam"}, "keys delete 1a --iam-account ci@p.iam"),
+        ("azure.credential", {"application": "00-1", "key_id": "00-2"}, "--id 00-1 --key-id 00-2"),
+        ("anthropic.key", {"id": "apikey_1"}, "/api_keys/apikey_1 {"),
+        ("github.deploy_key", {"id": 7, "holder": "acme/t"}, "gh repo deploy-key delete 7 --repo acme/t"),
+        ("github.secret", {"name": "$(id)", "holder": "acme/t"}, "gh secret set '$(id)' --repo acme/t"),
+        ("aws.access_key", {"holder": "ci"}, "aws iam delete-access-key --user-name ci --access-key-id KEY_ID"),
+        ("gitlab.token", {"sort": "project", "holder": "acme/t"}, "POST /projects/acme%2Ft/access_tokens/7/rotate"),
+        ("gitlab.token", {"sort": "deploy", "holder": "acme/t"}, "make a new one, with an end"),
+        ("vault.token", {"holder": "auth/token/create"}, "bao token revoke -accessor ACCESSOR"),
+        ("vault.secret", {}, "bao kv patch -mount=MOUNT PATH FIELD=-"),
+    ],
+)
+def test_what_is_known_is_in_the_command(kind: str, facts: dict[str, Any], command: str) -> None:
+    assert command in rotate(Record(kind, f"{kind}://x/7", facts))
 
 
 def test_a_life_is_counted_from_making_to_end() -> None:
@@ -108,4 +134,4 @@ def test_a_life_is_counted_from_making_to_end() -> None:
     [finding] = found(rule, key(created_at=ago(1), expires_at=ago(-365)))
     assert "366 days" in finding.message
     assert not found(rule, key(created_at=ago(1)), key(expires_at=ago(-999)), key(created_at=ago(1), expires_at=None))
-    assert not found(rule, key(created_at=ago(1), expires_at=ago(-365)), ages=[{"max_days": None}])
+    assert not found(rule, key(created_at=ago(1), expires_at=ago(-365)), ages=[{"max_days": 36_500}])

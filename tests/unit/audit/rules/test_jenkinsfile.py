@@ -49,10 +49,17 @@ def test_bindings_of_several_kinds_are_one_finding_a_vendor(tmp_path: Path) -> N
         " accessKeyVariable: 'AWS_ACCESS_KEY_ID', secretKeyVariable: 'AWS_SECRET_ACCESS_KEY'],\n"
         " file(credentialsId: 'k', variable: 'OPENAI_API_KEY')]) { sh 'x' }\n"
     )
-    [finding] = JenkinsfileStaticKey().check(inventory(tmp_path, {"Jenkinsfile": text}))
+    finding, other = JenkinsfileStaticKey().check(inventory(tmp_path, {"Jenkinsfile": text}))
+    assert "OPENAI_API_KEY" in other.message
     assert "AWS_ACCESS_KEY_ID" in finding.message
     assert finding.location is not None
     assert finding.location.line == 2
+
+
+def test_a_files_path_is_no_secret(tmp_path: Path) -> None:
+    text = "withCredentials([file(credentialsId: 'k', variable: 'KEY'), aws('d')]) {{ sh \"{}\" }}"
+    assert not list(SecretInterpolated().check(inventory(tmp_path, {"Jenkinsfile": text.format("a $KEY")})))
+    assert list(SecretInterpolated().check(inventory(tmp_path, {"Jenkinsfile": text.format("$AWS_SECRET_ACCESS_KEY")})))
 
 
 @pytest.mark.parametrize("piece", ['("', "${", '"${', "[", "$/", "/*", 'sh "$a" ', "string(", "\\", "'" * 3])

@@ -49,6 +49,11 @@ SOME = 'path "kv/data/app" { capabilities = ["read"] }'
         ({"issuer": None}, SOME, "high", "medium"),
         ({"issuer": "https://gitlab.example.com"}, SOME, "medium", "high"),
         ({"issuer": "https://gitlab.example.com"}, ALL, "high", "high"),
+        ({"issuer": "https://app.terraform.io"}, SOME, "high", "high"),
+        ({"issuer": GITLAB}, SOME, "high", "high"),
+        ({"issuer": GITLAB}, ALL, "critical", "high"),
+        ({"token_bound_cidrs": ["192.0.2.0/24", "0.0.0.0/0"]}, SOME, "high", "high"),
+        ({"token_bound_cidrs": "::/0"}, SOME, "high", "high"),
         ({"issuer": None, "keys_url": "https://gitlab.com/oauth/discovery/keys"}, SOME, "high", "high"),
         ({"token_bound_cidrs": ["192.0.2.0/24"]}, SOME, "medium", "high"),
     ],
@@ -56,6 +61,7 @@ SOME = 'path "kv/data/app" { capabilities = ["read"] }'
 def test_how_bad_any_repository_is(role: dict[str, Any], policy: str, severity: str, confidence: str) -> None:
     (found,) = judged("vault-role-any-repository", ("app", policy), **role)
     assert (found.severity, found.confidence) == (severity, confidence)
+    assert ("taken for one that serves everybody" in str(found.evidence)) == (confidence == "medium")
 
 
 def test_the_change_names_the_platforms_claim_and_keeps_what_is_bound() -> None:

@@ -1,10 +1,10 @@
-"""What the collectors of AI services share: facts out of answers that are read with distrust."""
+"""What collectors share: facts out of answers that are read with distrust."""
 
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from keylease.audit.credentials import moment, stamp
+from keylease.audit.credentials import moment, stamp, utc
 
 _LONGEST = 200
 
@@ -18,14 +18,14 @@ def text(node: Any, *path: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in node[: 2 * _LONGEST]).split())[:_LONGEST]
 
 
-def whole(node: Any) -> str:
-    """A text that is judged, and so is not cut; empty if it is none."""
+def uncut(node: Any) -> str:
+    """A text that is judged, and so is whole; empty if it is none."""
     return node.encode("utf-8", "replace").decode() if isinstance(node, str) else ""
 
 
 def compared(matchers: Mapping[str, Any]) -> dict[str, Any]:
     """Claims that a federation rule compares: whole, and of any form: a part of them would be another rule."""
-    return {whole(name): whole(value) if isinstance(value, str) else value for name, value in matchers.items()}
+    return {uncut(name): uncut(value) if isinstance(value, str) else value for name, value in matchers.items()}
 
 
 def unjudged(vendor: str, rule: Mapping[str, Any], matchers: Mapping[str, Any]) -> str:
@@ -35,9 +35,24 @@ def unjudged(vendor: str, rule: Mapping[str, Any], matchers: Mapping[str, Any]) 
     return f"{vendor}: the federation rule {named} compares {text(odd[0])} with what is no text" if odd else ""
 
 
+def elements(node: Any) -> list[Any]:
+    """A list; empty if it is none."""
+    return node if isinstance(node, list) else []
+
+
+def mapped(node: Any) -> dict[str, Any]:
+    """An object; empty if it is none."""
+    return node if isinstance(node, dict) else {}
+
+
+def objects(node: Any) -> list[dict[str, Any]]:
+    """All objects of a list."""
+    return [each for each in elements(node) if isinstance(each, dict)]
+
+
 def texts(node: Any) -> list[str]:
     """All texts of a list."""
-    return [text(each) for each in node if isinstance(each, str)] if isinstance(node, list) else []
+    return [text(each) for each in elements(node) if isinstance(each, str)]
 
 
 def hint(node: Any) -> dict[str, str]:
@@ -60,9 +75,9 @@ def times(item: Mapping[str, Any], names: Mapping[str, str], divisor: int = 1) -
         if given is None:
             found[fact] = None
         elif isinstance(given, str):
-            when = moment(given)
+            when = utc(given)
             if when is not None:
-                found[fact] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
+                found[fact] = when
         elif isinstance(given, int | float) and abs(given) < 1e18:
             when_text = stamp(given / divisor)
             if when_text is not None:
