@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from keylease.audit.facts import text
 from keylease.audit.hcl_text import Inner
 from keylease.audit.in_file import blocks
 from keylease.audit.issuers import ISSUERS
@@ -57,8 +58,7 @@ _PLATFORMS: Mapping[str, _Platform] = {
 
 def terraform(record: Record, provider: str, platform: Literal["github", "gitlab"]) -> str:
     """The blocks for one vendor, in the language of the record's file."""
-    of = record.facts.get("of")
-    return blocks(record, _MAKERS[provider](_PLATFORMS[platform], of if isinstance(of, str) else ""))
+    return blocks(record, _MAKERS[provider](_PLATFORMS[platform], text(record, "of")))
 
 
 def cloudformation() -> dict[str, Any]:

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator
 
 from keylease.audit.clear import FIRST
+from keylease.audit.facts import text, texts
 from keylease.audit.federated import KINDS, Kind, kind_of_secret
-from keylease.audit.github import listed, text, texts
 from keylease.audit.in_file import in_terraform
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.trust_text import cloudformation, terraform
-from keylease.audit.workflows import shown
+from keylease.audit.workflows import listed, shown
 
 _KIND = "iac.static_key"
 _CLOUDS = {"aws", "gcp", "azure", "vault", "databricks"}
