@@ -31,7 +31,7 @@ def template(text: str) -> str:
     """What stands for `text` in Terraform. ``${…}`` that merely names something (``${var.x}``) stays one."""
     parts, at = [], 0
     for found in _REFERENCE.finditer(text):
-        if not text[: found.start()].endswith("$"):  # `$${` begins no template
+        if text[max(0, found.start() - 1) : found.start()] != "$":  # `$${` begins no template
             parts += [_doubled(text[at : found.start()]), found[0]]
             at = found.end()
     return "".join([*parts, _doubled(text[at:])])

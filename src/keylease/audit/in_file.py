@@ -82,9 +82,15 @@ def replaced(record: Record, new: str, old: str = "") -> dict[str, Any]:
         return {place.attribute: new} if new and place.attribute else {}
     meant = place.meant if len(place.meant) == len(place.value) else place.value
     gone = old or place.own
-    pairs = zip(place.value, meant, strict=True)
-    kept = [new if text == gone else each for each, text in pairs if new or text != gone]
-    return {place.attribute: [each for number, each in enumerate(kept) if each not in kept[:number]]}
+    kept: list[Any] = []
+    added = not new
+    for each, text in zip(place.value, meant, strict=True):
+        if text != gone:
+            kept.append(each)
+        elif not added:
+            kept.append(new)
+            added = True
+    return {place.attribute: kept}
 
 
 def of_statement(record: Record, part: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from keylease.audit.in_file import FACT
 from keylease.audit.model import Finding, Inventory
 from keylease.audit.vault_policies import stanzas
 from keylease.registry import RULES
-from tests.unit.audit.test_rules import collected
+from tests.unit.audit.test_rules import INVENTORY, collected
 
 TRUST, IAM, ROLE, POLICY = "aws.trust_policy", "aws.iam_policy", "vault.jwt_role", "vault.policy"
 PROVIDER, BINDING = "gcp.provider", "gcp.binding"
@@ -291,6 +291,23 @@ def test_of_a_list_the_others_stay(tmp_path: Path) -> None:
     assert block_of(first) == (
         f'resource "google_project_iam_binding" "e" {{\n  role    = "roles/viewer"\n  members = [{members}]\n}}'
     )
+
+
+def test_of_a_long_list_the_others_are_only_told_of(tmp_path: Path) -> None:
+    names = ", ".join(f'"user:{number}@x"' for number in range(3000))
+    first, _ = judged(tmp_path, "gcp-public-binding", MEMBERS.replace('"user:a@b"', names))
+    assert '  members = ["group:GROUP@DOMAIN", "ALL_OTHERS"]' in block_of(first)
+
+
+FILES = [name for name in RULES if RULES.load(name).sample not in (INVENTORY, ".env")]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_is_mended_by_a_command(name: str, tmp_path: Path) -> None:
+    rule = RULES.load(name)
+    for number, text in enumerate(rule.bad):
+        for finding in rule().check(collected(tmp_path / str(number), rule.sample, text)):
+            assert not COMMAND.search(block_of(finding))
 
 
 def test_a_block_in_a_block(tmp_path: Path) -> None:

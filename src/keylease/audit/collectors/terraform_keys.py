@@ -43,7 +43,7 @@ STORED: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 """Type of a resource that puts something into CI settings → its attributes for the name and for the value."""
 
-_MADE = re.compile(rf"(?<![\w.-])({'|'.join(MADE)})\.([\w-]+)(?:\[[^\]]*\])?\.(\w+)")
+_MADE = re.compile(rf"(?<![\w.-])({'|'.join(MADE)})\.([\w-]+)(?:\[[^\]\n]{{0,100}}\])?\.(\w+)")
 
 
 class Keys:
