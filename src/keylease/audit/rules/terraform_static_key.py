@@ -153,7 +153,7 @@ resource "gitlab_project_variable" "region" {
         kind = kind_of_secret(name)
         if literal == "placeholder" or not (kind or form):
             return
-        label = form or (f"static {kind.label}" if kind else "")
+        label = shown(form) or (f"static {kind.label}" if kind else "")
         said = f"{_name(record)} stores {'an' if label[0] in 'AEIOU' else 'a'} {label} ({shown(name)})"
         if literal:
             first = f"{FIRST}, and take it out of the file"
@@ -182,12 +182,13 @@ def _name(record: Record) -> str:
 
 
 def _change(record: Record, kind: Kind, first: str = "") -> str:
-    said = f"{first}; then l" if first else "l"
-    said += f"ease it with Keylease (docs/providers/{kind.provider}.md) by this trust, and take {_name(record)} out"
     gitlab = any("gitlab_" in each for each in (text(record, "type"), *texts(record, "stored")))
+    by = "this trust, with your own for the capitals"
     if not in_terraform(record):
-        return f"{said}\n\n{json.dumps(cloudformation(), indent=2)}"
-    if kind.provider not in _CLOUDS:
-        said = said.replace(" by this trust", " by this keylease.yml")
-        return f"{said}\n\n{kind.keylease({'service_id': 'gitlab'} if gitlab else None)}"
-    return f"{said}; your own for the capitals\n\n{terraform(record, kind.provider, 'gitlab' if gitlab else 'github')}"
+        block = json.dumps(cloudformation(), indent=2)
+    elif kind.provider in _CLOUDS:
+        block = terraform(record, kind.provider, "gitlab" if gitlab else "github")
+    else:
+        by, block = "this keylease.yml", kind.keylease({"service_id": "gitlab"} if gitlab else None)
+    todo = f"lease it with Keylease ({kind.docs}) by {by}, and take {_name(record)} out"
+    return f"{first}{'; then ' if first else ''}{todo}\n\n{block}"
