@@ -239,6 +239,7 @@ RULES: "Registry[Rule]" = Registry(
         "external-secrets-any-namespace": "keylease.audit.rules.external_secrets_any_namespace:SecretsAnyNamespace",
         "vault-injector-insecure": "keylease.audit.rules.vault_injector_insecure:VaultInjectorInsecure",
         "irsa-default-account": "keylease.audit.rules.irsa_default_account:IrsaDefaultAccount",
+        "terraform-static-key": "keylease.audit.rules.terraform_static_key:TerraformStaticKey",
         "env-file": "keylease.audit.rules.env_file:EnvFile",
         "ai-admin-key-in-ci": "keylease.audit.rules.ai_admin_key_in_ci:AiAdminKeyInCi",
         "ai-federation-rule-broad": "keylease.audit.rules.ai_federation_rule_broad:AiFederationRuleBroad",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from keylease.audit.aws_iam import EXTRA, Allowed, allowed, is_installed, plainly
 from keylease.audit.aws_trust import trusts
-from keylease.audit.in_file import statement
+from keylease.audit.in_file import statement, within
 from keylease.audit.model import SEVERITIES, Confidence, Finding, Inventory, Record
 from keylease.audit.rule import Rule
 
@@ -59,7 +59,7 @@ def instead(record: Record, what: str, actions: Sequence[str], resource: str, co
     """The text of a finding's `change`: a narrow statement."""
     part = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
     block = statement(record, {**part, **({"Condition": condition} if condition else {})})
-    return f"{what}; your own for the capitals:\n\n{block}"
+    return f"{what}{within(record)}; your own for the capitals:\n\n{block}"
 
 
 def some(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keylease.audit.aws_policy import STRINGS, Test, is_wild, plain
 from keylease.audit.aws_trust import IDENTIFYING, Caller, Trust, trusts
-from keylease.audit.in_file import of_statement
+from keylease.audit.in_file import of_statement, within
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 
@@ -161,7 +161,7 @@ def narrowed(record: Record, trust: Trust, *, one_ref: bool = False, without: st
         r"\b(?:OWNER|REPOSITORY|GROUP|PROJECT|ORGANIZATION|WORKSPACE|PIPELINE|STEP|AUDIENCE|SUBJECT)\b", block
     )
     fill = f"; put your own for {', '.join(dict.fromkeys(capitals))}" if capitals else ""
-    return f"write this as the condition of {trust.statement.name}{fill}:\n\n{block}"
+    return f"write this as the condition of {trust.statement.name}{within(record)}{fill}:\n\n{block}"
 
 
 def _narrow(trust: Trust, pattern: str, one_ref: bool) -> str:

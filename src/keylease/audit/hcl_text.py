@@ -3,6 +3,7 @@
 Values come from files that anybody wrote: none can end its quotes, run a function or a directive.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ def template(text: str) -> str:
     """What stands for `text` in Terraform. ``${…}`` that merely names something (``${var.x}``) stays one."""
     parts, at = [], 0
     for found in _REFERENCE.finditer(text):
-        if not text[: found.start()].endswith("$"):  # `$${` begins no template
+        if text[max(0, found.start() - 1) : found.start()] != "$":  # `$${` begins no template
             parts += [_doubled(text[at : found.start()]), found[0]]
             at = found.end()
     return "".join([*parts, _doubled(text[at:])])
@@ -65,7 +66,7 @@ def value(given: Any, indent: str = "") -> str:
         rows = "".join(f"{indent}  {value(each, indent + '  ')},\n" for each in given)
         return f"[\n{rows}{indent}]"
     if isinstance(given, str):
-        return quoted(given)
+        return given[2:-1].strip() if _REFERENCE.fullmatch(given) else quoted(given)
     if given is None or isinstance(given, bool):
         return {None: "null", True: "true", False: "false"}[given]
     return str(given) if isinstance(given, int | float) else quoted(str(given))
@@ -73,13 +74,19 @@ def value(given: Any, indent: str = "") -> str:
 
 def body(given: Mapping[str, Any], indent: str = "") -> str:
     """Attributes, a line each, and blocks: ``Inner``, or a list of those."""
-    parts: list[str] = []
+    rows: list[tuple[str, str]] = []
     for key, each in given.items():
-        if isinstance(each, Inner) or (isinstance(each, list) and each and isinstance(each[0], Inner)):
-            inner = each if isinstance(each, list) else [each]
-            parts += [f"{indent}{key} {{\n{body(one.body, indent + '  ')}\n{indent}}}" for one in inner]
+        inner = each if isinstance(each, list) else [each]
+        if inner and all(isinstance(one, Inner) for one in inner):
+            rows += [("", f"{indent}{key} {{\n{body(one.body, indent + '  ')}\n{indent}}}") for one in inner]
         else:
-            parts.append(f"{indent}{name(key)} = {value(each, indent)}")
+            rows.append((name(key), value(each, indent)))
+    parts: list[str] = []
+    # As `terraform fmt` has it: what is on lines in a row stands in columns.
+    for whole, group in itertools.groupby(rows, lambda row: not row[0] or "\n" in row[1]):
+        listed = list(group)
+        width = 0 if whole else min(max(len(key) for key, _ in listed), _WIDTH)
+        parts += [f"{indent}{key:{width}} = {text}" if key else text for key, text in listed]
     return "\n".join(parts)
 
 

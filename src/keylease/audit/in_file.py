@@ -1,7 +1,7 @@
 """What to write into the file that a record was read from: `terraform apply` would undo what a command does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from keylease.audit import hcl_text
 from keylease.audit.hcl_text import Inner
 from keylease.audit.model import Record
+from keylease.audit.workflows import shown
 
 FACT = "declared"
 
@@ -48,6 +49,12 @@ def in_terraform(record: Record) -> bool:
     return record.location is not None and len(declared(record).block) == 3
 
 
+def within(record: Record) -> str:
+    """Words for the block of Terraform that the record is from."""
+    where = declared(record).block if in_terraform(record) else []
+    return f" in {shown('.'.join(where).removeprefix('resource.'), 120)}" if where else ""
+
+
 def attributes(record: Record, fields: Mapping[str, Any]) -> str:
     """`fields` of what the record tells, as they are written there; empty if it is in no file."""
     if record.location is None:
@@ -55,11 +62,17 @@ def attributes(record: Record, fields: Mapping[str, Any]) -> str:
     if not in_terraform(record):
         return bare(fields)
     place = declared(record)
-    kind, name, label = place.block
-    if _is_json(record):
-        made = {place.inner: [fields]} if place.inner else fields
-        return json.dumps(_templates(_as_json({kind: {name: {label: made}}})), indent=2)
-    return hcl_text.block(place.block, {place.inner: Inner(fields)} if place.inner else fields)
+    return blocks(record, [(place.block, {place.inner: [Inner(fields)]} if place.inner else fields)])
+
+
+def blocks(record: Record, given: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> str:
+    """Blocks of Terraform, their types and labels and what is in them, in the language of the record's file."""
+    if not _is_json(record):
+        return "\n\n".join(hcl_text.block(head, fields) for head, fields in given)
+    made: dict[str, Any] = {}
+    for (kind, name, label), fields in given:
+        made.setdefault(kind, {}).setdefault(name, {})[label] = fields
+    return json.dumps(_templates(_as_json(made)), indent=2)
 
 
 def replaced(record: Record, new: str, old: str = "") -> dict[str, Any]:
@@ -69,9 +82,15 @@ def replaced(record: Record, new: str, old: str = "") -> dict[str, Any]:
         return {place.attribute: new} if new and place.attribute else {}
     meant = place.meant if len(place.meant) == len(place.value) else place.value
     gone = old or place.own
-    pairs = zip(place.value, meant, strict=True)
-    kept = [new if text == gone else each for each, text in pairs if new or text != gone]
-    return {place.attribute: [each for number, each in enumerate(kept) if each not in kept[:number]]}
+    kept: list[Any] = []
+    added = not new
+    for each, text in zip(place.value, meant, strict=True):
+        if text != gone:
+            kept.append(each)
+        elif not added:
+            kept.append(new)
+            added = True
+    return {place.attribute: kept}
 
 
 def of_statement(record: Record, part: Mapping[str, Any]) -> str:

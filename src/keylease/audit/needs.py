@@ -280,6 +280,7 @@ NEEDS: Mapping[str, Needs] = {
     "external-secrets-any-namespace": Needs("external-secrets-any-namespace", needs=("file.kubernetes",)),
     "vault-injector-insecure": Needs("vault-injector-insecure", needs=("file.kubernetes",)),
     "irsa-default-account": Needs("irsa-default-account", needs=("file.kubernetes",)),
+    "terraform-static-key": Needs("terraform-static-key", needs=("iac.static_key",)),
     "env-file": Needs("env-file", needs=("file.env",)),
     "ai-admin-key-in-ci": Needs(
         "ai-admin-key-in-ci",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keylease.audit.collectors.files import KINDS, MAX_BYTES, POLICIES, collect
+from keylease.audit.collectors.files import KINDS, MAX_BYTES, POLICIES, STATIC_KEY, collect
 from keylease.audit.collectors.listing import SKIPPED, listing
 from keylease.audit.model import Location, Record
 from tests.leaks import Seeded
@@ -108,7 +108,7 @@ def test_what_may_hold_several_kinds_is_a_problem_of_each(tmp_path: Path) -> Non
     os.symlink("/etc/passwd", tmp_path / "main.tf")
     found = collect(tmp_path)
     assert found.records == []
-    assert [problem.kind for problem in found.problems] == list(POLICIES)
+    assert [problem.kind for problem in found.problems] == [*POLICIES, STATIC_KEY]
     assert {problem.what for problem in found.problems} == {
         "it can't be read: it is a symbolic link, which is not followed"
     }

@@ -16,7 +16,8 @@ JENKINS = "file.jenkinsfile"
 WORKFLOW, GITLAB, ENV, DEPENDABOT = "file.workflow", "file.gitlab_ci", "file.env", "file.dependabot"
 POLICIES = ("aws.trust_policy", "aws.iam_policy", "aws.role_policies", "vault.jwt_role", "vault.policy")
 KUBERNETES = "file.kubernetes"
-KINDS = (WORKFLOW, GITLAB, ENV, JENKINS, DEPENDABOT, KUBERNETES, *POLICIES)
+STATIC_KEY = "iac.static_key"
+KINDS = (WORKFLOW, GITLAB, ENV, JENKINS, DEPENDABOT, KUBERNETES, STATIC_KEY, *POLICIES)
 
 MAX_BYTES = 2 * 1024 * 1024
 """Of one file."""
@@ -28,6 +29,7 @@ _DEPENDABOT = re.compile(r"(?:^|/)\.github/dependabot\.ya?ml$")
 _JENKINS = re.compile(r"(?:^|/)(?:Jenkinsfile(?:\.[^/]+)?|[^/]+\.jenkinsfile)$")
 _ENV = re.compile(r"(?:^|/)(?:\.env(?:\.[^/]+)?|[^/]+\.env)$")
 _TERRAFORM = (".tf", ".tf.json", ".tofu", ".tofu.json")
+_OF_TERRAFORM = (*POLICIES, STATIC_KEY)
 _AWS = (b"Statement", b"Effect")
 _ATTACHED = (b"ManagedPolicyArns", b"AttachedManagedPolicies")
 _VAULT_ROLE = (b'"user_claim"',)
@@ -72,7 +74,7 @@ def kinds_by_name(path: str) -> tuple[str, ...]:
     if _JENKINS.search(path):
         return (JENKINS,)
     if path.endswith(_TERRAFORM):
-        return POLICIES
+        return _OF_TERRAFORM
     return ("vault.policy",) if path.endswith(".hcl") else ()
 
 
@@ -177,7 +179,7 @@ class _Collector:
             kinds = (WORKFLOW,) if is_workflow else _kinds_by_content(path, data)
         elif path.endswith(".hcl"):
             kinds = kinds if _VAULT_HCL.search(data) else ()
-        elif kinds == POLICIES:
+        elif kinds == _OF_TERRAFORM:
             from keylease.audit.collectors.terraform import kinds_of
 
             kinds = kinds_of(data)
@@ -297,6 +299,8 @@ def _kinds_by_content(path: str, data: bytes) -> tuple[str, ...]:
         found = (*found, "aws.trust_policy", "aws.iam_policy") if b"ssume" in data else (*found, "aws.iam_policy")
         if any(word in data for word in _ATTACHED):
             found = (*found, "aws.role_policies")
+    if b"AWS::IAM::AccessKey" in data:
+        found = (*found, STATIC_KEY)
     if path.endswith(".json"):
         if _VAULT_ROLE[0] in data:
             found = (*found, "vault.jwt_role")

@@ -18,6 +18,9 @@ TRUST, IAM, ROLE, VAULT_POLICY = "aws.trust_policy", "aws.iam_policy", "vault.jw
 ATTACHED = "aws.role_policies"
 """A role and the AWS managed policies that it has. name, policies: ARNs; trust: names of its trust policy's records."""
 
+STATIC_KEY = "iac.static_key"
+"""A resource of Terraform or CloudFormation that makes a key, or puts one into CI settings."""
+
 _NAMES = ("RoleName", "ManagedPolicyName", "PolicyName", "UserName", "GroupName", "Name")
 
 _LISTS = ("bound_audiences", "token_policies", "policies", "token_bound_cidrs")
@@ -89,6 +92,11 @@ class _Search:
         if not isinstance(node, dict):
             return
         name = _name_of(node, at) or name
+        if node.get("Type") == "AWS::IAM::AccessKey":
+            facts = {"type": node["Type"], "label": str(at[-1]) if at else "", "provider": "aws"}
+            place = Location(self._path, self._line(*at) or 1)
+            yield Record(STATIC_KEY, self._subjects.of(facts["label"], _pointer(at)), facts, place)
+            return
         if "user_claim" in node and any(key in node for key in ("role_type", *_MAPS, "bound_audiences")):
             yield self._role(node, at)
             return

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from keylease.audit.collectors import terraform_attached, terraform_cloud
+from keylease.audit.collectors import terraform_attached, terraform_cloud, terraform_keys
 from keylease.audit.collectors.policies import (
     ATTACHED,
     IAM,
     ROLE,
+    STATIC_KEY,
     TRUST,
     VAULT_POLICY,
     Found,
@@ -36,6 +37,7 @@ WORDS = {
     b"vault_jwt_auth_backend_role": (ROLE,),
     b"vault_policy": (VAULT_POLICY,),
     **{name.encode(): (kind,) for name, kind in terraform_cloud.TYPES.items()},
+    **{name.encode(): (STATIC_KEY,) for name in (*terraform_keys.MADE, *terraform_keys.STORED)},
 }
 """What a file must hold to be of interest → the kinds that may be in it."""
 
@@ -68,6 +70,7 @@ def in_directory(
             yield from (Problem(kind, f"it is no Terraform: {error}", "mend it", place) for kind in kinds)
             continue
         module.learn(root)
+        module.keys.learn(text, root)
         read.append((path, root))
     for _, root in read:  # when all that names can refer to is known
         module.roles.learn(root, module.plain)
@@ -87,6 +90,7 @@ class _Module:
         self.vault_documents: dict[str, Block] = {}
         self.google_policies: dict[str, Block] = {}
         self.roles = terraform_attached.Roles()
+        self.keys = terraform_keys.Keys()
 
     def learn(self, root: Block) -> None:
         for block in root.blocks:
@@ -163,6 +167,10 @@ class _File:
                 yield self._role(block, label)
             elif kind == "vault_policy":
                 yield from self._vault_policy(block, label)
+            elif kind in terraform_keys.MADE:
+                yield from self._module.keys.made(block, self._path, self._module.plain, self._subjects)
+            elif kind in terraform_keys.STORED:
+                yield from self._module.keys.stored(block, self._path, self._module.plain, self._subjects)
             elif kind in terraform_cloud.TYPES:
                 yield from terraform_cloud.resource(
                     block, self._path, self._module.plain, self._subjects, self._module.google_policies

@@ -52,6 +52,9 @@ _CUSTOM = re.compile(r"\$\{\s*(?:data\.)?google_\w*iam_custom_role\.")
 _VARIABLE = re.compile(r"\$\{[^{}]*\b(?:var|local|each|module|count|path|terraform)\.[^{}]*\}")
 
 
+_MANY = 50
+
+
 class _ComputedError(ValueError):
     pass
 
@@ -177,9 +180,14 @@ def _members(reader: _Reader, resource_: str, project: str) -> Iterator[tuple[st
             "role": role,
             "member": text,
             "condition": condition.text("expression") if condition else None,
-            **Declared(attribute=attribute, value=given, own=member).fact(),
+            **Declared(attribute=attribute, value=_listed(given, member), own=member).fact(),
         }
         yield (reader.label if len(members) == 1 else f"{reader.label}/{text}"), facts
+
+
+def _listed(given: Any, member: str) -> Any:
+    """All that are listed, for each of them: of a long list only what is said of the others."""
+    return given if not isinstance(given, list) or len(given) <= _MANY else [member, "ALL_OTHERS"]
 
 
 def _member(value: Any) -> str:
@@ -209,8 +217,8 @@ def _federated(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _role(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
-    scope, principal = reader.text("scope"), reader.text("principal_id")
-    scope = _GROUP.sub(r"/providers/Microsoft.Management/managementGroups/\1", scope)
+    own, principal = reader.text("scope"), reader.text("principal_id")
+    scope = _GROUP.sub(r"/providers/Microsoft.Management/managementGroups/\1", own)
     scope = _SUBSCRIPTION.sub(r"/subscriptions/\1", scope)
     if _VARIABLE.match(scope):
         raise _ComputedError("scope is computed")
@@ -230,6 +238,7 @@ def _role(reader: _Reader) -> Iterator[tuple[str, dict[str, Any]]]:
         "everything": False,
         "scope": scope,
         "condition": reader.text("condition") or None,
+        **Declared(own=own).fact(),
     }
     yield reader.label, facts
 

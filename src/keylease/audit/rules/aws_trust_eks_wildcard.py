@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.aws_policy import STRINGS, Statement, Test, is_wild, plain, statements
 from keylease.audit.aws_trust import ACTION
-from keylease.audit.in_file import of_statement
+from keylease.audit.in_file import of_statement, within
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.samples import policy_file
@@ -148,5 +148,5 @@ def _change(record: Record, statement: Statement, host: str, wide: list[str]) ->
         ("SERVICE_ACCOUNT" if "*" in parts[3] else parts[3]),
     )
     condition = {"StringEquals": {f"{host}:aud": "sts.amazonaws.com", f"{host}:sub": f"{_SUBJECT}{place}:{account}"}}
-    said = f"write this as the condition of {statement.name}, with your own for the capitals"
+    said = f"write this as the condition of {statement.name}{within(record)}, with your own for the capitals"
     return f"{said}:\n\n{of_statement(record, {'Condition': condition})}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keylease.audit.aws_trust import Trust
 from keylease.audit.aws_trust_rule import CLAIM_KEYS, GITHUB_CLAIMS, TrustRule
-from keylease.audit.in_file import of_condition
+from keylease.audit.in_file import of_condition, within
 from keylease.audit.model import Finding, Record
 from keylease.audit.samples import github, policy_file
 
@@ -53,9 +53,8 @@ class AwsTrustRenamableName(TrustRule):
         if github and by_name and not ids and trust.admitted and not trust.first("stranger"):
             key = trust.issuer.key("repository_id")
             line = of_condition(record, "StringEquals", key, "REPOSITORY_ID")
-            change = (
-                f"add to StringEquals of {trust.statement.name} (`gh api repos/OWNER/REPOSITORY --jq .id`):\n\n{line}"
-            )
+            place = f"{trust.statement.name}{within(record)}"
+            change = f"add to StringEquals of {place} (`gh api repos/OWNER/REPOSITORY --jq .id`):\n\n{line}"
             yield self.about(
                 record, trust, "the role is bound to a name that can change hands, not to an id", change=change
             )

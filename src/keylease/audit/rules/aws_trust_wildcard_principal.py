@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from keylease.audit.aws_policy import Statement, is_wild, statements
-from keylease.audit.in_file import of_statement
+from keylease.audit.in_file import of_statement, within
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.samples import github, policy_file
@@ -106,7 +106,7 @@ class AwsTrustWildcardPrincipal(Rule):
             f"everybody can take the role: the principal is {written} ({statement.name})",
             confidence="medium" if conditions else "high",
             evidence=(("statement", statement.name.removeprefix("statement ")), ("principal", written), *conditions),
-            change=f"name in {statement.name} who may take it, your own for the capitals:\n\n"
+            change=f"name in {statement.name}{within(record)} who may take it, your own for the capitals:\n\n"
             + of_statement(record, {"Principal": principal}),
             key=str(statement.sid or statement.index),
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keylease.audit.cloud_samples import assignment, federated
-from keylease.audit.in_file import attributes
+from keylease.audit.in_file import attributes, declared
 from keylease.audit.model import Finding, Inventory, Record
 from keylease.audit.rule import Rule
 from keylease.audit.samples import these
@@ -107,6 +107,7 @@ class AzureStrongRole(Rule):
 def _narrow(record: Record) -> str:
     """In the file that it is from: the role stays where it is told by an id."""
     scope = str(record.facts.get("scope") or "")
-    subscription = scope.rstrip("/") if _SUBSCRIPTION.fullmatch(scope) else "/subscriptions/SUBSCRIPTION_ID"
+    own = (declared(record).own or scope).rstrip("/")
+    subscription = own if _SUBSCRIPTION.fullmatch(scope) else "/subscriptions/SUBSCRIPTION_ID"
     role = {} if record.facts.get("role_id") else {"role_definition_name": "ROLE"}
     return attributes(record, {**role, "scope": f"{subscription}/resourceGroups/RESOURCE_GROUP"})
