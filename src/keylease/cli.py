@@ -253,7 +253,7 @@ def _scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="append",
         default=[],
         metavar="DIR",
-        help="files and what is in their archives (zip, tar, gz), one level deep; may be given again",
+        help="every file of what a build made, those that git ignores too; may be given again",
     )
     scan.add_argument(
         "--format",

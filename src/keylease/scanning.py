@@ -12,7 +12,8 @@ from keylease.errors import ExitCode, PartialError, UsageError
 from keylease.gathering import Gathered, Run, hand_over
 from keylease.outputs import console
 from keylease.pipelines.audit import judge
-from keylease.pipelines.scan import Findings, Search, files_below, one_file
+from keylease.pipelines.scan import Findings, Search
+from keylease.pipelines.scan_files import artifacts, files_below, one_file
 from keylease.registry import RULES
 from keylease.secret import Secret
 
@@ -25,8 +26,8 @@ def scan(options: argparse.Namespace, run: Run) -> int:
     """Run the command; returns the exit code. Raises :class:`KeyleaseError`."""
     config = options.config or run.env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
     paths = [Path(each) for each in options.paths or ([] if options.artifacts and not options.history else ["."])]
-    artifacts = [Path(each) for each in options.artifacts]
-    for path in (*paths, *artifacts):
+    made = [Path(each) for each in options.artifacts]
+    for path in (*paths, *made):
         if not path.exists():
             raise UsageError(f"scan: there is no file or directory {str(path)!a}", docs="scan")
     search = _search(options, run, "" if options.no_leases else config)
@@ -38,10 +39,8 @@ def scan(options: argparse.Namespace, run: Run) -> int:
         )
     for path in paths:
         _look(path, search, found, history=options.history)
-    for path in artifacts:
-        from keylease.pipelines.scan_archives import artifacts as look_into
-
-        look_into(path, search, found)
+    for path in made:
+        artifacts(path, search, found)
     run.log.info("%s files and objects looked through", search.looked)
     if search.left_out:
         more = f" and {len(search.left_out) - _NAMED} more" if len(search.left_out) > _NAMED else ""
@@ -55,7 +54,7 @@ def _look(path: Path, search: Search, found: Findings, *, history: bool) -> None
         shown = _from_here(path)
         files_below(path.resolve(), "" if shown == "." else f"{shown.rstrip('/')}/", search, found)
     else:
-        one_file(path, _from_here(path), search, found)
+        one_file(path.resolve(), _from_here(path), search, found)
     if history:
         from keylease.pipelines.scan_git import history as look_back
 

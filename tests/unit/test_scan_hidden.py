@@ -1,0 +1,379 @@
+"""Ways in which a value may lie somewhere: each is found, or told as not looked at. By the scan itself, in-process."""
+
+import base64
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from keylease.pipelines.scan import Findings, Search
+from keylease.pipelines.scan_files import artifacts, files_below, one_file
+from keylease.pipelines.scan_git import history
+from tests.integration.test_scan import Repository
+
+VALUE = "Zq3Lw8Xv9kTn5Bc"
+KEY = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(
+    base64.b64encode(hashlib.sha512(bytes([at])).digest()[:48]).decode() for at in range(6)
+)
+KEY += "\n-----END PRIVATE KEY-----\n"
+
+
+def found(value: str | bytes, data: bytes) -> bool:
+    value = value.encode() if isinstance(value, str) else value
+    return bool(Search({value: "S"}).through(io.BytesIO(data)))
+
+
+def wrapped(text: bytes, width: int, between: bytes = b"\n") -> bytes:
+    return between.join(text[at : at + width] for at in range(0, len(text), width))
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "raw": bytes,
+    "base64": base64.b64encode,
+    "base64, one byte before": lambda data: base64.b64encode(b"a" + data),
+    "base64, two bytes before": lambda data: base64.b64encode(b"ab" + data + b"cde"),
+    "base64url": lambda data: base64.urlsafe_b64encode(b"\xff\xfe" + data + b"\xff"),
+    "url": lambda data: quote(data, safe="").encode(),
+    "JSON": lambda data: json.dumps(data.decode()).encode(),
+    "hex": lambda data: data.hex().encode(),
+    "HEX": lambda data: data.hex().upper().encode(),
+    "xxd": lambda data: wrapped(data.hex().encode(), 60),
+    "od": lambda data: data.hex(" ").encode(),
+    "wrapped": lambda data: wrapped(base64.b64encode(b"user:" + data + b"\nmore of it"), 20),
+    "wrapped for Windows": lambda data: wrapped(base64.b64encode(b"user:" + data), 11, b"\r\n"),
+    "wrapped in YAML": lambda data: b"k: |\n    " + wrapped(base64.b64encode(b"12" + data), 13, b"\n    "),
+    "broken by a backslash": lambda data: wrapped(data, 6, b"\\\n"),
+    "broken": lambda data: wrapped(data, 5),
+}
+
+
+CASES = [
+    (VALUE, form, encoding) for form in FORMS for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-16", "utf-32")
+]
+OTHER = 'p"w/ä€ß&%=+ 1Qz'
+CASES += [(OTHER, form, encoding) for form in FORMS for encoding in ("utf-8", "utf-16-le") if "broken" not in form]
+
+
+@pytest.mark.parametrize(("value", "form", "encoding"), CASES)
+def test_forms(value: str, form: str, encoding: str) -> None:
+    made = FORMS[form](value.encode()).decode()
+    assert found(value, f"x = {made}\n".encode(encoding))
+    assert not found(value, f"x = {made[::-1]}\n".encode(encoding))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_old_encodings(encoding: str) -> None:
+    assert found("Zq3Lw8Xvüß9k", "x=Zq3Lw8Xvüß9k".encode(encoding))
+
+
+def test_places_of_what_is_broken_up() -> None:
+    data = b"a\nb\n\nkey: |\n  " + wrapped(VALUE.encode(), 5, b"\n  ") + b"\nend\n"
+    (hit,) = Search({VALUE.encode(): "S"}).through(io.BytesIO(data))
+    assert (hit.line, hit.form) == (5, "raw, broken up")
+
+
+@pytest.mark.parametrize("before", [0, 1, 7, 14, 15, 16, 40, 80])
+@pytest.mark.parametrize("form", ["raw", "base64", "wrapped in YAML", "broken"])
+def test_over_the_edge_of_a_chunk(form: str, before: int) -> None:
+    for encoding in ("utf-8", "utf-16-le"):
+        text = FORMS[form](VALUE.encode()).decode().encode(encoding)
+        assert found(VALUE, b"-" * ((1 << 20) - before) + text + b"-" * 99)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda key: key,
+        lambda key: key.replace("\n", "\r\n"),
+        lambda key: key.replace("\n", "\\n"),
+        lambda key: json.dumps({"key": key}),
+        lambda key: json.dumps(json.dumps({"key": key})),
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: wrapped(base64.b64encode(b"a" + key.encode()), 76).decode(),
+        lambda key: "".join(key.split("\n")[1:-2]),
+        lambda key: wrapped("".join(key.split("\n")[1:-2]).encode(), 76).decode(),
+        lambda key: "".join(f"    {line}\n" for line in key.split("\n")),
+        lambda key: "".join(f'"{line}\\n" +\n' for line in key.split("\n")),
+        quote,
+        lambda key: key.encode().hex(),
+    ],
+)
+@pytest.mark.parametrize(
+    "held", [KEY, KEY.replace("\n", "\\n"), KEY.replace("\n", "\r\n")], ids=["LF", "escaped", "CRLF"]
+)
+def test_keys(write: Callable[[str], str], held: str) -> None:
+    assert found(held, f"x = {write(KEY)}\n".encode())
+
+
+def test_parts() -> None:
+    assert found('{"pin": 1234567890, "x": "y"}', b"PIN = 1234567890")
+    assert Search({b'{"token_ttl": 3600, "password": "Zq3Lw8Xv9k"}': "S"}).unchecked == []
+    assert found("USER=x\nDB_PASSWORD='correcthorse'\n", b"password: correcthorse")
+    assert Search({b"API_TIMEOUT=30\nDB_PASSWORD=correcthorse\n": "S"}).unchecked == []
+
+
+# Files.
+
+
+def looked(path: Path, value: str = VALUE, **how: bool) -> tuple[list[str], list[str]]:
+    search, result = Search({value.encode(): "S"}), Findings()
+    if how.get("artefact"):
+        artifacts(path, search, result)
+    elif path.is_dir() and how.get("history"):
+        history(path, search, result)
+    elif path.is_dir():
+        files_below(path, "", search, result)
+    else:
+        one_file(path, path.name, search, result)
+    problems = [f"{each.location or ''} {each.what}" for each in result.inventory.problems]
+    return [each.facts["path"] for each in result.inventory.records], problems
+
+
+def zipped(files: dict[str, bytes], comment: bytes = b"") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = comment
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(files: dict[str, bytes], **about: object) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            for key, each in about.items():
+                setattr(entry, key, each)
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+IN = {"a/key": b"x" * 999 + VALUE.encode()}
+TAR = tarred(IN)
+PACKED: dict[str, tuple[bytes, str]] = {
+    "zip": (zipped(IN), "!a/key"),
+    "zip with a comment": (zipped(IN, b"c" * 500), "!a/key"),
+    "zip behind a program": (b"#!/usr/bin/env python\n" * 50 + zipped(IN), "!a/key"),
+    "tar": (TAR, "!a/key"),
+    "tar.gz": (gzip.compress(TAR), "!a/key"),
+    "tar.xz": (lzma.compress(TAR), "!a/key"),
+    "tar.bz2": (bz2.compress(TAR), "!a/key"),
+    "gz": (gzip.compress(IN["a/key"]), ""),
+    "xz": (lzma.compress(IN["a/key"]), ""),
+    "gz, two members": (gzip.compress(b"1" * 2000) + gzip.compress(IN["a/key"]), ""),
+    "zlib": (zlib.compress(IN["a/key"]), ""),
+    "an empty tar before": (gzip.compress(tarred({"b": b""}) + TAR), ""),
+    "zip in tar.gz in zip": (zipped({"b": gzip.compress(tarred({"c": zipped(IN)}))}), "!b!c!a/key"),
+    "gz in gz": (gzip.compress(gzip.compress(gzip.compress(VALUE.encode()))), ""),
+    "the name of a member": (gzip.compress(tarred({VALUE: b""})), f"!{VALUE} (its name and what is noted of it)"),
+    "a link's target": (
+        gzip.compress(tarred({"b": b""}, type=tarfile.SYMTYPE, linkname=VALUE)),
+        "!b (its name and what is noted of it)",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", PACKED)
+@pytest.mark.parametrize("where", ["file", "artefact", "directory", "blob"])
+def test_packed(tmp_path: Path, form: str, where: str) -> None:
+    data, inside = PACKED[form]
+    path = tmp_path / "in" / "made.bin"
+    if where == "blob":
+        repository = Repository(tmp_path / "repo")
+        repository.commit({"made.bin": data})
+        paths, problems = looked(repository.root, history=True)
+        if form == "zip behind a program":
+            assert not paths
+            assert "something stands before" in problems[0]
+            return
+    else:
+        path.parent.mkdir()
+        path.write_bytes(data)
+        target = path.parent if where == "directory" else path
+        paths, problems = looked(target, artefact=where == "artefact")
+    assert [each.rpartition("made.bin")[2] for each in paths] == [inside]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"x" * 9999)[:-9],
+        zipped(IN)[:-30],
+        lzma.compress(os.urandom(999))[:-30],
+        TAR[:1000],
+        b"\x28\xb5\x2f\xfd" + bytes(99),
+        b"PACK\0\0\0\x02" + bytes(99),
+        gzip.compress(bytes(70 << 20)),
+        zipped({"a": b"\x28\xb5\x2f\xfd" + bytes(99)}),
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12\n",
+    ],
+    ids=["gz", "zip", "xz", "tar", "zstd", "git pack", "bomb", "zstd in zip", "LFS"],
+)
+def test_what_can_not_be_unpacked_is_told(tmp_path: Path, data: bytes) -> None:
+    repository = Repository(tmp_path / "repo")
+    repository.commit({"made.bin": data})
+    for back in (False, True):
+        paths, problems = looked(repository.root, history=back)
+        assert (paths, len(problems)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["x^2 + y", "PACKAGE", "BZhang", "hsq", "Rar!", "z PK\x05\x06" + "x" * 60 + "\n" * 60000]
+)
+def test_texts_that_look_packed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a").write_text(text)
+    paths, problems = looked(tmp_path / "a")
+    assert paths == []
+    assert problems == []
+
+
+# What git has.
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "repo")
+    made.commit({"a.txt": "1"})
+    return made
+
+
+def back(repository: Repository) -> tuple[list[str], list[str]]:
+    return looked(repository.root, history=True)
+
+
+def test_names(repository: Repository) -> None:
+    for number in range(3):
+        repository.commit({f"d/{VALUE}.txt": str(number)})
+    assert looked(repository.root)[0] == [f"the name of d/{VALUE}.txt"]
+    repository.commit({f"d/{VALUE}.txt": None})
+    assert looked(repository.root) == ([], [])
+    assert back(repository) == (["the name of a file"], [])
+
+
+@pytest.mark.parametrize(
+    "command", [["branch", f"x-{VALUE}"], ["tag", VALUE], ["update-ref", f"refs/pull/{VALUE}/head", "HEAD"]]
+)
+def test_refs(repository: Repository, command: list[str]) -> None:
+    repository.git(*command)
+    assert back(repository) == (["the name of a branch, tag or other ref"], [])
+
+
+def test_notes_stashes_and_authors(repository: Repository) -> None:
+    repository.git("notes", "add", "-m", f"x {VALUE}")
+    assert len(back(repository)[0]) == 1
+    (repository.root / "a.txt").write_text(f"more {VALUE}")
+    repository.git("stash", "-q")
+    assert "a.txt" in back(repository)[0]
+    repository.git("commit", "-q", "--allow-empty", "-m", "m", "--author", f"{VALUE} <b@example.com>")
+    assert "the message of a commit" in back(repository)[0]
+
+
+def test_what_is_packed_deleted_renamed_or_amended(repository: Repository) -> None:
+    repository.git("checkout", "-q", "-b", "other")
+    added = repository.commit({"b/key.txt": VALUE})
+    repository.git("branch", "-m", "other", "third")
+    repository.git("checkout", "-q", "main")
+    repository.git("gc", "-q")
+    result = Findings()
+    history(repository.root, Search({VALUE.encode(): "S"}), result)
+    assert [(each.facts["path"], each.facts["commit"]) for each in result.inventory.records] == [("b/key.txt", added)]
+    repository.git("branch", "-q", "-D", "third")
+    assert back(repository) == (["b/key.txt"], []), "the reflog knows it"
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    ((path,), problems) = back(repository)
+    assert "which no branch or tag reaches any more" in path
+    assert problems == []
+
+
+def test_many_are_each_told_with_their_commit(repository: Repository) -> None:
+    commits: dict[str, str] = {}
+    for number in range(3):
+        names = {f"{number}/{at}": f"{number} {at} {VALUE}" for at in range(60)}
+        commits |= dict.fromkeys(names, repository.commit(names))
+    repository.commit(dict.fromkeys(commits))
+    result = Findings()
+    history(repository.root, Search({VALUE.encode(): "S"}), result)
+    assert result.inventory.problems == []
+    assert {each.facts["path"]: each.facts["commit"] for each in result.inventory.records} == commits
+
+
+@pytest.mark.parametrize("name", ["\x01", ":100644 x y z M", "a\n:b", "\x01H T D", "-z"])
+def test_odd_names(repository: Repository, name: str) -> None:
+    added = repository.commit({f"{name}/{name}": VALUE})
+    result = Findings()
+    history(repository.root, Search({VALUE.encode(): "S"}), result)
+    assert [(each.facts["path"], each.facts["commit"]) for each in result.inventory.records] == [
+        (f"{name}/{name}", added)
+    ]
+
+
+def test_lfs(repository: Repository) -> None:
+    content = b"x" * 2000 + VALUE.encode()
+    digest = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(content)}\n"
+    repository.commit({"model.bin": pointer})
+    assert "a Git LFS pointer" in looked(repository.root)[1][0]
+    assert "1 Git LFS object of the history" in back(repository)[1][0]
+    stored = repository.root / ".git/lfs/objects" / digest[:2] / digest[2:4] / digest
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(content)
+    assert back(repository) == (["model.bin"], [])
+
+
+def test_a_bare_repository_and_a_directory_of_git_as_files(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({"key.txt": VALUE})
+    bare = tmp_path / "bare.git"
+    repository.git("clone", "-q", "--bare", "--no-local", str(repository.root), str(bare))
+    paths, problems = looked(bare)
+    assert paths == []
+    assert "git pack" in problems[0]
+    assert looked(bare, history=True)[0] == ["key.txt"]
+    paths, _ = looked(repository.root, artefact=True)
+    assert len(paths) == 2, "the file, and git's object of it"
+
+
+# What is named on the command line.
+
+
+def test_links(tmp_path: Path) -> None:
+    outside, inside = tmp_path / "key.txt", tmp_path / "in"
+    outside.write_text(VALUE)
+    inside.mkdir()
+    (inside / "link").symlink_to("../key.txt")
+    assert looked(inside) == ([], []), "not in the repository"
+    paths, problems = looked(inside, artefact=True)
+    assert paths == []
+    assert "a link that leads out of it" in problems[0]
+    assert looked(inside / "link", artefact=True)[0] == [str(inside / "link")]
+    (inside / "other").symlink_to(VALUE)
+    assert looked(inside)[0] == ["other"]
+
+
+def test_a_directory_that_git_ignores(repository: Repository) -> None:
+    repository.commit({".gitignore": "dist\n"})
+    (repository.root / "dist").mkdir()
+    (repository.root / "dist" / "a.txt").write_text(VALUE)
+    assert looked(repository.root) == ([], [])
+    assert "nothing in it to look through" in looked(repository.root / "dist")[1][0]
+    assert len(looked(repository.root / "dist", artefact=True)[0]) == 1
+
+
+def test_without_git(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository.root / "new.txt").write_text(VALUE)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert looked(repository.root) == (["new.txt"], [])
+    assert "no git" in back(repository)[1][0]
