@@ -179,6 +179,7 @@ PACKED: dict[str, tuple[bytes, str]] = {
     "zip in tar.gz in zip": (zipped({"b": gzip.compress(tarred({"c": zipped(IN)}))}), "!b!c!a/key"),
     "gz in gz": (gzip.compress(gzip.compress(gzip.compress(VALUE.encode()))), ""),
     "the name of a member": (gzip.compress(tarred({VALUE: b""})), f"!{VALUE} (its name and what is noted of it)"),
+    "a member of a type that nobody knows": (gzip.compress(tarred(IN, type=b"Z")), "!a/key"),
     "a link's target": (
         gzip.compress(tarred({"b": b""}, type=tarfile.SYMTYPE, linkname=VALUE)),
         "!b (its name and what is noted of it)",
@@ -219,9 +220,11 @@ def test_packed(tmp_path: Path, form: str, where: str) -> None:
         b"PACK\0\0\0\x02" + bytes(99),
         gzip.compress(bytes(70 << 20)),
         zipped({"a": b"\x28\xb5\x2f\xfd" + bytes(99)}),
+        zipped(IN) + zipped({"b": b"1"}),
+        lzma.compress(IN["a/key"], lzma.FORMAT_ALONE),
         b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12\n",
     ],
-    ids=["gz", "zip", "xz", "tar", "zstd", "git pack", "bomb", "zstd in zip", "LFS"],
+    ids=["gz", "zip", "xz", "tar", "zstd", "git pack", "bomb", "zstd in zip", "two zips", "lzma", "LFS"],
 )
 def test_what_can_not_be_unpacked_is_told(tmp_path: Path, data: bytes) -> None:
     repository = Repository(tmp_path / "repo")

@@ -43,6 +43,10 @@ _OTHER = {
     b"\x1f\x9d": "compress",
     b"LZIP\x01": "lzip",
     b"\x89LZO\0": "lzop",
+    b"\x5d\0\0\x80\0": "lzma",
+    b"\x5d\0\0\0\x01": "lzma",
+    b"\x5d\0\0\0\x04": "lzma",
+    b"\xff\x06\0\0sNaPpY": "snappy",
     b"MSCF\0\0\0\0": "cab",
     b"xar!\0": "xar",
     b"hsqs": "squashfs",
@@ -200,10 +204,14 @@ def _named(search: Search, name: str, *more: str) -> Looked:
 
 
 def _zip(file: IO[bytes], search: Search, budget: _Budget, depth: int) -> Looked:
+    file.seek(0)
+    first = file.read(len(_ZIP))
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if len(members) > MEMBERS:
             raise _TooLargeError
+        if first == _ZIP and min((each.header_offset for each in members), default=0) > 0:
+            yield "", Unseen("several zip archives, of which only the last was looked at")
         for each in members:
             yield from _named(search, each.filename)
             try:
@@ -223,7 +231,8 @@ def _tar(file: IO[bytes], search: Search, budget: _Budget, depth: int) -> Looked
             budget.take(512)
             about = map(str, each.pax_headers.values())
             yield from _named(search, each.name, each.linkname, each.uname, each.gname, *about)
-            content = archive.extractfile(each) if each.isreg() else None
+            # Of a type that nobody knows too; a link is looked at where it leads.
+            content = None if each.islnk() or each.issym() else archive.extractfile(each)
             if content is not None:
                 yield from _member(content, each.name, search, budget, depth)
         # It ends where no header is: another archive may follow, or anything.
