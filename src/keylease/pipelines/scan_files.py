@@ -41,13 +41,14 @@ def one_file(file: Path, shown: str, search: Search, found: Findings, place: str
         except (OSError, ValueError):
             found.problem(getattr(error, "strerror", None) or "its name can't be used", "let it be read", shown)
         return
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        is_directory = stat.S_ISDIR(about.st_mode)
+        why = "a submodule, or a repository of its own" if is_directory else "it is no regular file"
+        found.problem(why, "scan it by itself", shown)
+        return
     with os.fdopen(descriptor, "rb") as stream:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            is_directory = stat.S_ISDIR(about.st_mode)
-            why = "a submodule, or a repository of its own" if is_directory else "it is no regular file"
-            found.problem(why, "scan it by itself", shown)
-            return
         try:
             for name, result in look(stream, about.st_size, search, stream):
                 where = f"{shown}!{name}" if name else shown
