@@ -235,7 +235,10 @@ def _scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     scan.add_argument(
         "--config", metavar="FILE", help="keylease.yml, whose leases are looked for (default: ./keylease.yml)"
     )
-    scan.add_argument("--no-leases", action="store_true", help="nobody is asked for values")
+    scan.add_argument("--no-leases", action="store_true", help="what `leases:` reads is not looked for, nor read")
+    scan.add_argument(
+        "--sync", action="store_true", help="look for all that `sync:` of keylease.yml reads too; no target is asked"
+    )
     scan.add_argument(
         "--env", action="append", default=[], metavar="NAME", help="look for this variable's value; may be given again"
     )
@@ -253,7 +256,7 @@ def _scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="append",
         default=[],
         metavar="DIR",
-        help="files and what is in their archives (zip, tar, gz), one level deep; may be given again",
+        help="every file of what a build made, those that git ignores too; may be given again",
     )
     scan.add_argument(
         "--format",

@@ -3,18 +3,27 @@
 import argparse
 import datetime as dt
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from keylease.auditing import FILE_NAME, Asked, Outcome, policy_of
 from keylease.errors import ExitCode, PartialError, UsageError
 from keylease.gathering import Gathered, Run, hand_over
+from keylease.model import Plan
 from keylease.outputs import console
 from keylease.pipelines.audit import judge
-from keylease.pipelines.scan import Findings, Search, files_below, one_file
+from keylease.pipelines.scan import Findings, Search
+from keylease.pipelines.scan_files import artifacts, files_below, one_file
 from keylease.registry import RULES
 from keylease.secret import Secret
+
+if TYPE_CHECKING:
+    from keylease.context import Context
+    from keylease.pipelines.lease import LeaseRun
 
 RULE = "leaked-secret"
 
@@ -25,12 +34,12 @@ def scan(options: argparse.Namespace, run: Run) -> int:
     """Run the command; returns the exit code. Raises :class:`KeyleaseError`."""
     config = options.config or run.env.get("KEYLEASE_CONFIG") or (FILE_NAME if Path(FILE_NAME).is_file() else "")
     paths = [Path(each) for each in options.paths or ([] if options.artifacts and not options.history else ["."])]
-    artifacts = [Path(each) for each in options.artifacts]
-    for path in (*paths, *artifacts):
+    made = [Path(each) for each in options.artifacts]
+    for path in (*paths, *made):
         if not path.exists():
             raise UsageError(f"scan: there is no file or directory {str(path)!a}", docs="scan")
-    search = _search(options, run, "" if options.no_leases else config)
     found = Findings(run.masker.scrub)
+    search = _search(options, run, config, found)
     for label in search.unchecked:
         found.problem(
             f"{label}: the value is too short or too common to be told apart, and was not looked for",
@@ -38,10 +47,8 @@ def scan(options: argparse.Namespace, run: Run) -> int:
         )
     for path in paths:
         _look(path, search, found, history=options.history)
-    for path in artifacts:
-        from keylease.pipelines.scan_archives import artifacts as look_into
-
-        look_into(path, search, found)
+    for path in made:
+        artifacts(path, search, found)
     run.log.info("%s files and objects looked through", search.looked)
     if search.left_out:
         more = f" and {len(search.left_out) - _NAMED} more" if len(search.left_out) > _NAMED else ""
@@ -55,7 +62,7 @@ def _look(path: Path, search: Search, found: Findings, *, history: bool) -> None
         shown = _from_here(path)
         files_below(path.resolve(), "" if shown == "." else f"{shown.rstrip('/')}/", search, found)
     else:
-        one_file(path, _from_here(path), search, found)
+        one_file(path.resolve(), _from_here(path), search, found)
     if history:
         from keylease.pipelines.scan_git import history as look_back
 
@@ -68,7 +75,7 @@ def _from_here(path: Path) -> str:
     return (absolute.relative_to(here) if absolute.is_relative_to(here) else path).as_posix()
 
 
-def _search(options: argparse.Namespace, run: Run, config: str) -> Search:
+def _search(options: argparse.Namespace, run: Run, config: str, found: Findings) -> Search:
     from keylease.config.known import seal_file, seal_variables
 
     values: dict[bytes, str] = {}
@@ -81,36 +88,47 @@ def _search(options: argparse.Namespace, run: Run, config: str) -> Search:
     seal_variables(options.env, run.env, seal, "--env")
     for path in options.secrets_files:
         seal_file(path, seal, lambda text: run.log.warning("%s", text))
-    if config:
+    if config and not options.no_leases:
         _read_leases(config, run, values)
-    if not values:
+    if options.sync:
+        _read_sync(config, run, values, found)
+    if not values and not found.inventory.problems:
         raise UsageError(
             "scan: there is nothing to look for",
             cause="finding nothing would look as if all were clean",
-            change="name the values: --env NAME, --secrets-file FILE, or `leases:` of keylease.yml",
+            change="name the values: --env NAME, --secrets-file FILE, `leases:` of keylease.yml, its `sync:` by --sync",
             docs="scan",
         )
     return Search(values)
 
 
-def _read_leases(config: str, run: Run, values: dict[bytes, str]) -> None:
-    """What `leases:` reads, by the job's identity; nothing is exported, and all is given back."""
-    from keylease.config import load_file
-
-    plan = load_file(config, run.env)
-    plan = replace(plan, uses=[])  # what is made for this job can't have leaked before
-    if not plan.deliveries:
-        return
+@contextmanager
+def _leasing(plan: Plan, run: Run) -> "Iterator[tuple[Context, LeaseRun]]":
+    """By the job's identity; nothing is exported, and all is given back."""
     from keylease.context import Context
     from keylease.http import Deadline
     from keylease.identity.source import IdentitySource
     from keylease.pipelines.lease import LeaseRun
 
     context = Context(run.env, run.masker, Deadline.with_reserve(plan.deadline), run.log)
-    leasing = LeaseRun(
-        plan, context, IdentitySource(context, plan.identity_variables), run.remember, hold=run.signals.hold
-    )
+    tokens = IdentitySource(context, plan.identity_variables)
+    leasing = LeaseRun(plan, context, tokens, run.remember, hold=run.signals.hold)
     try:
+        yield context, leasing
+    finally:
+        leasing.abandon()
+        context.http.close()
+
+
+def _read_leases(config: str, run: Run, values: dict[bytes, str]) -> None:
+    """What `leases:` reads."""
+    from keylease.config import load_file
+
+    plan = load_file(config, run.env)
+    plan = replace(plan, uses=[])  # what is made for this job can't have leaked before
+    if not plan.deliveries:
+        return
+    with _leasing(plan, run) as (_, leasing):
         taken = leasing.take()
         for warning in taken.warnings:
             run.log.warning("%s", warning)
@@ -118,9 +136,27 @@ def _read_leases(config: str, run: Run, values: dict[bytes, str]) -> None:
             value = export.value.reveal_bytes()
             if value.strip():
                 values.setdefault(value, f"{export.source} ({export.name})" if export.name else export.source)
-    finally:
-        leasing.abandon()
-        context.http.close()
+
+
+def _read_sync(config: str, run: Run, values: dict[bytes, str], found: Findings) -> None:
+    """What `sync:` reads, all that its patterns match. No target is asked, and none need be known."""
+    from keylease.config import load_sources
+    from keylease.pipelines.sync_sources import read_sources
+
+    if not config:
+        raise UsageError("scan: --sync needs a keylease.yml with `sync:`", change="name it: --config FILE", docs="scan")
+    plan, sources = load_sources(config, run.env)
+    with _leasing(plan, run) as (context, leasing):
+        leasing.open([each.read.provider for those in sources.values() for each in those])
+        read = read_sources(sources, context, leasing)
+    for note in read.notes:
+        run.log.warning("%s", note)
+    for error in read.failures:
+        found.problem(f"{error.summary}: its values were not looked for", error.change)
+    for named in [each for those in read.values.values() for each in those]:
+        value = named.value.reveal_bytes()
+        if value.strip():
+            values.setdefault(value, named.source)
 
 
 def _report(options: argparse.Namespace, run: Run, found: Findings, config: str, looked: int) -> int:

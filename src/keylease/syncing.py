@@ -23,8 +23,9 @@ from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_ma
 from keylease.pipelines.lease import LeaseRun
 from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
-from keylease.pipelines.sync import PlacePlan, Planned, Progress, Sync, SyncPlan, SyncRun
+from keylease.pipelines.sync import PlacePlan, Planned, Sync, SyncPlan, SyncRun
 from keylease.pipelines.sync_apply import Applied, apply
+from keylease.pipelines.sync_sources import Progress
 from keylease.sync.model import Change
 
 _MAX_PLAN = 64 * 1024 * 1024

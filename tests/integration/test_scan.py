@@ -237,11 +237,11 @@ def test_archives_that_can_not_be_looked_into(tmp_path: Path, scan: Scan) -> Non
     directory.mkdir()
     (directory / "bomb.gz").write_bytes(gzip.compress(bytes(200 << 20)))
     (directory / "damaged.gz").write_bytes(gzip.compress(b"x" * 10_000)[:-20])
-    inner = io.BytesIO()
-    with zipfile.ZipFile(inner, "w") as archive:
-        archive.writestr("a", "b")
+    inner = b"x"
+    for _ in range(12):
+        inner = gzip.compress(inner)
     with zipfile.ZipFile(directory / "nested.zip", "w") as archive:
-        archive.writestr("inner.zip", inner.getvalue())
+        archive.writestr("inner.gz", inner)
     (directory / "other.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(100))
     code, report = scan("--artifacts", str(directory))
     assert (code, report["findings"]) == (6, [])
@@ -287,6 +287,59 @@ leases:
             assert f"vault://{trust.kv.mount}/ci" in done.stdout
     done = keylease("scan", "--config", str(config), "--format", "json", str(repository.root), env=issuer.github_env())
     assert len(json.loads(done.stdout)["findings"]) == 2
+
+
+def test_all_that_a_sync_reads(
+    repository: Repository, keylease: RunKeylease, trust: Trust, issuer: OIDCIssuer, seeded: Seeded, tmp_path: Path
+) -> None:
+    kv = trust.kv.mount
+    values = {name: seeded.new(name) for name in ("one", "two", "three", "clean", "elsewhere", "left")}
+    trust.kv.put("team/a", {"key": values["one"], "clean": values["clean"]})
+    trust.kv.put("team/deep/b", {"password": values["two"], "left": values["left"]})
+    trust.kv.put("app", {"key": values["three"]})
+    trust.kv.put("other", {"key": values["elsewhere"]})
+    config = tmp_path / "keylease.yml"
+    start = f"""\
+version: 1
+providers:
+  bao: {{type: vault, url: "{trust.bao.url}", role: {trust.role}, mount: {trust.mount}, audience: "{trust.audience}"}}
+targets:
+  hub: {{type: github, token_env: NO_SUCH_VARIABLE}}
+sync:
+  - name: all
+    from:
+      - {{secret: "vault://{kv}/team/**", exclude: ["*LEFT"]}}
+      - vault://{kv}/app#key
+    to: github://owner/repository
+"""
+    config.write_text(start)
+    repository.commit({name: value for name, value in values.items() if name != "clean"})
+    arguments = ("scan", "--config", str(config), "--sync", "--format", "json", str(repository.root))
+    done = keylease(*arguments, env=issuer.github_env())
+    assert done.returncode == 1, done.stderr
+    assert not [each for each in values.values() if each in done.stdout + done.stderr]
+    report = json.loads(done.stdout)
+    assert report["problems"] == []
+    assert places(report) == ["file://repo/one", "file://repo/three", "file://repo/two"]
+    assert {each["evidence"][0]["value"] for each in report["findings"]} == {
+        f"vault://{kv}/team/a#key",
+        f"vault://{kv}/team/deep/b#password",
+        f"vault://{kv}/app#key",
+    }
+    # What can't be read is no reason to call the rest clean.
+    config.write_text(f"{start}  - {{name: more, from: 'vault://{kv}/nothing/**', to: github://owner/repository}}\n")
+    repository.commit(dict.fromkeys(("one", "two", "three")))
+    done = keylease(*arguments, env=issuer.github_env())
+    assert done.returncode == 6
+    assert f"vault://{kv}/nothing/** matches no secret" in done.stdout
+
+
+def test_a_sync_is_named(repository: Repository, keylease: RunKeylease, tmp_path: Path) -> None:
+    assert "--config" in keylease("scan", "--sync", str(repository.root)).stderr
+    config = tmp_path / "keylease.yml"
+    config.write_text("version: 1\nproviders: {}\n")
+    done = keylease("scan", "--config", str(config), "--sync", str(repository.root))
+    assert (done.returncode, "sync" in done.stderr) == (2, True)
 
 
 def test_short_values_and_nothing_to_look_for(

@@ -61,7 +61,8 @@ def imported(paths: Sequence[str], prefix: str = "--") -> Inventory:
             )
             continue
         try:
-            found = list(_findings(data))
+            left: list[int] = []
+            found = list(_findings(data, left))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             # The decoder's error would hold the text.
             raise UsageError(
@@ -71,6 +72,9 @@ def imported(paths: Sequence[str], prefix: str = "--") -> Inventory:
                 docs="audit-import",
             ) from None
         inventory.records += map(_record, found)
+        if sum(left):
+            what = f"{path!a} says that {sum(left)} of what was to be scanned was not, or in part"
+            inventory.problems.append(Problem(KIND, what, "see what kingfisher logged, and scan again"))
     # Of several at one place that can't be told apart, the worst.
     known: dict[str, Record] = {}
     for record in inventory.records:
@@ -96,13 +100,16 @@ def _read(path: str, prefix: str) -> bytes:
     return data
 
 
-def _findings(data: bytes) -> Iterator[_Found]:
+def _findings(data: bytes, left: list[int]) -> Iterator[_Found]:
+    """left: gets how many places were not scanned, as far as the scanner counts them."""
     text = data.decode("utf-8-sig")
     if text.lstrip().startswith("["):
         for each in _objects(json.loads(text)):
             yield _of_gitleaks(each)
         return
     for each in _objects(map(json.loads, filter(str.strip, _documents(text)))):
+        summary = (each.get("audit") or {}).get("summary") or {}
+        left += [_number(summary.get(key)) for key in ("fetch_failed", "scan_partial", "scan_failed", "pending")]
         if "DetectorName" in each and "SourceMetadata" in each:
             yield _of_trufflehog(each)
         elif "rule" in each and "finding" in each:
@@ -172,7 +179,7 @@ def _of_kingfisher(each: Mapping[str, Any]) -> _Found:
     git = finding.get("git_metadata") or {}
     commit = git.get("commit") or {}
     return _clean(
-        [finding.get("snippet")],
+        [finding.get("snippet"), *(finding.get("dependent_captures") or {}).values()],
         _Found(
             "kingfisher",
             _text(rule["id"]),

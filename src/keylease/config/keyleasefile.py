@@ -1,7 +1,7 @@
 """keylease.yml, from its text to a plan."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,10 @@ from keylease.registry import EXCHANGERS
 from keylease.vendors.endpoints import check_audience
 
 if TYPE_CHECKING:
+    from keylease.config.syncs import Syncs
     from keylease.pipelines.inventory import InventoryPlan
     from keylease.pipelines.sync import SyncPlan
+    from keylease.pipelines.sync_sources import Source
 
 _KEYS = ("version", "settings", "providers", "leases", "targets", "ledger", "sync", "audit")
 
@@ -69,6 +71,11 @@ def parse(text: str | bytes, source: str, env: Env, allow_names: frozenset[str])
 def load_sync(path: Path, env: Env) -> "SyncPlan":
     """See :func:`keylease.config.load_sync`."""
     return parse_sync(read(path), str(path), env)
+
+
+def load_sources(path: Path, env: Env) -> "tuple[Plan, Mapping[str, Sequence[Source]]]":
+    """The providers, and what ``sync:`` reads by them, wherever to. Raises :class:`UsageError`."""
+    return _File(yamltree.parse(read(path), str(path)), str(path), env).sources()
 
 
 def parse_sync(text: str | bytes, source: str, env: Env) -> "SyncPlan":
@@ -121,6 +128,14 @@ class _File:
         return self._assembled(self._sections(), allow_names)[0]
 
     def sync_plan(self) -> "SyncPlan":
+        plan, syncs, sections = self._for_sync()
+        return syncs.plan(plan, sections)
+
+    def sources(self) -> "tuple[Plan, Mapping[str, Sequence[Source]]]":
+        plan, syncs, sections = self._for_sync()
+        return plan, syncs.sources(sections)
+
+    def _for_sync(self) -> "tuple[Plan, Syncs, Mapping[str, Node]]":
         from keylease.config.syncs import Syncs
 
         sections = self._sections()
@@ -129,7 +144,7 @@ class _File:
         plan, assembler, settings = self._assembled(sections, frozenset())
         if settings.deadline is None:
             plan = replace(plan, deadline=SYNC_DEADLINE)
-        return Syncs(self._source, self._env, assembler, settings).plan(plan, sections)
+        return plan, Syncs(self._source, self._env, assembler, settings), sections
 
     def inventory_plan(self) -> "InventoryPlan":
         from keylease.config.collects import Collects, items, target_types

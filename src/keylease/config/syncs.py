@@ -14,7 +14,8 @@ from keylease.config.values import nearest
 from keylease.config.yamltree import Node, fail, shown
 from keylease.errors import UsageError, located
 from keylease.model import Env, Origin, Plan, Provider, Read
-from keylease.pipelines.sync import Destination, Source, Sync, SyncPlan
+from keylease.pipelines.sync import Destination, Sync, SyncPlan
+from keylease.pipelines.sync_sources import Source
 from keylease.registry import MANAGERS, TARGETS
 from keylease.sync.ledger import SYNC_NAME
 from keylease.sync.model import Policy
@@ -63,6 +64,11 @@ class Syncs:
             if first is not syncs[-1]:
                 raise self._fail(node, f"sync[{index}].name", f"is the name of {first.origin} too", "give each its own")
         return SyncPlan(plan, syncs, self._targets, self._key(sections))
+
+    def sources(self, sections: Mapping[str, Node]) -> Mapping[str, Sequence[Source]]:
+        """What each item of ``sync:`` reads, wherever to."""
+        nodes = sequence(sections["sync"], self._source, "sync")
+        return {f"sync[{index}]": self._from_all(node, f"sync[{index}]") for index, node in enumerate(nodes)}
 
     def _key(self, sections: Mapping[str, Node]) -> Any:
         node = sections.get("ledger")
@@ -121,9 +127,9 @@ class Syncs:
     def _sync(self, node: Node, path: str) -> Sync:
         children = mapping(node, self._source, path)
         unknown(node, dict.fromkeys(("from", "to", *fields_of(SyncSettings))), self._source, path)
-        for key in ("from", "to"):
-            if key not in children:
-                raise self._fail(node, f"{path}.{key}", "is missing", f"add `{key}:`")
+        sources = self._from_all(node, path)
+        if "to" not in children:
+            raise self._fail(node, f"{path}.to", "is missing", "add `to:`")
         rest = Node({k: v for k, v in node.value.items() if k not in ("from", "to")}, node.line, node.lines)
         settings = struct(rest, SyncSettings, self._source, path)
         if not SYNC_NAME.fullmatch(settings.name):
@@ -132,11 +138,16 @@ class Syncs:
                 change="like ml-prod: a-z, 0-9, - in between, 48 characters at most",
                 docs="sync-name",
             )
-        sources = [self._from(child, at) for child, at in self._items(children["from"], f"{path}.from")]
         destinations = [self._to(child, at) for child, at in self._items(children["to"], f"{path}.to")]
         adopt = settings.adopt if isinstance(settings.adopt, bool) else frozenset(settings.adopt)
         policy = Policy(adopt, settings.prune, settings.on_drift)
         return Sync(settings.name, sources, destinations, policy, Origin(self._source, node.line, path))
+
+    def _from_all(self, node: Node, path: str) -> Sequence[Source]:
+        children = mapping(node, self._source, path)
+        if "from" not in children:
+            raise self._fail(node, f"{path}.from", "is missing", "add `from:`")
+        return [self._from(child, at) for child, at in self._items(children["from"], f"{path}.from")]
 
     def _items(self, node: Node, path: str) -> list[tuple[Node, str]]:
         if not isinstance(node.value, list):

@@ -1,16 +1,17 @@
 """Look for known values in files and streams, by the forms that are masked in logs: where, never what stands around."""
 
+import io
 import json
 import os
 import re
-import stat
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from keylease.audit.collectors.listing import listing
 from keylease.audit.model import Inventory, Location, Problem, Record
 from keylease.masking.colours import Uncoloured
 from keylease.masking.forms import forms, is_maskable, lines_of, named_forms, text_of
@@ -87,44 +88,58 @@ class Search:
             if not part.is_plain:
                 plain.difference_update(_forms_of(part))  # a user may be called as the password is
         found: dict[bytes, str] = {}
-        for form in named_forms(value):
+        alone = [part.text.encode("utf-8", "surrogatepass") for part in parts if not part.is_plain]
+        for form in chain(named_forms(value), *map(named_forms, alone)):
             if len(form.pattern) < LEAST or form.pattern in plain:
                 continue
-            found[form.pattern] = form.name
-            if form.name == "raw" and (text := text_of(form.pattern)) is not None:
-                # Windows' tools write files so; a log has no such form, so the masker has none.
-                for encoding in ("utf-16-le", "utf-16-be"):
-                    found.setdefault(text.encode(encoding), "utf-16")
+            found.setdefault(form.pattern, form.name)
+            text = text_of(form.pattern)
+            if form.name in ("raw", "line") and text is not None and not text.isascii():
+                # Windows' tools write files so; a log has no such form, so the masker has none. (ASCII: see `_Folded`.)
+                for encoding in ("utf-16-le", "utf-16-be", "cp1252", "latin-1"):
+                    with suppress(UnicodeEncodeError):
+                        found.setdefault(text.encode(encoding), encoding)
         return found
+
+    def within(self, name: str | bytes) -> list[Hit]:
+        """What is in a name or another short text; it counts as no stream."""
+        return self._through(io.BytesIO(os.fsencode(name)))
 
     def through(self, source: Source) -> list[Hit]:
         """Each secret once, where it stands first. Raises what `source` raises."""
+        self.looked += bool(self)
+        return self._through(source)
+
+    def _through(self, source: Source) -> list[Hit]:
         scanner = self._scanner
-        if scanner is None:
-            return []
-        self.looked += 1
-        size = max(CHUNK, 2 * self._longest)
+        size = max(CHUNK, _WIDER * self._longest)
         found: dict[str, Hit] = {}
         seen: set[bytes] = set()
         data, lines, is_text = b"", 0, None
         while chunk := source.read(size):
             if is_text is None:
                 is_text = b"\0" not in chunk[:8192]
-            if len(found) == self._labels:
+            if scanner is None or len(found) == self._labels:
                 continue  # there is no more to learn; a stream is read to its end all the same
             data += chunk
             places, end = scanner.scan(data)
-            for start, stop in places:
-                text = data[start:stop]
-                if text in seen:
-                    continue
-                seen.add(text)
-                for label, form in self._of(text):
-                    if label not in found:
-                        line = lines + data.count(b"\n", 0, start) + 1 if is_text else 0
-                        found[label] = Hit(label, form, line)
+            folded = _Folded(data)
+            views = [(data, places, "")]
+            if folded.text != data:
+                views.append((folded.text, scanner.scan(folded.text)[0], ", broken up"))
+            for view, there, how in views:
+                for start, stop in there:
+                    text = view[start:stop]
+                    if text in seen:
+                        continue
+                    seen.add(text)
+                    for label, form in self._of(text):
+                        if label not in found:
+                            at = folded.place(start) if how else start
+                            line = lines + data.count(b"\n", 0, at) + 1 if is_text else 0
+                            found[label] = Hit(label, form + how, line)
             # What may become an occurrence, or begins one that reaches beyond: looked at again with the next chunk.
-            end = min(end, max(0, len(data) - self._longest + 1))
+            end = min(end, max(0, len(data) - _WIDER * self._longest))
             lines += data.count(b"\n", 0, end)
             data = data[end:]
         return list(found.values())
@@ -137,6 +152,30 @@ class Search:
         for value, label in self._values:
             if value in text and (not known or label != known[0]):
                 yield label, "raw"
+
+
+class _Folded:
+    """text: `data` without line ends (and the backslash before, the space behind them) and zeros.
+
+    So what is broken into lines, and UTF-16, is in one piece.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.text = self._fold(data)
+
+    @staticmethod
+    def _fold(data: bytes) -> bytes:
+        data = data.translate(None, b"\0").replace(b"\\\r\n", b"\n").replace(b"\\\n", b"\n")
+        return b"".join([line.lstrip(b" \t") for line in data.splitlines()])
+
+    def place(self, at: int) -> int:
+        """Where in `data` the byte `at` of `text` is."""
+        return bisect_right(range(len(self._data)), at, key=lambda end: len(self._fold(self._data[:end]))) - 1
+
+
+_WIDER = 4
+"""Times that a value may be as long when it is broken up: each byte has a zero in UTF-16, lines are indented."""
 
 
 class Part(Struct, frozen=True):
@@ -168,9 +207,15 @@ def parts_of(value: bytes) -> Iterator[Part]:
             named = given is not None and _is_named(given[1], given[2].strip("\"' "))
             plain = not (named and len(line) >= LEAST and is_maskable(line)) and not is_telling(line)
             yield Part("" if is_key else f"line {number}", line, plain, named)
+            if given is not None and named:
+                alone = given[2].strip("\"' ")
+                if len(alone) >= LEAST and is_maskable(alone):
+                    yield Part("", alone, False, True)
         return
     for name, leaf in leaves:
-        named = _is_named(name, leaf.strip())
+        named = _is_named(name, leaf.strip()) and not (
+            isinstance(leaf, _Number) and len(leaf) < LEAST
+        )  # a time, a size
         lines = lines_of(leaf)
         whole = leaf.strip()
         # By its name it is secret, so that it is looked for whatever it looks like, if it is long enough.
@@ -190,7 +235,7 @@ def _named_leaves(text: str, name: str = "", depth: int = 0) -> Iterator[tuple[s
     if depth > _DEEPEST or text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "[", '"'):
         return
     try:
-        todo: list[tuple[str, object]] = [(name, json.loads(text.lstrip("\ufeff"), object_pairs_hook=_Pairs))]
+        todo: list[tuple[str, object]] = [(name, _read_json(text.lstrip("\ufeff")))]
     except (ValueError, RecursionError):
         return
     while todo:
@@ -202,6 +247,15 @@ def _named_leaves(text: str, name: str = "", depth: int = 0) -> Iterator[tuple[s
         elif isinstance(node, str):
             yield key, node
             yield from _named_leaves(node, key, depth + 1)
+
+
+def _read_json(text: str) -> object:
+    """Numbers as they are written."""
+    return json.loads(text, object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number)
+
+
+class _Number(str):
+    __slots__ = ()
 
 
 class _Pairs(list[tuple[str, object]]):
@@ -239,45 +293,11 @@ class Findings:
         place = Location(self._shown(path)) if path else None
         self.inventory.problems.append(Problem(KIND, self._shown(what), change, place))
 
-    def add(self, hits: Iterable[Hit], subject: str, path: str, place: str, **more: Any) -> None:
-        """`hits` at one place."""
+    def add(self, hits: Iterable[Hit], subject: str, path: str, place: str, inside: str = "", **more: Any) -> None:
+        """`hits` at one place. inside: what of the file, where it is an archive."""
+        path, where = self._shown(path), self._shown(f"{path}!{inside}" if inside else path)
         for hit in hits:
-            path = self._shown(path)
-            facts = {"secret": hit.secret, "form": hit.form, "path": path, "line": hit.line, "place": place, **more}
-            location = Location(path, hit.line) if place == "file" and not os.path.isabs(path) else None
+            facts = {"secret": hit.secret, "form": hit.form, "path": where, "line": hit.line, "place": place, **more}
+            is_file = place == "file" and not os.path.isabs(path)
+            location = Location(path, 0 if inside else hit.line) if is_file else None
             self.inventory.records.append(Record(KIND, self._shown(subject), facts, location))
-
-
-def files_below(root: Path, prefix: str, search: Search, found: Findings) -> None:
-    """All files of a directory that git knows or would add; all, where there is no repository."""
-    names = listing(root, (".git",))
-    for path, why in names.problems:
-        found.problem(why, "check out the whole of it", path)
-    for path in names.absent:
-        found.problem("a sparse checkout left it out", "check out the whole of it", path)
-    absent = set(names.absent)
-    for path in names.paths:
-        if path not in absent:
-            one_file(root / path, prefix + path, search, found)
-
-
-def one_file(file: Path, shown: str, search: Search, found: Findings) -> None:
-    """One file; a symbolic link is not followed: what it leads to is looked at where it lies."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # deleted, and still in git's index
-    except (OSError, ValueError) as error:
-        if not file.is_symlink():
-            found.problem(getattr(error, "strerror", None) or "its name can't be used", "let it be read", shown)
-        return
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            why = "a submodule, or a repository of its own" if stat.S_ISDIR(mode) else "it is no regular file"
-            found.problem(why, "scan it by itself", shown)
-            return
-        try:
-            found.add(search.through(stream), f"file://{shown}", shown, "file")
-        except OSError as error:
-            found.problem(error.strerror or "it can't be read", "let it be read", shown)

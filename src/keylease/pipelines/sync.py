@@ -1,45 +1,28 @@
 """Bring CI platforms in line with secrets managers: read both sides, plan."""
 
-# long file: reading, placing and planning share the state of one run
-
 import hashlib
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
 from keylease.context import Context
-from keylease.errors import KeyleaseError, NotFoundError, RefusedError, UsageError
-from keylease.model import Deliver, Document, Origin, Plan, Provider, Read, Wildcard
-from keylease.parallel import parallel
+from keylease.errors import KeyleaseError, RefusedError, UsageError
+from keylease.model import Deliver, Origin, Plan, Provider
 from keylease.pipelines.lease import LeaseRun
+from keylease.pipelines.sync_sources import Named, Progress, Source, each_of, located, read_sources, unused
 from keylease.registry import TARGETS
-from keylease.secret import Secret
 from keylease.sync import ledger as ledgers
 from keylease.sync.ledger import Keys, Ledger
 from keylease.sync.model import Change, Listing, Policy, Slot, Wanted
-from keylease.sync.naming import Naming, Pattern, is_pattern
+from keylease.sync.naming import Naming
 from keylease.sync.planner import Case, plan_place
 from keylease.targets.base import Place, Target
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Source(Struct, frozen=True):
-    """One `from:`. read: its path may be a pattern. selector: a field, all fields, or None for what there is.
-
-    text: as it is written; what came by it is known by this.
-    """
-
-    text: str
-    read: Read
-    selector: Sequence[str] | Wildcard | None
-    naming: Naming
-    origin: Origin
 
 
 class Destination(Struct, frozen=True):
@@ -68,17 +51,6 @@ class SyncPlan(Struct, frozen=True):
     syncs: Sequence[Sync]
     targets: Mapping[str, Provider]
     key: Deliver
-
-
-class Named(Struct, frozen=True):
-    """A value with the name that its source gives it, before it has a place."""
-
-    name: str
-    value: Secret
-    source: str
-    pattern: str
-    version: str
-    origin: Origin
 
 
 class PlacePlan(Struct):
@@ -148,10 +120,6 @@ class Planned(Struct):
         return [*self.failures, *(place.error for place in self.places if place.error)]
 
 
-Progress = Callable[[str, int, int], None]
-"""(what, done, of how many)."""
-
-
 class SyncRun:
     """Reads both sides and plans. One object per run; :mod:`keylease.pipelines.sync_apply` carries the plan out.
 
@@ -174,7 +142,6 @@ class SyncRun:
         self._progress = progress
         self.targets: dict[str, Target] = {}
         self._keys: Keys | None = None
-        self._used: defaultdict[Origin, set[str | None]] = defaultdict(set)  # of a source's `names`, the keys that fit
 
     @property
     def keys(self) -> Keys:
@@ -186,8 +153,11 @@ class SyncRun:
         """Read the sources and the targets, and plan. Raises what makes any plan impossible (logins, the key)."""
         self._open()
         found = Planned()
-        values, broken = self._values(found)
-        unknown = self._place_all(found, values)
+        sources = {sync.name: sync.sources for sync in self._plan.syncs}
+        read = read_sources(sources, self._context, self._lease, self._progress)
+        found.failures += read.failures
+        found.notes += read.notes
+        unknown = self._place_all(found, read.values)
         self._list_all(found)
         wants: dict[tuple[str, Slot], list[str]] = {}
         for place in found.places:
@@ -196,7 +166,7 @@ class SyncRun:
         for place in found.places:
             if place.error is None:
                 self._plan_one(
-                    place, broken, wants, "a `to` of this sync is not known" if place.sync in unknown else ""
+                    place, read.broken, wants, "a `to` of this sync is not known" if place.sync in unknown else ""
                 )
         return found
 
@@ -216,84 +186,6 @@ class SyncRun:
                 settings = kind.with_needs(wanted.settings, given) if given else wanted.settings
                 self.targets[name] = kind(name, settings, self._context)
 
-    # What shall be there.
-
-    def _values(self, found: Planned) -> tuple[dict[str, list[Named]], dict[str, set[str]]]:
-        """{sync: its values}, and per sync the sources that are not known as a whole."""
-        broken: dict[str, set[str]] = {sync.name: set() for sync in self._plan.syncs}
-        pairs = [(sync, source) for sync in self._plan.syncs for source in sync.sources]
-        expanded = self._each(lambda pair: self._expand(pair[1]), pairs, "listing secrets")
-        reads: list[Read] = []
-        for (sync, source), result in zip(pairs, expanded, strict=True):
-            if isinstance(result, KeyleaseError):
-                found.failures.append(_of(result, source.origin))
-            elif result:
-                reads += result
-            if isinstance(result, KeyleaseError) or not result:
-                broken[sync.name].add(source.text)
-                if not isinstance(result, KeyleaseError):
-                    found.failures.append(_nothing(source))
-        documents = self._lease.documents(reads)
-        values: dict[str, list[Named]] = {sync.name: [] for sync in self._plan.syncs}
-        for (sync, source), result in zip(pairs, expanded, strict=True):
-            listed, told = result if isinstance(result, list) else [], set[int]()
-            if is_pattern(source.read.path):
-                # Deleted, and still listed (as Vault does), or since then: it is not there. All of them: that is odd.
-                there = [read for read in listed if not isinstance(documents[read], NotFoundError)]
-                listed = there or listed
-            before = len(values[sync.name])
-            for read in listed:
-                document = documents[read]
-                try:
-                    if isinstance(document, KeyleaseError):
-                        raise document
-                    values[sync.name] += self._named(source, read, document)
-                except KeyleaseError as error:
-                    broken[sync.name].add(source.text)
-                    if id(error) not in told:  # one request for many fails once
-                        found.failures.append(_of(error, source.origin))
-                    told.add(id(error))
-            if source.text not in broken[sync.name]:
-                found.notes += _unused(source.origin, source.naming, self._used[source.origin])
-            if listed and len(values[sync.name]) == before and source.text not in broken[sync.name]:
-                broken[sync.name].add(source.text)
-                found.failures.append(_left_out(source.origin, f"{source.text}: `include` and `exclude`"))
-        return values, broken
-
-    def _expand(self, source: Source) -> list[Read]:
-        read = source.read
-        if not is_pattern(read.path):
-            return [read]
-        pattern = Pattern(read.path)
-        manager = self._lease.manager(read.provider, read.scheme)
-        paths = manager.find(read, pattern.parent, pattern.prefix, deep=pattern.deep)
-        return [
-            Read(read.provider, read.scheme, path, read.options)
-            for path in sorted(dict.fromkeys(paths))
-            if pattern.matches(path)
-        ]
-
-    def _named(self, source: Source, read: Read, document: Document) -> list[Named]:
-        alone = not is_pattern(source.read.path)
-        below = read.path.rpartition("/")[2] if alone else Pattern(source.read.path).below(read.path)
-        if isinstance(source.selector, str) or (source.selector is None and not document.is_text):
-            fields: list[tuple[str | None, Sequence[str] | None]] = [(name, (name,)) for name in document.names()]
-        elif source.selector is None:
-            fields = [(None, None)]
-        else:
-            fields = [(source.selector[-1], source.selector)]
-        if not fields:
-            raise _empty(read)
-        made = []
-        for shown, selector in fields:
-            name = source.naming.name(below, shown, alone=alone)
-            self._used[source.origin].add(source.naming.key(below, shown, alone=alone))
-            if name is not None:
-                value = document.value(selector, self._context.seal)
-                label = f"{read}#{'.'.join(selector)}" if selector else str(read)
-                made.append(Named(name, value, label, source.text, document.version or "", source.origin))
-        return made
-
     # Where it shall be.
 
     def _place_all(self, found: Planned, values: Mapping[str, list[Named]]) -> set[str]:
@@ -305,7 +197,7 @@ class SyncRun:
         for (sync, destination), places in zip(pairs, selected, strict=True):
             if isinstance(places, KeyleaseError):
                 unknown.add(sync.name)
-                found.failures.append(_of(places, destination.origin))
+                found.failures.append(located(places, destination.origin))
                 self._permissions(found, destination.target, places)
                 continue
             naming, given = destination.naming, [each.name for each in values[sync.name] if each.name]
@@ -316,7 +208,7 @@ class SyncRun:
                     f"nothing of the sync {sync.name} is deleted"
                 )
             if naming and given:
-                found.notes += _unused(destination.origin, naming, {naming.key_again(name) for name in given})
+                found.notes += unused(destination.origin, naming, {naming.key_again(name) for name in given})
             for place in places:
                 if not self._is_ours(place.address):
                     continue
@@ -415,44 +307,7 @@ class SyncRun:
         place.changes = plan_place(case, lambda each: target.check(place.places[each.slot.kind], each))
 
     def _each(self, work: Callable[[T], R], items: Sequence[T], doing: str) -> list[R | KeyleaseError]:
-        """`work` on each, side by side. What is no KeyleaseError is a defect, and raised."""
-        done = 0
-
-        def one(item: T) -> R:
-            nonlocal done
-            try:
-                return work(item)
-            finally:
-                done += 1
-                self._progress(doing, done, len(items))
-
-        found: list[R | KeyleaseError] = []
-        for result in parallel(one, items, self._context.deadline, doing):
-            if isinstance(result, Exception) and not isinstance(result, KeyleaseError):
-                raise result
-            found.append(result)
-        return found
-
-
-def _of(error: KeyleaseError, origin: Origin) -> KeyleaseError:
-    """The same error, told where in the configuration it comes from. One error can be that of several places."""
-    return type(error)(
-        f"{origin}: {error.summary}",
-        cause=error.cause,
-        change=error.change,
-        claims=error.claims,
-        docs=error.docs.rpartition("#")[2],
-        detail=error.detail,
-    )
-
-
-def _empty(read: Read) -> KeyleaseError:
-    return NotFoundError(
-        f"{read} has no fields",
-        cause="somebody emptied it, or it was made as a folder",
-        change="give it fields, delete it, or leave it out of the pattern; what came by it before is kept, not pruned",
-        docs="sync-nothing",
-    )
+        return each_of(work, items, self._context, doing, self._progress)
 
 
 def _two_targets(at: PlacePlan, destination: Destination) -> KeyleaseError:
@@ -461,27 +316,4 @@ def _two_targets(at: PlacePlan, destination: Destination) -> KeyleaseError:
         cause=f"a sync has one ledger at a place, and so one credential there: not {destination.target!a} too",
         change=f"say `target: {at.target}` in both, or make a sync of its own of it; until then nothing is deleted",
         docs="sync-target",
-    )
-
-
-def _unused(origin: Origin, naming: Naming, used: Collection[str | None]) -> list[str]:
-    left = [key for key in naming.names if key not in used]
-    return [f"{origin}: `names` has {', '.join(map(ascii, left))}, which nothing here is called"] if left else []
-
-
-def _left_out(origin: Origin, what: str) -> KeyleaseError:
-    return UsageError(
-        f"{origin}: {what} leave out every name",
-        cause="a typing error; they are compared with finished names, with prefix, suffix and case",
-        change="mend them; what came by it before is kept, not pruned",
-        docs="sync-nothing",
-    )
-
-
-def _nothing(source: Source) -> KeyleaseError:
-    return NotFoundError(
-        f"{source.origin}: {source.text} matches no secret",
-        cause="the path is another one, or the lease may not list it",
-        change="check the pattern; what came by it before is kept, not pruned",
-        docs="sync-nothing",
     )

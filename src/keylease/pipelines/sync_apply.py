@@ -16,7 +16,8 @@ from keylease.context import Context
 from keylease.deadline import Deadline
 from keylease.errors import DeadlineError, KeyleaseError, NotFoundError, OutdatedError, RefusedError, UsageError
 from keylease.parallel import parallel
-from keylease.pipelines.sync import PlacePlan, Planned, Progress
+from keylease.pipelines.sync import PlacePlan, Planned
+from keylease.pipelines.sync_sources import Progress
 from keylease.sync.ledger import Keys, claimed
 from keylease.sync.model import ABSENT, Change, Entry, Listing, Slot, Wanted
 from keylease.targets.base import Place, Target

@@ -118,6 +118,22 @@ def test_kingfisher(tmp_path: Path, seeded: Seeded, form: str) -> None:
     assert (kept[2]["path"], kept[2]["commit"]) == ("old.py", "c" * 40)
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+@pytest.mark.parametrize("left", ["fetch_failed", "scan_partial", "scan_failed", "pending"])
+def test_what_kingfisher_left_out_is_told(tmp_path: Path, form: str, left: str) -> None:
+    audit = {"schema": "kingfisher.repository-audit.v1", "summary": {"discovered": 3, "scan_succeeded": 1, left: 2}}
+    file = tmp_path / "report"
+    file.write_text(json.dumps({"audit": audit, **({"findings": []} if form == "json" else {})}))
+    (problem,) = imported([str(file)]).problems
+    assert "2 of what was to be scanned" in problem.what
+
+
+def test_a_second_part_of_a_key_is_hidden_too(tmp_path: Path, seeded: Seeded) -> None:
+    value = seeded.new("second")
+    found = kingfisher("AKIA", path=f"dir/{value}", dependent_captures={"AWS_SECRET_ACCESS_KEY": value})
+    assert read(tmp_path, seeded, lines(found), value)[0]["path"] == "dir/***"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -14,7 +14,8 @@ from keylease.managers.base import Manager
 from keylease.masking import Masker
 from keylease.model import Deliver, Document, Lease, Origin, Plan, Provider, Read, Renewal
 from keylease.pipelines.lease import LeaseRun
-from keylease.pipelines.sync import Destination, Planned, Source, Sync, SyncPlan, SyncRun
+from keylease.pipelines.sync import Destination, Planned, Sync, SyncPlan, SyncRun
+from keylease.pipelines.sync_sources import Source
 from keylease.pipelines.sync_apply import apply
 from keylease.secret import Secret
 from keylease.sync.ledger import Keys

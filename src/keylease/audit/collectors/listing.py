@@ -40,12 +40,22 @@ class UnreadableError(OSError):
     """A file can't be read. The text says why."""
 
 
-def listing(root: Path, skipped: Collection[str] = SKIPPED) -> Listing:
+def listing(root: Path, skipped: Collection[str] = SKIPPED, *, untracked: bool = False) -> Listing:
     """All files below `root`: git's, where there is a git repository; else all.
 
     Where git is not installed (the action's image, slim ones) its index is read, which has no untracked files.
+    untracked: they must not be missed: then these are all files, those too that git ignores.
     """
-    found = _of_git(root) or _of_index(root) or _walked(root, skipped)
+    found = _of_git(root)
+    if found is None:
+        found = _of_index(root)
+        if found is None or untracked:
+            walked = _walked(root, skipped)
+            found = (
+                Listing([*found.paths, *walked.paths], found.absent, found.problems + walked.problems)
+                if found
+                else walked
+            )
     names = set(skipped)
     found.paths = sorted({path for path in found.paths if names.isdisjoint(path.split("/")[:-1])})
     return found
