@@ -15,8 +15,8 @@ from keylease.masking import Masker
 from keylease.model import Deliver, Document, Lease, Origin, Plan, Provider, Read, Renewal
 from keylease.pipelines.lease import LeaseRun
 from keylease.pipelines.sync import Destination, Planned, Sync, SyncPlan, SyncRun
-from keylease.pipelines.sync_sources import Source
 from keylease.pipelines.sync_apply import apply
+from keylease.pipelines.sync_sources import Source
 from keylease.secret import Secret
 from keylease.sync.ledger import Keys
 from keylease.sync.model import Listing, Policy, Slot
