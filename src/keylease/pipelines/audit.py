@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from keylease.audit.model import Inventory, NotChecked, Problem, Verdict, sorted_findings
+from keylease.audit.model import Finding, Inventory, NotChecked, Problem, Record, Verdict, sorted_findings
 from keylease.audit.policy import AuditPolicy
 from keylease.audit.rule import Needs, Rule
 
@@ -39,7 +39,7 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
             first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what
             why = f"{'not all of it: ' if judged else ''}{first}{more}"
             verdict.not_checked.append(NotChecked(rule.id, why, partly[0].change))
-        found = list(rule.check(inventory)) if isinstance(rule, Rule) else []
+        found = _found(rule, inventory) if isinstance(rule, Rule) else []
         severity = policy.severities.get(rule.id)
         verdict.findings += [replace(each, severity=severity) if severity else each for each in found]
         if judged or not partly:
@@ -48,6 +48,28 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
     verdict.judged = sum(len(inventory.of(kind)) for kind in kinds)
     verdict.findings = sorted_findings(verdict.findings)
     return verdict
+
+
+def _found(rule: Rule, inventory: Inventory) -> list[Finding]:
+    """All findings of a rule; where it compares things of several servers, each server's with its own alone.
+
+    Two servers have repositories, policies and roles of the same name. What is of no server, such as files, may be
+    about any: it is judged with all, and all with it.
+    """
+    kinds = list(dict.fromkeys((*rule.needs, *rule.also)))
+    parts: dict[str, list[Record]] = {}
+    of_none: list[Record] = []
+    for record in (each for kind in kinds for each in inventory.of(kind)):
+        server = record.facts.get("server")
+        (parts.setdefault(server, []) if isinstance(server, str) else of_none).append(record)
+    if len(parts) < 2 or len({kind.partition(".")[0] for kind in kinds}) > 1:
+        return list(rule.check(inventory))
+    alone = {record.subject for record in of_none}
+    found = [each for each in rule.check(inventory) if each.subject in alone] if alone else []
+    for part in parts.values():
+        own = Inventory([*part, *of_none], inventory.kinds, inventory.problems, inventory.now)
+        found += [each for each in rule.check(own) if each.subject not in alone]
+    return found
 
 
 def _missing(rule: Rule | Needs, inventory: Inventory) -> list[str]:
