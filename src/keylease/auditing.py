@@ -4,6 +4,7 @@ import argparse
 import datetime as dt
 import json
 import logging
+import os
 import sys
 import time
 from collections import Counter
@@ -19,10 +20,11 @@ from keylease.audit.needs import NEEDS
 from keylease.audit.policy import WAIVER_ENDED, WAIVER_UNUSED, AuditPolicy, Sorted, sort
 from keylease.audit.rule import Needs, Rule
 from keylease.config.values import nearest
-from keylease.errors import DOCS, ExitCode, PartialError, UsageError, can_not
-from keylease.gathering import Gathered, Run, Wanted, collect, gather, hand_over, not_asked
+from keylease.errors import DOCS, ExitCode, PartialError, UsageError
+from keylease.gathering import Gathered, Run, Wanted, collect, gather, hand_over, not_asked, output_of
 from keylease.model import Env
 from keylease.outputs import console
+from keylease.outputs.workspace import WorkspaceFile
 from keylease.pipelines.audit import can_find, judge
 from keylease.registry import RULES
 
@@ -56,11 +58,12 @@ def audit(options: argparse.Namespace, run: Run) -> int:
         shard=options.shard or "",
         deadline=options.deadline or "",
     )
+    file = output_of(options)
     outcome = judged(asked, run)
     if options.write_baseline:
-        return _write_baseline(options.baseline or outcome.plan.baseline, outcome.found, run.log)
+        return _write_baseline(_baseline(options.baseline, outcome.plan), outcome.found, run.log)
     colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
-    hand_over(outcome.report(options.format, colour=colour), options.output, run)
+    hand_over(outcome.report(options.format, colour=colour), file, run)
     return exit_code(outcome, run)
 
 
@@ -214,23 +217,27 @@ def _tell_stale(found: Sorted, policy: AuditPolicy, log: logging.Logger) -> None
         log.info("%s of the baseline no longer found: write it anew (--write-baseline)", entries)
 
 
-def _write_baseline(path: str, found: Sorted, log: logging.Logger) -> int:
-    from keylease.config.audits import baseline_text
-
+def _baseline(given: str | None, plan: "AuditPlan") -> WorkspaceFile:
+    """The file to note findings in. Raises :class:`UsageError`."""
+    path = given or plan.baseline
     if not path:
         raise UsageError(
             "audit: --write-baseline needs a file",
             change="--baseline FILE, or `baseline: FILE` in `audit:` of keylease.yml",
             docs="audit-baseline",
         )
+    file = WorkspaceFile.named(path, "--baseline", "audit-baseline")
+    return file if given else file.below(os.path.dirname(plan.source) or ".")
+
+
+def _write_baseline(file: WorkspaceFile, found: Sorted, log: logging.Logger) -> int:
+    from keylease.config.audits import baseline_text
+
     kept: list[Finding] = [
         each for each in (*found.failing, *found.below) if each.rule not in (WAIVER_ENDED, WAIVER_UNUSED)
     ]
-    try:
-        Path(path).write_text(baseline_text(kept), encoding="utf-8")
-    except OSError as error:
-        raise can_not("write the baseline", path, error, "audit-baseline") from None
-    log.info("%s: %s finding%s noted", console.one_line(path), len(kept), "" if len(kept) == 1 else "s")
+    file.write(baseline_text(kept))
+    log.info("%s: %s finding%s noted", console.one_line(file.path), len(kept), "" if len(kept) == 1 else "s")
     return ExitCode.OK
 
 

@@ -15,6 +15,7 @@ from keylease.config.values import deadline_of, shard_of
 from keylease.errors import ExitCode, KeyleaseError, PartialError, UsageError, can_not
 from keylease.model import Env, Revocation
 from keylease.outputs import console
+from keylease.outputs.workspace import WorkspaceFile
 
 if TYPE_CHECKING:
     from keylease.masking import Masker
@@ -186,22 +187,25 @@ def collect(options: argparse.Namespace, run: Run, skip: Sequence[str], config: 
     """`keylease audit collect`: the inventory as a file. Raises :class:`KeyleaseError`."""
     path = "" if options.no_files else options.path
     wanted = Wanted(path, config=config, skip=skip, shard=options.shard or "", deadline=options.deadline or "")
-    return snapshot(wanted, run, lambda text: hand_over(text, options.output, run))
+    file = output_of(options)
+    return snapshot(wanted, run, lambda text: hand_over(text, file, run))
 
 
-def hand_over(text: str, output: str | None, run: Run) -> None:
-    """Write a report or snapshot where ``--output`` says, else print it. Raises :class:`UsageError`.
+def output_of(options: argparse.Namespace) -> WorkspaceFile | None:
+    """The file that ``--output`` names, if any; to be asked for before long work. Raises :class:`UsageError`."""
+    return WorkspaceFile.named(options.output, "--output", "audit") if options.output else None
+
+
+def hand_over(text: str, file: WorkspaceFile | None, run: Run) -> None:
+    """Write a report or snapshot to its file, else print it. Raises :class:`UsageError`.
 
     No value should be in one; one that a vendor's answer or a file brought in all the same is hidden.
     """
     text = run.masker.scrub(text)
-    if not output:
+    if file is None:
         console.emit(sys.stdout, text)
-        return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise can_not("write", output, error, "audit", part="--output") from None
+    else:
+        file.write(text)
 
 
 def _plan_of(wanted: Wanted) -> str:

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from keylease.auditing import FILE_NAME, Asked, Outcome, policy_of
 from keylease.errors import ExitCode, PartialError, UsageError
-from keylease.gathering import Gathered, Run, hand_over
+from keylease.gathering import Gathered, Run, hand_over, output_of
 from keylease.model import Plan
 from keylease.outputs import console
+from keylease.outputs.workspace import WorkspaceFile
 from keylease.pipelines.audit import judge
 from keylease.pipelines.scan import Findings, Search
 from keylease.pipelines.scan_files import artifacts, files_below, one_file
@@ -38,6 +39,7 @@ def scan(options: argparse.Namespace, run: Run) -> int:
     for path in (*paths, *made):
         if not path.exists():
             raise UsageError(f"scan: there is no file or directory {str(path)!a}", docs="scan")
+    file = output_of(options)
     found = Findings(run.masker.scrub)
     search = _search(options, run, config, found)
     for label in search.unchecked:
@@ -54,7 +56,7 @@ def scan(options: argparse.Namespace, run: Run) -> int:
         more = f" and {len(search.left_out) - _NAMED} more" if len(search.left_out) > _NAMED else ""
         named = console.one_line(", ".join(search.left_out[:_NAMED]), 1000)
         run.log.info("parts that are no secret by their name or look were not looked for: %s%s", named, more)
-    return _report(options, run, found, config, search.looked)
+    return _report(options, run, found, config, search.looked, file)
 
 
 def _look(path: Path, search: Search, found: Findings, *, history: bool) -> None:
@@ -159,7 +161,9 @@ def _read_sync(config: str, run: Run, values: dict[bytes, str], found: Findings)
             values.setdefault(value, named.source)
 
 
-def _report(options: argparse.Namespace, run: Run, found: Findings, config: str, looked: int) -> int:
+def _report(
+    options: argparse.Namespace, run: Run, found: Findings, config: str, looked: int, file: WorkspaceFile | None
+) -> int:
     plan, policy = policy_of(Asked(config=config))
     inventory = found.inventory
     policy = replace(policy, fail_on="info", off=frozenset(), persona="auditor", severities={})
@@ -173,7 +177,7 @@ def _report(options: argparse.Namespace, run: Run, found: Findings, config: str,
     judged = sort(verdict.findings, policy, today, plan.source or FILE_NAME, others)
     outcome = Outcome(plan, policy, Gathered(inventory), verdict, judged, [RULE])
     colour = options.format == "table" and not options.output and console.colour_wanted(sys.stdout, run.env)
-    hand_over(outcome.report(options.format, colour=colour), options.output, run)
+    hand_over(outcome.report(options.format, colour=colour), file, run)
     if judged.failing:
         return ExitCode.FINDINGS
     if not looked and not inventory.problems:

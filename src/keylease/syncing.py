@@ -20,6 +20,7 @@ from keylease.model import Env, Revocation
 from keylease.outputs import console
 from keylease.outputs.progress import ProgressLine
 from keylease.outputs.sync_report import FORMAT, Report, Section, as_json, as_markdown, as_table
+from keylease.outputs.workspace import WorkspaceFile
 from keylease.pipelines.lease import LeaseRun
 from keylease.pipelines.renew import Renewer
 from keylease.pipelines.signals import Signals
@@ -176,10 +177,7 @@ def _show(report: Report, options: argparse.Namespace, env: Env) -> None:
         colour = not options.output and console.colour_wanted(sys.stdout, env)
         text = as_table(report, colour=colour, everything=options.all)
     if options.output:
-        try:
-            Path(options.output).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise can_not("write", options.output, error, "sync-plan", part="--output") from None
+        WorkspaceFile.named(options.output, "--output", "sync-plan").write(text)
     else:
         console.emit(sys.stdout, text)
 

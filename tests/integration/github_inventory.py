@@ -46,6 +46,11 @@ def collected(github: GitHubRest, shard: tuple[int, int] = (1, 1), target: Any =
     return found
 
 
+def host_of(github: GitHubRest) -> str:
+    """As subjects name it: it is no github.com."""
+    return github.url.partition("://")[2].partition("/")[0]
+
+
 def only(inventory: Inventory, kind: str, name: str) -> Record:
     [found] = [each for each in inventory.of(kind) if each.facts.get("name") == name]
     return found

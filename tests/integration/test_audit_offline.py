@@ -86,6 +86,32 @@ audit:
     assert {RULE, "waiver-ended"} <= rules_of(done)
 
 
+def test_no_link_of_the_repository_chooses_what_is_overwritten(tmp_path: Path, keylease: RunKeylease) -> None:
+    tree(tmp_path, {"work/.env": "A=\n", "outside/profile": "kept", "work/keylease.yml": "version: 1\naudit: {}\n"})
+    work, victim = tmp_path / "work", tmp_path / "outside/profile"
+    (work / "report.json").symlink_to(victim)
+    (work / "reports").symlink_to(tmp_path / "outside")
+    for arguments in (
+        ("audit", "--offline", "--output", "report.json"),
+        ("audit", "--offline", "--output", "reports/profile"),
+        ("audit", "collect", "--output", "report.json"),
+        ("audit", "--offline", "--write-baseline", "--baseline", "report.json"),
+        ("scan", "--env", "HOME", "--output", "report.json"),
+    ):
+        done = keylease(*arguments, cwd=work)
+        assert done.returncode == 2, done.stderr
+        assert "symbolic link" in done.stderr
+    for baseline in ("../outside/profile", str(victim), "reports/profile", "report.json"):
+        tree(work, {"keylease.yml": f"version: 1\naudit: {{baseline: {baseline}}}\n"})
+        done = keylease("audit", "--offline", "--write-baseline", cwd=work)
+        assert done.returncode == 2, done.stderr
+        assert "--baseline: " in done.stderr
+    assert victim.read_text() == "kept"
+    tree(work, {"keylease.yml": "version: 1\naudit: {baseline: known.json}\n"})
+    assert keylease("audit", "--offline", "--write-baseline", cwd=work).returncode == 0
+    assert (work / "known.json").is_file()
+
+
 def test_a_baseline(tmp_path: Path, keylease: RunKeylease) -> None:
     tree(tmp_path, {WORKFLOW: BAD})
     known = ("audit", "--offline", "--fail-on", "info", "--baseline", "known.json")
@@ -155,7 +181,7 @@ def test_a_workflow_that_lies_elsewhere_is_judged_if_it_is_named(tmp_path: Path,
         (("audit", "nowhere"), "there is no file or directory 'nowhere'"),
         (("audit", "--offline", "nowhere"), "there is no file or directory 'nowhere'"),
         (("audit", "--offline", "--config", "nowhere.yml"), "there is no such file"),
-        (("audit", "--offline", "--output", "/nowhere/report"), "--output: can't write '/nowhere/report'"),
+        (("audit", "--offline", "--output", "/nowhere/report"), "--output: '/nowhere/report' can't be written"),
         (("audit", "--offline", "--write-baseline"), "--write-baseline needs a file"),
         (("audit", "--offline", "--fail-on", "loud"), "invalid choice"),
         (("audit", "--explain", "workflow-static-keys"), f"did you mean '{RULE}'?"),

@@ -18,7 +18,7 @@ from keylease.registry import RULES
 from keylease.vendors.github_settings import Select
 from tests.fakes.github_rest import GitHubRest
 from tests.fakes.github_rest_audit import grant, key, removal
-from tests.integration.github_inventory import WORKFLOW, an_organization, collected, only
+from tests.integration.github_inventory import WORKFLOW, an_organization, collected, host_of, only
 from tests.integration.github_sync import target_of
 from tests.leaks import Seeded
 
@@ -56,8 +56,10 @@ def test_a_repository_and_all_that_it_holds() -> None:
         *("github.usage", "github.token"),
     }
     [repository] = found.of("github.repository")
-    assert repository.subject == "github://acme/trainer"
+    host = host_of(github)
+    assert repository.subject == f"github://{host}/acme/trainer"
     assert repository.facts == {
+        "server": host,
         "name": "Acme/Trainer",
         "visibility": "internal",
         "archived": False,
@@ -67,10 +69,10 @@ def test_a_repository_and_all_that_it_holds() -> None:
         "can_approve": True,
     }
     assert [each.subject for each in found.of("github.secret")] == [
-        "github://acme/trainer/secret/NPM_TOKEN",
-        "github://acme/trainer/dependabot-secret/NPM_TOKEN",
-        "github://acme/trainer/codespaces-secret/NPM_TOKEN",
-        "github://acme/trainer/environment/prod/secret/NPM_TOKEN",
+        f"github://{host}/acme/trainer/secret/NPM_TOKEN",
+        f"github://{host}/acme/trainer/dependabot-secret/NPM_TOKEN",
+        f"github://{host}/acme/trainer/codespaces-secret/NPM_TOKEN",
+        f"github://{host}/acme/trainer/environment/prod/secret/NPM_TOKEN",
     ]
     last = found.of("github.secret")[-1].facts
     assert (last["store"], last["level"], last["environment"], last["holder"]) == (
@@ -79,6 +81,7 @@ def test_a_repository_and_all_that_it_holds() -> None:
     assert last["updated_at"].endswith("Z")
     [environment] = found.of("github.environment")
     assert environment.facts == {
+        "server": host,
         "name": "prod",
         "repository": "Acme/Trainer",
         "reviewers": 2,
@@ -101,6 +104,7 @@ def test_a_repository_and_all_that_it_holds() -> None:
     assert all("value" not in each.facts for each in found.of("github.variable"))
     [usage] = found.of("github.usage")
     assert usage.facts == {
+        "server": host,
         "repository": "Acme/Trainer",
         "names": ["DEPLOY_KEY", "IN_A_CONDITION", "NPM_TOKEN"],
         "dynamic": False,
@@ -117,6 +121,7 @@ def test_an_organization() -> None:
     assert found.kinds == set(GitHubCollector.kinds)
     [facts] = [each.facts for each in found.of("github.organization")]
     assert facts == {
+        "server": host_of(github),
         "name": "acme",
         "public": 1,
         "private": 2,
@@ -133,7 +138,10 @@ def test_an_organization() -> None:
         "acme/old": True,
     }
     some = only(found, "github.secret", "SOME")
-    assert (some.subject, some.facts["repositories"]) == ("github://acme/secret/SOME", ["acme/trainer"])
+    assert (some.subject, some.facts["repositories"]) == (
+        f"github://{host_of(github)}/acme/secret/SOME",
+        ["acme/trainer"],
+    )
     assert "repositories" not in only(found, "github.secret", "EVERYWHERE").facts
     [app] = found.of("github.installation")
     assert (app.facts["repositories"], app.facts["permissions"], app.facts["active"]) == (
@@ -330,7 +338,7 @@ def test_what_rules_make_of_it() -> None:
     rules = [RULES.load(name)() for name in RULES if name.startswith("github-")]
     verdict = judge(found, rules, AuditPolicy())
     assert [each for each in verdict.not_checked if each.rule.startswith("github-")] == []
-    told = {(each.rule, each.subject.removeprefix("github://acme/")) for each in verdict.findings}
+    told = {(each.rule, each.subject.removeprefix(f"github://{host_of(github)}/acme/")) for each in verdict.findings}
     assert told == {
         ("github-deploy-key-departed", "trainer/deploy-key/1"),
         ("github-deploy-key-write", "trainer/deploy-key/1"),
@@ -349,7 +357,7 @@ def test_what_rules_make_of_it() -> None:
         ("github-secret-unused", "trainer/secret/AWS_SECRET_ACCESS_KEY"),
         ("github-secret-unused", "trainer/secret/EVERYWHERE"),
         ("github-token-grant-broad", "token-grant/7"),
-        ("github-workflow-write-default", "github://acme"),
+        ("github-workflow-write-default", f"github://{host_of(github)}/acme"),
     }
 
 

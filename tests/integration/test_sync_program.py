@@ -287,7 +287,7 @@ def test_a_ledger_that_was_tampered_with_deletes_nothing(job: Job) -> None:
         (("plan", "--shard", "²/4"), "--shard"),
         (("apply", "--plan", "nosuch.json"), "--plan: can't read"),
         (("apply", "--plan", "keylease.yml"), "is no plan"),
-        (("plan", "--output", "no/such/directory"), "--output: can't write"),
+        (("plan", "--output", "no/such/directory"), "--output: 'no/such/directory' can't be written"),
         (("plan", "--config", "nosuch.yml"), "nosuch.yml"),
     ],
 )

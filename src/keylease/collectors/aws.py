@@ -166,6 +166,7 @@ class AwsCollector(Collector):
             raise self._iam.garbage(doing)
         arns = [str(each.get("Arn", "")) for page in pages for name in _LISTS for each in _items(page, name)]
         self._account = next((arn.split(":")[4] for arn in arns if arn.count(":") >= 5 and arn.split(":")[4]), "")
+        self.server = self._account
         return pages
 
     def _subject(self, *parts: str) -> str:

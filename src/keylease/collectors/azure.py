@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from keylease.audit.credentials import utc
-from keylease.audit.model import Inventory, Record
+from keylease.audit.model import Inventory
 from keylease.collectors.base import Access, Collector
 from keylease.collectors.credentials import Sealed, common, secret_of, variable_checked
 from keylease.collectors.facts import elements, ended, mapped, objects, uncut
@@ -245,7 +245,7 @@ class AzureCollector(Collector):
             "expression": uncut(mapped(each.get("claimsMatchingExpression")).get("value")),
         }
         subject = f"azure://{facts['application']}/federated_credential/{quote(uncut(name), safe='')}"
-        self.inventory.records.append(Record(FEDERATED, subject, facts))
+        self.record(FEDERATED, subject, **facts)
 
     # Roles.
 

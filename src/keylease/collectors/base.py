@@ -30,6 +30,8 @@ class Collector(ABC):
     kinds: all kinds that it can make. permissions: the least its credential needs, in the vendor's words, for people.
     via: whether it asks with the lease of a provider (``provider: NAME``) or with a target's credential (``target:
         NAME``), of one of via_types; optional: it can do without, by its own settings (``…_env``).
+    server: which of several such platforms, servers or accounts it asks, once it knows: a fact of each record, by which
+        rules keep apart what has the same name in two of them. Empty where names are unique all over.
     sharded: it asks of many places, and takes those of its `shard` (which, of how many, from 1).
     Settings: what else may be said, a msgspec Struct as an exchanger's (``forbid_unknown_fields``); fields of type
         Secret can be given as ``NAME_env: VARIABLE``, or as ``NAME: {secret: SCHEME://path#field}``.
@@ -50,6 +52,7 @@ class Collector(ABC):
         self.access = access
         self.inventory = Inventory()
         self.shard = (1, 1)
+        self.server = ""
 
     @classmethod
     def complete(cls, settings: Any, env: Env) -> Any:
@@ -76,9 +79,10 @@ class Collector(ABC):
         Raises KeyleaseError only for what makes all of it impossible (no connection, a credential that is refused).
         """
 
-    def record(self, kind: str, subject: str, **facts: Any) -> None:
+    def record(self, kind: str, subject: str, /, **facts: Any) -> None:
         """Add one record. subject: ``github://acme/trainer/secret/NAME``. facts: JSON; see audit/credentials.py."""
-        self.inventory.records.append(Record(kind, subject, facts))
+        own = {"server": self.server} if self.server else {}
+        self.inventory.records.append(Record(kind, subject, {**facts, **own}))
 
     def whole(self, *kinds: str) -> None:
         """Say that these kinds were looked for; problems say what of them lacks."""

@@ -8,13 +8,13 @@ the target costs nothing of the hour's limit.
 import datetime as dt
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from keylease.audit.model import Inventory
+from keylease.audit.model import Inventory, Record
 from keylease.collectors import github_items as items
 from keylease.collectors.base import Collector
 from keylease.collectors.github_repository import (
@@ -43,6 +43,7 @@ _FAULTS = 10
 """Requests that may go unanswered, after all attempts, until it is taken that all will."""
 
 _NAMED = 3
+PUBLIC_HOST = "github.com"
 _APP_ONLY = (
     "ask with a GitHub App (`app_id` of the target) that has "
     f"`{permission('organization_personal_access_tokens', 'read')}`: GitHub shows this list to no token"
@@ -133,23 +134,37 @@ class GitHubCollector(Collector):
         self._faults = 0
         self._down: KeyleaseError | None = None
         self._refused: dict[tuple[str, str, str], list[str]] = {}
-        self._server = bool(target.settings.host)
+        self.server = target.settings.host or PUBLIC_HOST
         owner = settings.organization or settings.repository.partition("/")[0]
         api: Api = cast(Any, target).api(owner)
         repositories = self._repositories(api)
         if settings.organization and self.shard[0] == 1:
             self._organization(api, repositories)
         reader = RepositoryReader(
-            api, self._attempt, self.context.seal, workflows=settings.workflows, server=self._server
+            api, self._attempt, self.context.seal, workflows=settings.workflows, server=self._is_server
         )
         wanted = self._wanted(api, repositories)
         for found in parallel(reader.read, wanted, self.context.deadline, "collecting from GitHub") if wanted else ():
-            self.inventory.records += given(found)
+            self._take(given(found))
         self.whole(*self.kinds[0:1], *self.kinds[2:6], *(["github.usage"] if settings.workflows else []))
         if self.shard[0] == 1:
             self._own(api, owner)
         self._tell()
         return self.inventory
+
+    @property
+    def _is_server(self) -> bool:
+        return self.server != PUBLIC_HOST
+
+    def record(self, kind: str, subject: str, /, **facts: Any) -> None:
+        """See :meth:`Collector.record`. Subjects begin with an Enterprise Server's name; github.com's is left out."""
+        if self._is_server:
+            subject = subject.replace("github://", f"github://{self.server}/", 1)
+        super().record(kind, subject, **facts)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for each in records:
+            self.record(each.kind, each.subject, **each.facts)
 
     def _own(self, api: Api, owner: str) -> None:
         """What the credential in hand says of itself: a classic token its scopes, any token with an end that."""
@@ -238,7 +253,7 @@ class GitHubCollector(Collector):
         name, (path, key, words) = self.settings.organization, STORES[store]
         base, needs = f"/orgs/{name}/{path}", permission(f"organization_{key}", "read")
         wanted = Wanted(base, f"listing {words} of the organisation", needs, "secrets", items.secret)
-        absent = self._server and store == "codespaces"
+        absent = self._is_server and store == "codespaces"
         for each in self._attempt("github.secret", name, lambda: secrets_of(api, wanted, absent=absent)) or ():
             facts = {**without_id(each), "store": store, "level": "organization", "holder": name}
             if each.get("visibility") == "selected":
@@ -260,7 +275,7 @@ class GitHubCollector(Collector):
             size=VARIABLES_PAGE,
         )
         found = self._attempt("github.variable", name, lambda: counted(api, wanted, "variables"))
-        self.inventory.records += variables(found or [], name, "organization")
+        self._take(variables(found or [], name, "organization"))
 
     def _grants(self, api: Api) -> None:
         name, needs = self.settings.organization, permission("organization_personal_access_tokens", "read")

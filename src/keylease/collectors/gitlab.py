@@ -77,7 +77,8 @@ class GitLabCollector(Collector):
         """See the base class."""
         self._api: GitLabApi = cast(Any, self.access.target).api
         host = self._api.settings.host
-        self._server = f"{host}/" if host else ""
+        self._begin = f"{host}/" if host else ""
+        self.server = host or "gitlab.com"
         self.whole("gitlab.variable", "gitlab.token")
         s, first = self.settings, self.shard[0] == 1
         if s.group:
@@ -101,7 +102,7 @@ class GitLabCollector(Collector):
 
     def _at(self, rest: str) -> str:
         """A record's subject: of gitlab.com without the server's name, which paths of other servers begin with."""
-        return f"gitlab://{self._server}{rest}"
+        return f"gitlab://{self._begin}{rest}"
 
     def _one(self, kind: str, path: str, doing: str) -> dict[str, Any]:
         return self._api.read(f"/{kind}/{quote(path, safe='')}", f"gitlab://{path}: read the {doing}")

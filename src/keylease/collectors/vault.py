@@ -77,6 +77,7 @@ class VaultCollector(Collector):
         self._client: VaultClient = self._session.client
         where = urlsplit(self._client.connection.url).netloc.rpartition("@")[2]
         self._root = "/".join(filter(None, [f"vault://{where}", (self._client.connection.namespace or "").strip("/")]))
+        self.server = self._root.removeprefix("vault://")
 
     @classmethod
     def complete(cls, settings: VaultAudit, env: Mapping[str, str]) -> VaultAudit:

@@ -11,6 +11,7 @@ from keylease.audit.model import (
     Location,
     NotChecked,
     Problem,
+    Record,
     Verdict,
     at_least,
     sorted_findings,
@@ -51,7 +52,7 @@ def judge(inventory: Inventory, rules: Sequence[Rule | Needs], policy: AuditPoli
             first = f"{partly[0].location}: {partly[0].what}" if partly[0].location else partly[0].what
             why = f"{'not all of it: ' if judged else ''}{first}{more}"
             verdict.not_checked.append(NotChecked(rule.id, why, partly[0].change))
-        found = list(rule.check(inventory)) if isinstance(rule, Rule) else []
+        found = _found(rule, inventory) if isinstance(rule, Rule) else []
         severity = policy.severities.get(rule.id)
         verdict.findings += [replace(each, severity=severity) if severity else each for each in found]
         if judged or not partly:
@@ -77,6 +78,28 @@ def _uncovered(findings: Sequence[Finding], covers: Mapping[str, Sequence[str]])
             for other in louder.get((each.rule, each.subject, each.location), ())
         )
     ]
+
+
+def _found(rule: Rule, inventory: Inventory) -> list[Finding]:
+    """All findings of a rule; where it compares things of several servers, each server's with its own alone.
+
+    Two servers have repositories, policies and roles of the same name. What is of no server, such as files, may be
+    about any: it is judged with all, and all with it.
+    """
+    kinds = list(dict.fromkeys((*rule.needs, *rule.also)))
+    parts: dict[str, list[Record]] = {}
+    of_none: list[Record] = []
+    for record in (each for kind in kinds for each in inventory.of(kind)):
+        server = record.facts.get("server")
+        (parts.setdefault(server, []) if isinstance(server, str) else of_none).append(record)
+    if len(parts) < 2 or len({kind.partition(".")[0] for kind in kinds}) > 1:
+        return list(rule.check(inventory))
+    alone = {record.subject for record in of_none}
+    found = [each for each in rule.check(inventory) if each.subject in alone] if alone else []
+    for part in parts.values():
+        own = Inventory([*part, *of_none], inventory.kinds, inventory.problems, inventory.now)
+        found += [each for each in rule.check(own) if each.subject not in alone]
+    return found
 
 
 def _missing(rule: Rule | Needs, inventory: Inventory) -> list[str]:

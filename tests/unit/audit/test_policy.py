@@ -226,6 +226,43 @@ def test_what_a_rule_looks_at_besides_counts_where_there_is_something_to_judge(
     assert len(verdict.findings) == len(records)
 
 
+class Joins(Rule):
+    """Compares what has the same name."""
+
+    id, title, severity = "joins", "x", "high"
+    needs = ("vault.jwt_role",)
+    also = ("vault.policy",)
+
+    def check(self, inventory: Inventory) -> Iterator[Finding]:
+        """Of roles whose policy is open."""
+        bad = {each.facts["name"] for each in inventory.of("vault.policy") if each.facts["open"]}
+        for record in inventory.of("vault.jwt_role"):
+            if record.facts["policy"] in bad:
+                yield self.finding(record, "x")
+
+
+def test_what_has_one_name_on_two_servers_is_kept_apart() -> None:
+    """What is of no server, a file, may be about any of them."""
+
+    def vault(server: str, *, is_open: bool) -> list[Record]:
+        at = f"vault://{server}"
+        return [
+            Record("vault.jwt_role", f"{at}/jwt_role/r", {"policy": "deploy", "server": server}),
+            Record("vault.policy", f"{at}/policy/deploy", {"name": "deploy", "open": is_open, "server": server}),
+        ]
+
+    one, other = vault("one", is_open=True), vault("other", is_open=False)
+    file = Record("vault.jwt_role", "file://role.json", {"policy": "deploy"})
+    inventory = Inventory([*one, *other, file], {"vault.jwt_role", "vault.policy"})
+    verdict = judge(inventory, [Joins()], AuditPolicy())
+    assert sorted(each.subject for each in verdict.findings) == ["file://role.json", "vault://one/jwt_role/r"]
+    assert verdict.checked == {"joins": 3}
+    written = Record("vault.policy", "file://p.hcl", {"name": "deploy", "open": True})
+    inventory = Inventory([*other, *vault("third", is_open=False), written], inventory.kinds)
+    found = judge(inventory, [Joins()], AuditPolicy()).findings
+    assert sorted(each.subject for each in found) == ["vault://other/jwt_role/r", "vault://third/jwt_role/r"]
+
+
 def test_a_file_of_several_kinds_is_told_of_once() -> None:
     one, two = (
         Problem(kind, "it can't be read", "let it", Location("main.tf")) for kind in ("file.env", "vault.policy")

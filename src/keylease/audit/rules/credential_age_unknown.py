@@ -60,23 +60,30 @@ class CredentialAgeUnknown(Rule):
 
     def check(self, inventory: Inventory) -> Iterator[Finding]:
         """One finding for each kind at each holder."""
-        places: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        places: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
         for record in of_sorts(inventory):
             if age(record, inventory.now) is None and _is_secret(record):
-                places[record.kind, text(record, "holder")].append(record)
-        for (kind, holder), records in sorted(places.items()):
+                places[record.kind, _server(record), text(record, "holder")].append(record)
+        for (kind, server, holder), records in sorted(places.items()):
             first, number = records[0], len(records)
             names = [shown(text(each, "name") or each.subject, 100) for each in records]
             more = f" … and {number - _NAMES} more" if number > _NAMES else ""
             what = (
                 named(first) if number == 1 else f"{number} {SORTS[kind].label}s of {shown(holder, 120) or 'one place'}"
             )
+            vendor, _, sort = kind.partition(".")
             yield self.finding(
-                Record(kind, f"{kind.partition('.')[0]}://{holder or '-'}/{kind.partition('.')[2]}"),
+                Record(kind, f"{vendor}://{server}{holder or '-'}/{sort}"),
                 f"nobody can say how old {what} {'is' if number == 1 else 'are'}",
                 evidence=(("names", ", ".join(names[:_NAMES]) + more),),
                 change="lease them in the job, or let `keylease sync` write them from a manager that knows their age",
             )
+
+
+def _server(record: Record) -> str:
+    """Whose place it is, as its subject begins: nothing for github.com and gitlab.com."""
+    begin = f"{text(record, 'server')}/"
+    return begin if record.subject.partition("://")[2].startswith(begin) else ""
 
 
 def _is_secret(record: Record) -> bool:

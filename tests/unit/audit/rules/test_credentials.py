@@ -135,3 +135,18 @@ def test_a_life_is_counted_from_making_to_end() -> None:
     assert "366 days" in finding.message
     assert not found(rule, key(created_at=ago(1)), key(expires_at=ago(-999)), key(created_at=ago(1), expires_at=None))
     assert not found(rule, key(created_at=ago(1), expires_at=ago(-365)), ages=[{"max_days": 36_500}])
+
+
+def test_places_of_two_servers_are_two() -> None:
+    """Else a baseline of one would hide the other's."""
+    records = [
+        Record("vault.secret", f"vault://{server}/secret/kv/ci", {"name": "ci", "holder": "kv", "server": server})
+        for server in ("one.example.com", "two.example.com")
+    ]
+    assert [each.subject for each in found("credential-age-unknown", *records)] == [
+        "vault://one.example.com/kv/secret",
+        "vault://two.example.com/kv/secret",
+    ]
+    variable = {"name": "A", "holder": "acme/x", "masked": True, "server": "gitlab.com"}
+    (finding,) = found("credential-age-unknown", Record("gitlab.variable", "gitlab://acme/x/variable/A", variable))
+    assert finding.subject == "gitlab://acme/x/variable", "as it always was"
