@@ -4,6 +4,7 @@ import datetime as dt
 import fnmatch
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +27,10 @@ OFF = "off"
 _BASELINE = "keylease-audit-baseline"
 _MAX_BASELINE = 64 * 1024 * 1024
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+_LITERAL = re.compile(r"[^*?\[]*")
+_SCHEME = re.compile(r"[a-z]*(?::(?:/(?:/.*)?)?)?", re.DOTALL)
+"""How a subject, or what of it stands before a wildcard, can begin."""
 
 Texts = list[Annotated[str, msgspec.Meta(min_length=1)]]
 
@@ -193,8 +198,16 @@ class _Reader:
                 cause = f"did you mean {near!r}?" if near else ""
                 what = "there is no such rule"
                 raise fail(self._source, each.lines["rule"], f"{path}.rule", what, "`keylease rules` lists them", cause)
+            self._subject(item.subject, each.lines["subject"], f"{path}.subject")
             found.append(Waiver(item.rule, item.subject, item.reason, self._date(item.until, each, path)))
         return found
+
+    def _subject(self, text: str, line: int, path: str) -> None:
+        literal = _LITERAL.match(text)[0]  # type: ignore[index]  # it matches nothing too
+        if _SCHEME.fullmatch(literal) and (literal != text or "://" in text):
+            return
+        change = f"of a file write {shown(f'file://{text}')}; `--format json` shows the subject of each finding"
+        raise fail(self._source, line, path, "no subject is like that: each begins like file:// or github://", change)
 
     def _date(self, text: str, node: Node, path: str) -> dt.date:
         try:
@@ -228,7 +241,7 @@ def read_baseline(path: str) -> dict[str, Severity]:
     except FileNotFoundError:
         raise UsageError(
             f"audit: there is no baseline {path!a}",
-            change="make it: keylease audit --baseline FILE --write-baseline",
+            change=f"make it: keylease audit --baseline {shlex.quote(path)} --write-baseline",
             docs="audit-baseline",
         ) from None
     except OSError as error:
@@ -236,7 +249,7 @@ def read_baseline(path: str) -> dict[str, Severity]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"audit: {path!a} is no baseline of this version of Keylease",
-            change="make a new one: keylease audit --baseline FILE --write-baseline",
+            change=f"make a new one: keylease audit --baseline {shlex.quote(path)} --write-baseline",
             docs="audit-baseline",
         ) from None
     return found

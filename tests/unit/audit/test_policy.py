@@ -329,7 +329,7 @@ def test_a_rule_that_is_off(tmp_path: Path, word: str) -> None:
     assert loaded(tmp_path, f"audit: {{rules: {{finds-all: {word}}}}}\n").policy.off == {"finds-all"}
 
 
-WAIVER = "audit:\n  waivers:\n    - rule: finds-all\n      subject: x\n"
+WAIVER = 'audit:\n  waivers:\n    - rule: finds-all\n      subject: "file://x"\n'
 
 
 @pytest.mark.parametrize(
@@ -352,6 +352,13 @@ WAIVER = "audit:\n  waivers:\n    - rule: finds-all\n      subject: x\n"
         (WAIVER + '      reason: r\n      until: "2027-02-30"\n', "7: audit.waivers[0].until: must be a date"),
         (WAIVER + "      reason: r\n      until: 2027-02-03\n", "7: audit.waivers[0].until: a plain word or number"),
         (WAIVER + '      reason: r\n      until: "20270203"\n', "7: audit.waivers[0].until:"),
+        *(
+            (
+                WAIVER.replace('"file://x"', subject) + '      reason: r\n      until: "2027-01-01"\n',
+                "5: audit.waivers[0].subject: no subject is like that",
+            )
+            for subject in (".env", "infra/*", '"./x"')
+        ),
         (
             WAIVER.replace("finds-all", "find-all") + '      reason: r\n      until: "2027-01-01"\n',
             "4: audit.waivers[0].rule: there is no such rule",
