@@ -291,7 +291,7 @@ def explained(name: str) -> str:
     for title, samples in (("found", rule.bad[:1]), ("not found", rule.good[:1])):
         for sample in samples:
             lines += ["", f"{title}, in {rule.sample}:", "", textwrap.indent(sample.rstrip("\n"), "    ")]
-    lines += ["", *rule.links] if rule.links else []
+    lines += ["", *rule.links, f"{DOCS}/rules.md#{rule.id}"]
     return "\n".join(lines) + "\n"
 
 

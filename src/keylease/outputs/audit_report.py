@@ -145,7 +145,7 @@ class Audit(Struct, frozen=True):
         for number, text in (
             (len(self.found.waived), f"{len(self.found.waived)} waived"),
             (len(self.found.baselined), f"{len(self.found.baselined)} in the baseline"),
-            (self.found.hidden, f"{self.found.hidden} hidden (for another persona)"),
+            (self.found.hidden, f"{self.found.hidden} hidden (persona auditor shows all)"),
             (self.verdict.judged, f"{count(rules, 'rule')} checked {things}"),
             (len(self.verdict.not_checked), self.unchecked_rules()),
             (len(self.verdict.problems), f"{count(len(self.verdict.problems), 'thing')} not looked at"),

@@ -140,7 +140,9 @@ def test_a_request_too_many_is_no_measurement() -> None:
 
 
 def test_the_last_line_is_what_must_be_the_same() -> None:
-    assert summary("x\n\n1 finding: 1 medium; 3 hidden (for another persona)\n").startswith("1 finding: 1 medium; 3")
+    assert summary("x\n\n1 finding: 1 medium; 3 hidden (persona auditor shows all)\n").startswith(
+        "1 finding: 1 medium; 3"
+    )
     with pytest.raises(BenchError, match="no summary"):
         summary("nothing")
 

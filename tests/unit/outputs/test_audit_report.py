@@ -182,7 +182,7 @@ def test_colours_are_of_the_severity_alone() -> None:
 def test_the_summary_counts() -> None:
     assert rendered("table").splitlines()[-1] == (
         "5 findings: 1 critical, 1 high, 1 medium, 2 low; 2 at high or worse; 1 waived; 1 in the baseline; "
-        "1 hidden (for another persona); 4 rules checked 5 things; 2 rules not checked, 1 more only in part; "
+        "1 hidden (persona auditor shows all); 4 rules checked 5 things; 2 rules not checked, 1 more only in part; "
         "2 things not looked at"
     )
     assert report("table") == "0 findings\n"
