@@ -76,7 +76,8 @@ class EnvFile(Rule):
                 confidence=rank[1],
                 persona=rank[2],
                 change="change the values at their source, then let the program start with them leased"
-                f"\n\ngit rm --cached -- {_quoted(path)} # and name it in .gitignore\nkeylease exec -- COMMAND",
+                f"\n\ngit rm --cached --ignore-unmatch -- {_quoted(path)} # and name it in .gitignore"
+                "\nkeylease exec -- COMMAND",
                 key="names",
             )
 
