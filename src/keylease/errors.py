@@ -118,10 +118,8 @@ class UsageError(KeyleaseError):
 
 
 def can_not(what: str, path: str, error: OSError, docs: str, *, part: str = "audit") -> UsageError:
-    """The error for a file of the user's that can't be opened. what: `read`, `write the baseline`."""
-    if what.startswith("write"):
-        change = "name a file in a directory that is there and may be written to"
-    elif isinstance(error, FileNotFoundError):
+    """The error for a file of the user's that can't be opened. what: `read`, `read the baseline`."""
+    if isinstance(error, FileNotFoundError):
         change = "name a file that is there; the path is relative to the working directory"
     elif isinstance(error, IsADirectoryError):
         change = "name a file, not a directory"
