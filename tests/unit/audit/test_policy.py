@@ -1,5 +1,7 @@
 """What of the findings counts: ``audit:`` of keylease.yml, waivers, baselines, and what could not be checked."""
 
+# long file: judging, waivers, baseline and limits on one inventory and one made rule
+
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
